@@ -1,0 +1,103 @@
+"""Settings, typed and checked, from the environment and `.env`; built once, on first use.
+
+The environment wins over the file. The file is `.env` in the project's folder, or the one ``ECOMMERCE_ENV_FILE`` names;
+without either, the file that a running sandbox wrote, so that shell commands work beside `make demo`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingestion.errors import SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+SANDBOX_ENV_FILE = PROJECT / ".local" / "sandbox.env"
+
+
+class _FromEnvironment(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class PostgresSettings(_FromEnvironment):
+    """The source database. ``POSTGRES_OVERLAP_MINUTES``: how far a window reaches back behind the watermark."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTGRES_")
+
+    host: str
+    port: int = 5432
+    db: str = "ecommerce_source"
+    user: str
+    password: SecretStr
+    source_schema: str = "public"
+    sslmode: str = "prefer"
+    connect_timeout_seconds: int = 10
+    overlap_minutes: int = Field(default=60, ge=0)
+
+
+class StripeSettings(_FromEnvironment):
+    """Stripe. ``STRIPE_API_BASE`` points at the emulator in the sandbox."""
+
+    model_config = SettingsConfigDict(env_prefix="STRIPE_")
+
+    api_key: SecretStr
+    api_base: str = "https://api.stripe.com"
+    overlap_minutes: int = Field(default=60, ge=0)
+
+
+class CsvSettings(_FromEnvironment):
+    """The CSV inbox: a folder or any fsspec address. ``CSV_MAX_REJECT_RATIO``: share of bad rows from which nothing loads."""
+
+    model_config = SettingsConfigDict(env_prefix="CSV_")
+
+    inbox: str
+    max_reject_ratio: float = Field(default=0.10, ge=0, le=1)
+
+
+class WarehouseSettings(_FromEnvironment):
+    """Which warehouse, and where DuckDB keeps its files (``WAREHOUSE_DUCKDB_DIR``)."""
+
+    model_config = SettingsConfigDict(env_prefix="WAREHOUSE_")
+
+    kind: Literal["duckdb", "snowflake"] = "duckdb"
+    duckdb_dir: Path = PROJECT / ".local" / "warehouse"
+    lock_timeout_seconds: int = Field(default=600, gt=0)
+
+
+Model = TypeVar("Model", bound=_FromEnvironment)
+
+
+def env_file() -> Path | None:
+    named = os.environ.get("ECOMMERCE_ENV_FILE")
+    if named:
+        return Path(named)
+    for candidate in (PROJECT / ".env", SANDBOX_ENV_FILE):
+        if candidate.exists():
+            return candidate
+    return None
+
+
+def _variable(model: type[_FromEnvironment], name: str) -> str:
+    return f"{model.model_config.get('env_prefix', '')}{name}".upper()
+
+
+@cache
+def settings(model: type[Model]) -> Model:
+    """The settings of one kind, read on first use; ``SettingsError`` names each variable that is missing or wrong.
+
+    ``settings.cache_clear()`` makes the next call read again.
+    """
+    try:
+        return model(_env_file=env_file())
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors(include_input=False):
+            variable = _variable(model, str(problem["loc"][0])) if problem["loc"] else model.__name__
+            missing = problem["type"] == "missing"
+            problems.append(f"{variable} is not set" if missing else f"{variable}: {problem['msg']}")
+        raise SettingsError(f"{'; '.join(problems)}. Set it in the environment or in .env (see .env.example).") from None
