@@ -1,0 +1,95 @@
+"""What many tests share: a real PostgreSQL, an empty shop in it, the Stripe emulator, the Slack inbox, a warehouse."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+
+from ingestion.settings import PostgresSettings, WarehouseSettings
+from sandbox.postgres import EmbeddedPostgres
+from sandbox.shop import SCHEMA
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from sandbox.slack_inbox import SlackInbox
+    from sandbox.stripe_emulator import StripeEmulator
+
+
+@dataclass(frozen=True)
+class SourceDatabase:
+    """A database of its own with the shop's empty tables. Times in it are UTC without a zone."""
+
+    settings: PostgresSettings
+    dsn: str
+
+    def connect(self) -> connection:
+        """A new connection; the caller closes it."""
+        return psycopg2.connect(self.dsn)
+
+    def execute(self, statement: str, parameters: Any = None) -> None:
+        """Run SQL in a transaction of its own and commit it."""
+        with closing(self.connect()) as open_connection, open_connection, open_connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+
+    def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        with closing(self.connect()) as open_connection, open_connection, open_connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A real PostgreSQL server, one per test process."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def source_db(postgres: EmbeddedPostgres) -> Iterator[SourceDatabase]:
+    """A fresh database with the shop's four empty tables."""
+    name = f"source_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    info = postgres.settings(name)
+    database = SourceDatabase(PostgresSettings(_env_file=None, **info), postgres.dsn(name))  # type: ignore[arg-type,call-arg]
+    database.execute(SCHEMA)
+    yield database
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def stripe_emulator(tmp_path: Path) -> Iterator[StripeEmulator]:
+    """A running Stripe emulator without any objects."""
+    from sandbox.stripe_emulator import StripeEmulator
+
+    emulator = StripeEmulator(store=tmp_path / "stripe")
+    emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture
+def slack_inbox(tmp_path: Path) -> Iterator[SlackInbox]:
+    """A running Slack inbox without any messages."""
+    from sandbox.slack_inbox import SlackInbox
+
+    inbox = SlackInbox(store=tmp_path / "slack")
+    inbox.start()
+    yield inbox
+    inbox.stop()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> DuckDBWarehouse:
+    """An empty DuckDB warehouse."""
+    from ingestion.warehouse.duckdb import DuckDBWarehouse
+
+    return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / "warehouse"))  # type: ignore[call-arg]
