@@ -1,0 +1,77 @@
+"""The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all`` loads the six of them.
+
+Exit codes: 0 loaded; 1 somebody has to act first; 2 the command was not understood; 75 (EX_TEMPFAIL of sysexits.h) worth another
+try in some minutes; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import date
+
+from ingestion.days import current_day, past_day
+from ingestion.errors import IngestionError, PassingError
+from ingestion.load import load, summary
+from ingestion.sources import SOURCES
+
+LOADED, ACT_FIRST, TRY_AGAIN, INTERRUPTED = 0, 1, 75, 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--verbose", action="store_true", help="log what happens, and show the traceback of an error")
+    day = argparse.ArgumentParser(add_help=False)
+    day.add_argument("--day", metavar="YYYY-MM-DD", help="the day to load (default: the latest one, which begins at 06:00 UTC)")
+    day.add_argument("--full-refresh", action="store_true", help="read the whole source again and swap it in")
+
+    parser = argparse.ArgumentParser(prog="python -m ingestion", description="Load one day of one source into the warehouse.")
+    commands = parser.add_subparsers(dest="command", metavar="SOURCE", required=True)
+    for source in SOURCES:
+        commands.add_parser(source.name, parents=[day, common], help=source.description, description=source.description)
+    commands.add_parser("all", parents=[day, common], help="All six, one after the other; one that fails does not stop the rest.")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; results go to standard output, one line per source, errors as one sentence to standard error."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        day = past_day(options.day) if options.day else current_day()
+    except IngestionError as error:
+        print(error, file=sys.stderr)
+        return ACT_FIRST
+    names = [source.name for source in SOURCES] if options.command == "all" else [options.command]
+    codes = {_load_one(name, day, options.full_refresh, options.verbose) for name in names}
+    return next((code for code in (ACT_FIRST, TRY_AGAIN) if code in codes), LOADED)
+
+
+def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
+    try:
+        print(summary(load(name, day, full_refresh=full_refresh)), flush=True)
+    except IngestionError as error:
+        _explain(f"{name} {day}: {error}", verbose)
+        return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
+    except Exception as error:
+        hint = "" if verbose else " Run it with --verbose to see where."
+        _explain(f"{name} {day}: nobody foresaw this: {type(error).__name__}: {error}.{hint}", verbose)
+        return ACT_FIRST
+    return LOADED
+
+
+def _explain(sentence: str, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exc()
+    print(sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("Interrupted. A load that had not committed has left nothing behind.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

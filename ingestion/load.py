@@ -1,0 +1,60 @@
+"""Loads one day of one source: the one way in for the DAGs and the shell."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ingestion.errors import MissingInputError
+from ingestion.settings import CsvSettings, PostgresSettings, StripeSettings, settings
+from ingestion.sources import SOURCES, Source, source
+from ingestion.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    from ingestion.records import LoadRecord
+    from ingestion.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+
+def load(source_name: str, day: date, *, full_refresh: bool = False) -> LoadRecord:
+    """Load one day of one source into the configured warehouse and return the committed load record.
+
+    ``full_refresh`` reads the whole source and swaps it in. Any ``IngestionError`` means that nothing was written;
+    ``MissingInputError`` for a source that is not declared.
+    """
+    known = {candidate.name for candidate in SOURCES}
+    if source_name not in known:
+        raise MissingInputError(f"There is no source called {source_name!r}. Known sources: {', '.join(sorted(known))}.")
+    record = _load(source(source_name), day, open_warehouse(), full_refresh)
+    logger.info("%s", summary(record))
+    return record
+
+
+def _load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
+    # Connectors are imported here, so that a load needs the libraries of its own source only.
+    if source.kind == "postgres":
+        from ingestion.postgres import PostgresExtractor
+
+        extractor = PostgresExtractor(settings(PostgresSettings), warehouse)
+        return extractor.extract_table(source.tables[0], day, full_refresh=full_refresh)
+    if source.kind == "stripe":
+        from ingestion.stripe_api import StripeConnector
+
+        return StripeConnector(settings(StripeSettings), warehouse).load_charges(day, full_refresh=full_refresh)
+    from ingestion.csv_uploads import CsvLoader
+
+    return CsvLoader(settings(CsvSettings), warehouse).run(day, full_refresh=full_refresh)
+
+
+def summary(record: LoadRecord) -> str:
+    """One line about a load, for a log or a terminal."""
+    inserted, updated, unchanged = (
+        sum(getattr(table, count) for table in record.tables) for count in ("inserted", "updated", "unchanged")
+    )
+    rejected = f", {record.rows_rejected:,} rejected" if record.rows_rejected else ""
+    return (
+        f"{record.source} {record.day}: {record.rows_extracted:,} rows read ({inserted:,} new, {updated:,} changed, "
+        f"{unchanged:,} unchanged{rejected}) in {record.seconds:.1f} s, load {record.load_id}"
+    )
