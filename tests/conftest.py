@@ -59,7 +59,7 @@ def source_db(postgres: EmbeddedPostgres) -> Iterator[SourceDatabase]:
     name = f"source_{uuid.uuid4().hex[:12]}"
     postgres.create_database(name)
     info = postgres.settings(name)
-    database = SourceDatabase(PostgresSettings(_env_file=None, **info), postgres.dsn(name))  # type: ignore[arg-type,call-arg]
+    database = SourceDatabase(PostgresSettings(_env_file=None, **info), postgres.dsn(name))  # type: ignore[arg-type]
     database.execute(SCHEMA)
     yield database
     postgres.drop_database(name)
@@ -92,4 +92,4 @@ def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     """An empty DuckDB warehouse."""
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
-    return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / "warehouse"))  # type: ignore[call-arg]
+    return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / "warehouse"))

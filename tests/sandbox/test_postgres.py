@@ -7,10 +7,12 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -111,3 +113,24 @@ def test_a_database_is_created_once_and_dropped(postgres: EmbeddedPostgres) -> N
     postgres.drop_database('odd "name"')
     with pytest.raises(psycopg2.OperationalError, match="does not exist"):
         psycopg2.connect(postgres.dsn('odd "name"'))
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.postgres.NEEDED_BYTES", 1 << 60)
+    with pytest.raises(EmbeddedPostgresError, match="MB of disk space"):
+        EmbeddedPostgres(tmp_path / "pg").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is kept from running the server as itself")
+def test_as_root_without_user_namespaces_it_runs_as_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbidden = tmp_path / "bin" / "unshare"
+    forbidden.parent.mkdir()
+    forbidden.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n")
+    forbidden.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{forbidden.parent}:{os.environ['PATH']}")
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is for root alone
+        Path(folder).chmod(0o755)
+        with EmbeddedPostgres(Path(folder) / "pg") as server:
+            assert server.pid is not None
+            assert psutil.Process(server.pid).uids().real != 0
+            psycopg2.connect(server.dsn()).close()
