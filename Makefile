@@ -1,0 +1,46 @@
+# The front door. `make demo` sets everything up and runs the main job; `make test` sets everything up and passes the tests.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+SCALE ?= 0.1
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+export UV_NO_PROGRESS := 1
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(INSTALLED)  ## create .venv from the hashed lock
+
+$(INSTALLED): requirements-dev.txt requirements-uv.txt sandbox/setup.sh
+	@sandbox/setup.sh $(VENV)
+	@touch $@
+
+demo: setup  ## everything set up, one day run, marts published (SCALE=0.1; SCALE=1 is 100,000 orders)
+	@$(PYTHON) -m sandbox demo --scale $(SCALE)
+
+status: setup  ## what runs
+	@$(PYTHON) -m sandbox status
+
+stop:  ## end everything that runs
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m sandbox stop; else echo "Nothing was running."; fi
+
+clean: stop  ## also remove the sandbox's data
+	@rm -rf .local
+
+test: setup lint  ## everything: linters, unit tests, real stand-ins, a real scheduler
+	@$(PYTHON) -m pytest
+
+test-fast: setup lint  ## without scheduler, browser and compose tests
+	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
+
+lint: setup  ## ruff and mypy
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+lock: setup  ## compile the *.in files into locks
+	@for name in requirements requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
+
+.PHONY: help setup demo status stop clean test test-fast lint lock

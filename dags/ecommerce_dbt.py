@@ -1,0 +1,87 @@
+"""Airflow DAG: builds, tests and publishes the marts of a day as soon as all six sources have loaded that day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import reduce
+from operator import and_
+from typing import Any
+
+from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_current_context, task
+from wiring.datasets import MARTS, RAW_DATASETS
+from wiring.days import DAY_FORMAT, day_of
+
+from alerting.policy import default_args
+
+DOC = """
+### What it does
+Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load records, runs dbt
+layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once.
+
+### When it fails
+What people read stays as it was: nothing is published before the tests have passed. The alert names the model or test
+and how many rows failed. Clear the failed task: it goes on from there. To build a day again, clear
+`all_extractions_complete` of its run. See docs/runbook.md.
+
+### Who cares
+Everybody who reads a number: finance, marketing, merchandising.
+"""
+
+with DAG(
+    dag_id="ecommerce_dbt",
+    description="Staging, intermediate, marts, tests, publication: once per day, when all six sources have loaded that day.",
+    schedule=PartitionedAssetTimetable(
+        assets=reduce(and_, RAW_DATASETS),
+        default_partition_mapper=StartOfDayMapper(input_format=DAY_FORMAT),
+    ),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=default_args("dbt_run"),
+    tags=["ecommerce", "dbt"],
+    doc_md=DOC,
+) as dag:
+
+    @task(task_id="all_extractions_complete")
+    def all_extractions_complete() -> list[dict[str, Any]]:
+        """The six loads of the day, from the warehouse's own records."""
+        from wiring.gate import check_complete
+
+        from ingestion.warehouse import open_warehouse
+
+        day = day_of(get_current_context())
+        return check_complete(day, open_warehouse().load_records(day))
+
+    @task(task_id="dbt_run")
+    def dbt_run(layer: str) -> dict[str, Any]:
+        """Run one layer; the result lists its models with rows and seconds."""
+        import transform
+
+        return transform.run_layer(layer, day_of(get_current_context())).as_dict()
+
+    @task(task_id="dbt_test_all", **default_args("dbt_test"))
+    def dbt_test_all() -> dict[str, Any]:
+        import transform
+
+        return transform.test_all(day_of(get_current_context())).as_dict()
+
+    @task(task_id="publish_marts", outlets=[MARTS])
+    def publish_marts(loads: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make the tested marts visible, all at once; the event carries the six loads they were built from."""
+        import transform
+
+        context = get_current_context()
+        publication = transform.publish_marts(day_of(context)).as_dict()
+        context["outlet_events"][MARTS].extra = {"loads": loads, "publication": publication}
+        return publication
+
+    @task(task_id="notify_success", **default_args("notification"))
+    def notify_success() -> None:
+        from alerting import send_slack_alert
+
+        send_slack_alert(get_current_context(), "success")
+
+    layers = [dbt_run.override(task_id=f"dbt_run_{layer}")(layer) for layer in ("staging", "intermediate", "marts")]
+    loads = all_extractions_complete()
+    published = publish_marts(loads)
+    reduce(lambda upstream, downstream: upstream >> downstream, [loads, *layers, dbt_test_all(), published, notify_success()])

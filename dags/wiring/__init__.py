@@ -1,0 +1,1 @@
+"""What the DAG files share: Datasets, the day of a run, the shape of an extraction DAG."""

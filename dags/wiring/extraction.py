@@ -1,0 +1,67 @@
+"""The shape of an extraction DAG: load one day of one source, then announce it through the pool of one slot."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, CronPartitionTimetable, get_current_context, task
+
+from alerting.policy import default_args
+from ingestion.sources import Source, source
+from wiring.datasets import PUBLISH_POOL, raw_dataset
+from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
+
+
+def extraction_dag(name: str, doc_md: str) -> DAG:
+    """The DAG that loads the source of that name every day at 06:00 UTC.
+
+    Args:
+        name: a source of ``ingestion.sources``.
+        doc_md: what the person on call reads in the UI.
+    """
+    loaded: Source = source(name)
+    dataset = raw_dataset(loaded)
+
+    with DAG(
+        dag_id=loaded.dag_id,
+        description=loaded.description,
+        schedule=CronPartitionTimetable("0 6 * * *", timezone="UTC", key_format=DAY_FORMAT),
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        default_args=default_args(loaded.kind),
+        params={"day": DAY_PARAM},
+        tags=["ecommerce", "extraction", loaded.kind],
+        doc_md=doc_md,
+    ) as dag:
+
+        @task(task_id=loaded.dag_id, doc_md=doc_md)
+        def load_day() -> dict[str, Any]:
+            """Load the day and return what the event will carry."""
+            from ingestion.load import load
+
+            record = load(loaded.name, day_of(get_current_context()))
+            return {
+                "source": record.source,
+                "day": record.day.isoformat(),
+                "load_id": record.load_id,
+                "rows": record.rows_extracted,
+                "rows_inserted": sum(table.inserted for table in record.tables),
+                "rows_updated": sum(table.updated for table in record.tables),
+                "rows_rejected": record.rows_rejected,
+                "window": [moment.isoformat() if moment else None for moment in (record.window.start, record.window.end)],
+                "seconds": round(record.seconds, 3),
+            }
+
+        @task(task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
+        def publish(loaded_day: dict[str, Any]) -> None:
+            """Announce the loaded day; alone in its pool, so that two sources never announce in the same instant."""
+            context = get_current_context()
+            event = context["outlet_events"][dataset]
+            event.extra = loaded_day
+            if not context["dag_run"].partition_key:
+                event.add_partitions(loaded_day["day"])
+
+        publish(load_day())
+    return dag

@@ -1,0 +1,84 @@
+"""A client of Airflow's public REST API, as much of it as the sandbox and the tests need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+TIMEOUT_SECONDS = 30
+
+
+class AirflowApiError(Exception):
+    """Airflow refused a request; the text carries its status and answer."""
+
+
+@dataclass
+class AirflowApi:
+    """Signs in on first use. Every method raises ``AirflowApiError`` when Airflow answers with an error status."""
+
+    url: str
+    user: str
+    password: str
+    _session: requests.Session = field(default_factory=requests.Session, repr=False)
+    _signed_in: bool = False
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """The decoded answer of ``/api/v2`` + path."""
+        if not self._signed_in:
+            self._sign_in()
+        answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments)
+        if answer.status_code == requests.codes.unauthorized:  # the token has run out
+            self._sign_in()
+            answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments)
+        if not answer.ok:
+            raise AirflowApiError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def _sign_in(self) -> None:
+        body = {"username": self.user, "password": self.password}
+        answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=TIMEOUT_SECONDS)
+        if not answer.ok:
+            raise AirflowApiError(f"Airflow refused the sign-in of {self.user}: {answer.status_code}")
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._signed_in = True
+
+    def healthy(self) -> bool:
+        """Whether all components report a fresh heartbeat."""
+        try:
+            answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return all((answer.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def dag_ids(self) -> set[str]:
+        return {dag["dag_id"] for dag in self.call("GET", "/dags?limit=100")["dags"]}
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        return list(self.call("GET", "/importErrors")["import_errors"])
+
+    def trigger(self, dag_id: str, day: str | None = None, conf: dict[str, Any] | None = None) -> str:
+        """Start a run, of that day's partition where one is given; returns the run's id."""
+        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        if day:
+            body["partition_key"] = day
+        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Runs of a DAG, newest first."""
+        return list(self.call("GET", f"/dags/{dag_id}/dagRuns?limit=100&order_by=-id")["dag_runs"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return list(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100")["task_instances"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
+        return self.call("GET", path)["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+        """Lines of a task's log."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
+        content = self.call("GET", path, headers={"Accept": "application/json"})["content"]
+        return [entry if isinstance(entry, str) else entry.get("event", "") for entry in content]

@@ -1,0 +1,102 @@
+"""`make demo`: the sandbox from nothing to the published marts of one day."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+
+from ingestion.days import current_day
+from sandbox.day import DBT_DAG, DayRun, run_day
+from sandbox.layout import Layout
+from sandbox.processes import SandboxError
+from sandbox.screen import Screen, Summary, show_summary
+from sandbox.shop import live, open_shop
+from sandbox.stack import SOURCE_DATABASE, Stack
+
+DAY_TIMEOUT_SECONDS = 1800  # the specification's SLA for a whole day
+REVENUE_DAYS = 7
+
+
+def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
+    """Set up what is missing, run the current day, print the summary; ``SandboxError`` unless the marts are published."""
+    stack = Stack(layout or Layout())
+    day = current_day()
+    screen.say("Starting PostgreSQL, Stripe emulator, Slack inbox")
+    stack.start_stand_ins(screen.say)
+    with ThreadPoolExecutor(1) as pool:
+        screen.say("Starting Airflow (api-server, scheduler, dag-processor, triggerer), filling the shop meanwhile")
+        airflow = pool.submit(stack.start_airflow, screen.say)
+        fill_shop(stack, scale, screen.say)
+        airflow.result()
+    screen.say(f"Airflow is healthy on {stack.airflow_address.url}")
+
+    screen.say(f"Triggering the six sources for {day}; dbt follows by its Dataset schedule")
+    started = time.monotonic()
+    with screen.progress():
+        run = run_day(stack.api, stack.layout, day, DAY_TIMEOUT_SECONDS, screen.show)
+    show_summary(screen.console, summarise(stack, run, time.monotonic() - started))
+
+
+def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
+    """Twelve months of the shop's life up to now; on a later call, what has happened since."""
+    state = stack.layout.root / "shop.json"
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    address = (stack.postgres.dsn(SOURCE_DATABASE), stack.stripe_url, stack.layout.csv_inbox)
+    if state.exists():
+        known = json.loads(state.read_text())
+        if known["scale"] != scale:
+            raise SandboxError(
+                f"This sandbox was filled at SCALE={known['scale']:g}, not {scale:g}. "
+                "`make clean` removes it; then run the demo again."
+            )
+        counts = live(*address, start=datetime.fromisoformat(known["until"]), end=now)
+        say(f"The shop has lived on since {known['until']}: {counts}")
+    else:
+        counts = open_shop(*address, scale=scale, until=now)
+        say(f"The shop is filled, 12 months at SCALE={scale:g}: {counts}")
+    state.write_text(json.dumps({"scale": scale, "until": now.isoformat()}))
+
+
+def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
+    """The day's figures, from the warehouse's load records, the published marts and Airflow."""
+    from ingestion.settings import WarehouseSettings
+    from ingestion.warehouse import open_warehouse
+
+    warehouse = WarehouseSettings(duckdb_dir=stack.layout.warehouse)
+    records = open_warehouse(warehouse).load_records(run.day)
+    publication = stack.api.xcom(DBT_DAG, run.runs[DBT_DAG], "publish_marts")
+    tests = stack.api.xcom(DBT_DAG, run.runs[DBT_DAG], "dbt_test_all")
+    if date.fromisoformat(publication["day"]) < run.day:
+        raise SandboxError(f"The published marts are of {publication['day']}, not of {run.day}.")
+    address = stack.airflow_address
+    return Summary(
+        day=run.day,
+        rows={record.source: record.rows_extracted for record in records},
+        rejected={record.source: record.rows_rejected for record in records},
+        tests_passed=tests["passed"],
+        tests_warned=tests["warned"],
+        revenue=revenue_of_last_days(warehouse),
+        seconds={
+            (step.dag_id if step.dag_id != DBT_DAG else step.task_id): step.seconds
+            for step in run.steps()
+            if step.seconds is not None
+        },
+        total_seconds=total_seconds,
+        addresses={
+            "Airflow": f"{address.url}   sign in as {address.user} / {address.password}",
+            "Assets": f"{address.url}/assets",
+            "Slack inbox": stack.slack_url,
+            "Published marts": str(stack.layout.warehouse / "published" / "ecommerce_analytics.duckdb"),
+        },
+    )
+
+
+def revenue_of_last_days(warehouse: object) -> list[tuple[object, ...]]:
+    """(date, orders, gross revenue) of the last days of the published daily mart, newest first."""
+    from transform import read_published
+
+    newest_first = "select order_date, orders, gross_revenue from published.fct_daily_revenue order by order_date desc"
+    return read_published(f"{newest_first} limit {REVENUE_DAYS}", warehouse)

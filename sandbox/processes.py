@@ -1,0 +1,128 @@
+"""Background processes of the sandbox: started in a session of their own, remembered in a file, stopped as a whole tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+LOG_LINES_SHOWN = 15
+
+
+class SandboxError(Exception):
+    """A step of the sandbox failed; the text says which, shows the last lines of the log that matters and where it is."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One background process. ``name`` is also the name of its log and of the file that remembers it."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    run: Path
+    logs: Path
+    cwd: Path
+
+    @property
+    def log(self) -> Path:
+        return self.logs / f"{self.name}.log"
+
+    @property
+    def _file(self) -> Path:
+        return self.run / f"{self.name}.json"
+
+    def running(self) -> psutil.Process | None:
+        return remembered(self._file)
+
+    def start(self) -> bool:
+        """Start it unless it runs already; tells whether it was started."""
+        if self.running():
+            return False
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            child = subprocess.Popen(
+                self.command,
+                cwd=self.cwd,
+                env=dict(self.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        created = psutil.Process(child.pid).create_time()
+        self._file.write_text(json.dumps({"pid": child.pid, "created": created, "command": list(self.command)}))
+        return True
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
+        """Wait for ``ready``; ``SandboxError`` with the log's last lines if the process ends or time runs out."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            process = self.running()
+            if process is None:
+                raise SandboxError(f"{what}: {self.name} ended at once.\n{tail(self.log)}")
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{what}: {self.name} was not ready within {seconds:.0f} seconds.\n{tail(self.log)}")
+            time.sleep(0.1)
+
+
+def remembered(file: Path) -> psutil.Process | None:
+    """The process a run file speaks of, if it still is that process: a recycled pid has another start time."""
+    try:
+        known = json.loads(file.read_text())
+        process = psutil.Process(known["pid"])
+        same = abs(process.create_time() - known["created"]) < 1
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return None
+
+
+def stop(file: Path, seconds: float = 15) -> bool:
+    """End the process of a run file with all its descendants: SIGTERM, then SIGKILL. Tells whether anything ran."""
+    process = remembered(file)
+    family: list[psutil.Process] = []
+    if process:
+        with suppress(psutil.NoSuchProcess):
+            family = [process, *process.children(recursive=True)]
+        # One scheduler in seven was seen to ignore SIGTERM; a time limit and SIGKILL are what ends it.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=seconds)
+        for survivor in alive:
+            with suppress(psutil.NoSuchProcess):
+                survivor.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=5)
+    file.unlink(missing_ok=True)
+    return bool(family)
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port of 127.0.0.1, or the next free one after it."""
+    for port in range(preferred, preferred + 200):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise SandboxError(f"No free port between {preferred} and {preferred + 199} on 127.0.0.1.")
+
+
+def tail(log: Path, lines: int = LOG_LINES_SHOWN) -> str:
+    """The last lines of a log and where the whole of it is."""
+    try:
+        shown = log.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        shown = []
+    return "\n".join(["Last lines of its log:", *(f"  {line}" for line in shown), f"The whole log: {log}"])
