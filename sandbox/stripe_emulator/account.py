@@ -1,0 +1,214 @@
+"""What happens in a Stripe account: charges, captures, refunds and disputes, with what they change and the events they emit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.stripe_emulator import objects
+from sandbox.stripe_emulator.store import Object, Store
+
+EVENTS_REACH_BACK = 30 * 86400  # seconds; https://docs.stripe.com/api/events
+CLOSED = {"won", "lost", "warning_closed", "prevented"}
+
+
+@dataclass(eq=False)
+class StripeError(Exception):
+    """An answer in the form of Stripe's errors."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    code: str | None = None
+    param: str | None = None
+    charge: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        fields = {"charge": self.charge, "code": self.code, "message": self.message, "param": self.param, "type": self.type}
+        return {"error": {name: value for name, value in fields.items() if value is not None}}
+
+
+def missing(kind: str, identifier: str, param: str = "id") -> StripeError:
+    return StripeError(404, f"No such {kind}: '{identifier}'", code="resource_missing", param=param)
+
+
+class Account:
+    """The account's state. Every public method is one change: whole, under one lock, with its events.
+
+    ``now`` gives seconds since 1970.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        self.store = store
+        self.now = now
+        self.lock = threading.RLock()
+
+    def get(self, kind: str, identifier: str, param: str = "id") -> Object:
+        item = self.store[kind].get(identifier)
+        if item is None:
+            raise missing(kind, identifier, param)
+        return item
+
+    def oldest_event(self) -> int:
+        """Events created before this moment are no longer served."""
+        return int(self.now()) - EVENTS_REACH_BACK
+
+    def create_charge(self, given: Mapping[str, Any]) -> Object:
+        fields = dict(given)
+        token = fields.pop("source", None) or fields.get("payment_method")
+        declined = token in {"tok_chargeDeclined", "pm_card_chargeDeclined"}
+        if declined:
+            fields |= {"status": "failed", "failure_code": "card_declined", "failure_message": "Your card was declined."}
+        fields["captured"] = fields.pop("capture", True) and not declined
+        with self.lock:
+            item = objects.charge(fields | {"created": int(self.now())})
+            self._new_charge(item, item["created"])
+            if declined:
+                self.store.flush()
+                raise StripeError(402, "Your card was declined.", "card_error", "card_declined", charge=item["id"])
+            if token in {"tok_createDispute", "pm_card_createDispute"}:
+                self._new_dispute({"created": item["created"], "reason": "fraudulent"}, item, item["created"])
+            self.store.flush()
+            return self.get("charge", item["id"])
+
+    def capture(self, identifier: str, amount: int | None) -> Object:
+        with self.lock:
+            item = self.get("charge", identifier)
+            if item["captured"]:
+                raise StripeError(400, f"Charge {identifier} has already been captured.", code="charge_already_captured")
+            if item["status"] == "failed":
+                raise StripeError(400, f"Charge {identifier} failed and cannot be captured.")
+            taken = item["amount"] if amount is None else amount
+            if not 0 < taken <= item["amount"]:
+                raise StripeError(400, "Invalid amount: it must be positive and at most the charge's.", param="amount_to_capture")
+            changed = item | {"captured": True, "amount_captured": taken, "balance_transaction": objects.new_id("txn")}
+            return self._changed(item, changed, int(self.now()))
+
+    def create_refund(self, given: Mapping[str, Any]) -> Object:
+        with self.lock:
+            of = self._charge_of(given)
+            left = of["amount"] - of["amount_refunded"]
+            amount = given.get("amount", left)
+            if of["status"] == "failed" or not left:
+                raise StripeError(400, f"Charge {of['id']} has already been refunded.", code="charge_already_refunded")
+            if amount > left:
+                text = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})."
+                raise StripeError(400, text, param="amount")
+            if amount <= 0:
+                raise StripeError(400, "Invalid positive integer", code="parameter_invalid_integer", param="amount")
+            item = self._new_refund(dict(given) | {"created": int(self.now())}, of, int(self.now()))
+            self.store.flush()
+            return item
+
+    def update(self, kind: str, identifier: str, given: Mapping[str, Any]) -> Object:
+        """Metadata is merged, as at Stripe; other fields are replaced."""
+        with self.lock:
+            item = self.get(kind, identifier)
+            merged = item["metadata"] | given.get("metadata", {})
+            return self._changed(item, item | dict(given) | {"metadata": merged}, int(self.now()))
+
+    def close_dispute(self, identifier: str) -> Object:
+        with self.lock:
+            item = self.get("dispute", identifier)
+            return self._changed(item, item | {"status": "lost"}, int(self.now()))
+
+    def import_objects(self, items: Iterable[Object]) -> dict[str, int]:
+        """Take in objects with their own past; see the package's description. All of them, or ``StripeError``."""
+        counts = {"charge": 0, "refund": 0, "dispute": 0}
+        with self.lock:
+            items = list(items)
+            self._check_import(items)
+            for given in items:
+                fields = dict(given)
+                at = fields.pop("_at", None)
+                kind = fields["object"]
+                counts[kind] += 1
+                existing = self.store[kind].get(fields["id"]) if "id" in fields else None
+                if existing is not None:
+                    self._changed(existing, existing | fields, int(self.now()) if at is None else at)
+                elif kind == "charge":
+                    self._new_charge(objects.charge(fields), fields["created"] if at is None else at)
+                else:
+                    make = self._new_refund if kind == "refund" else self._new_dispute
+                    make(fields, self._charge_of(fields), fields["created"] if at is None else at)
+            self.store.flush()
+        return counts
+
+    def _check_import(self, items: list[Object]) -> None:
+        known: set[tuple[object, object]] = set()
+        for number, item in enumerate(items, start=1):
+            kind = item.get("object")
+            if kind not in ("charge", "refund", "dispute"):
+                raise StripeError(400, f"Line {number}: object is {kind!r}; one of charge, refund, dispute.")
+            if item.get("id", "") in self.store[kind] or (kind, item.get("id")) in known:
+                continue
+            needed = ("created", "amount", "currency") if kind == "charge" else ("created", "charge")
+            for name in needed:
+                if name not in item:
+                    raise StripeError(400, f"Line {number}: a new {kind} needs {name!r}.")
+            if kind != "charge" and ("charge", item["charge"]) not in known and str(item["charge"]) not in self.store["charge"]:
+                raise StripeError(400, f"Line {number}: no such charge: {item['charge']!r}.")
+            if "id" in item:
+                known.add((kind, item["id"]))
+
+    def _charge_of(self, given: Mapping[str, Any]) -> Object:
+        if given.get("charge"):
+            return self.get("charge", given["charge"], "charge")
+        raise StripeError(400, "One of the following params should be provided for this request: charge.")
+
+    def _new_charge(self, item: Object, at: int) -> None:
+        self.store.put(item)
+        self._emit("charge.failed" if item["status"] == "failed" else "charge.succeeded", at, item)
+
+    def _new_refund(self, given: Mapping[str, Any], of: Object, at: int) -> Object:
+        item = objects.refund(given, of)
+        self.store.put(item)
+        if item["status"] not in {"failed", "canceled"}:
+            total = of["amount_refunded"] + item["amount"]
+            self._put_charge(of, of | {"amount_refunded": total, "refunded": total >= of["amount"]}, "charge.refunded", at)
+        self._emit("refund.created", at, item)
+        return item
+
+    def _new_dispute(self, given: Mapping[str, Any], of: Object, at: int) -> Object:
+        item = objects.dispute(given, of)
+        self.store.put(item)
+        self.store.put(of | {"disputed": True, "dispute": item["id"]})
+        self._emit("charge.dispute.created", at, item)
+        self._emit("charge.dispute.funds_withdrawn", at, item)
+        if item["status"] in CLOSED:
+            self._emit("charge.dispute.closed", at, item)
+        return item
+
+    def _changed(self, old: Object, new: Object, at: int) -> Object:
+        """Store a new state of an existing object, with the events that this change has at Stripe."""
+        kind = old["object"]
+        previous = {name: value for name, value in old.items() if new.get(name) != value}
+        self.store.put(new)
+        if kind == "charge":
+            captured = new["captured"] and not old["captured"]
+            self._emit("charge.captured" if captured else "charge.updated", at, new, previous)
+        elif kind == "refund":
+            gone = new["status"] in {"failed", "canceled"} and old["status"] not in {"failed", "canceled"}
+            if gone:  # the money came back: Stripe takes the refund off its charge
+                of = self.get("charge", old["charge"])
+                left = of["amount_refunded"] - old["amount"]
+                self._put_charge(of, of | {"amount_refunded": left, "refunded": False}, "charge.updated", at)
+            self._emit("refund.failed" if gone else "refund.updated", at, new, previous)
+            self._emit("charge.refund.updated", at, new, previous)
+        else:
+            closed = new["status"] in CLOSED and old["status"] not in CLOSED
+            if closed and new["status"] == "won":
+                self._emit("charge.dispute.funds_reinstated", at, new)
+            self._emit("charge.dispute.closed" if closed else "charge.dispute.updated", at, new, previous)
+        self.store.flush()
+        return new
+
+    def _put_charge(self, old: Object, new: Object, kind: str, at: int) -> None:
+        self.store.put(new)
+        self._emit(kind, at, new, {name: value for name, value in old.items() if new[name] != value})
+
+    def _emit(self, kind: str, at: int, item: Object, previous: Mapping[str, Any] | None = None) -> None:
+        if at >= self.oldest_event():  # an older one could never be read
+            self.store.put(objects.event(kind, at, item, previous))
