@@ -1,0 +1,128 @@
+"""A tiny dbt project over a tiny warehouse: quick enough to run dbt for real in every test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingestion.settings import WarehouseSettings
+from transform.settings import TransformSettings
+
+PROJECT_FILES = {
+    "dbt_project.yml": """
+name: tiny
+version: "1.0.0"
+profile: tiny
+flags: {send_anonymous_usage_stats: false}
+models:
+  tiny:
+    staging: {+database: ecommerce_staging, +schema: staging, +materialized: view}
+    intermediate: {+database: ecommerce_analytics, +schema: intermediate, +materialized: table}
+    marts: {+database: ecommerce_analytics, +schema: marts, +materialized: table}
+seeds: {tiny: {+database: ecommerce_staging, +schema: seeds}}
+snapshots: {tiny: {+database: ecommerce_analytics, +schema: snapshots}}
+data_tests: {tiny: {+store_failures: true, +schema: test_failures}}
+""",
+    "profiles.yml": """
+tiny:
+  target: duckdb
+  outputs:
+    duckdb:
+      type: duckdb
+      path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_analytics.duckdb"
+      schema: marts
+      attach:
+        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_raw.duckdb", alias: ecommerce_raw, read_only: true}
+        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_staging.duckdb", alias: ecommerce_staging}
+""",
+    "macros/schema_name.sql": "{% macro generate_schema_name(name, node) %}{{ name or target.schema }}{% endmacro %}",
+    "seeds/labels.csv": "status,label\npaid,Paid\nopen,Open\n",
+    "models/sources.yml": """
+sources:
+  - name: postgres
+    database: ecommerce_raw
+    tables:
+      - name: raw_orders
+        config:
+          loaded_at_field: _loaded_at
+          freshness: {warn_after: {count: 12, period: hour}, error_after: {count: 24, period: hour}}
+""",
+    "models/staging/stg_orders.sql": "select order_id, status, amount from {{ source('postgres', 'raw_orders') }}",
+    "models/intermediate/int_orders.sql": """
+select orders.*, labels.label from {{ ref('stg_orders') }} as orders left join {{ ref('labels') }} as labels using (status)""",
+    "models/marts/fct_orders.sql": "select * from {{ ref('int_orders') }}",
+    "models/marts/fct_totals.sql": "select count(*) as orders, sum(amount) as amount from {{ ref('fct_orders') }}",
+    "models/marts/helper.sql": "{{ config(meta={'published': false}) }} select 1 as one",
+    "models/marts/marts.yml": """
+models:
+  - name: fct_orders
+    columns:
+      - name: order_id
+        data_tests: [unique, not_null]
+      - name: label
+        data_tests:
+          - not_null: {config: {severity: warn}}
+""",
+    "tests/no_negative_orders.sql": "select order_id, amount, 'x' as note from {{ ref('fct_orders') }} where amount < 0",
+    "snapshots/orders_history.yml": """
+snapshots:
+  - name: orders_history
+    relation: ref('stg_orders')
+    config: {unique_key: order_id, strategy: check, check_cols: [status]}
+""",
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The warehouse with its raw orders, and the project on top of it."""
+
+    warehouse: WarehouseSettings
+    dbt: TransformSettings
+
+    def settings(self) -> dict[str, WarehouseSettings | TransformSettings]:
+        return {"warehouse": self.warehouse, "dbt": self.dbt}
+
+    def raw(self, statement: str) -> None:
+        with duckdb.connect(str(self.warehouse.duckdb_dir / "ecommerce_raw.duckdb")) as connection:
+            connection.execute(statement)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Rows of a query on what dbt built."""
+        from transform.duckdb import connect
+
+        with connect(self.warehouse) as connection:
+            return connection.execute(sql).fetchall()
+
+    def load(self, load_id: str, day: date, rows: str, loaded_at: datetime) -> None:
+        """Commit raw orders, ``(1, 'paid', 10.00), ...``, with a load record."""
+        self.raw(
+            f"""insert into postgres.raw_orders select *, timestamp '{loaded_at}' from (values {rows});
+                insert into loads.load_records values ('{load_id}', 'orders', '{day}', '{loaded_at}')"""
+        )
+
+    def write(self, path: str, text: str) -> None:
+        file = self.dbt.project_dir / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Three orders of 2026-11-22 in raw, nothing built."""
+    warehouse = WarehouseSettings(duckdb_dir=tmp_path / "warehouse")
+    warehouse.duckdb_dir.mkdir()
+    made = Shop(warehouse, TransformSettings(project_dir=tmp_path / "project", threads=2))
+    for path, text in PROJECT_FILES.items():
+        made.write(path, text)
+    made.raw(
+        """create schema postgres; create schema loads;
+           create table postgres.raw_orders (order_id integer, status varchar, amount decimal(12, 2), _loaded_at timestamp);
+           create table loads.load_records (load_id varchar, source varchar, day date, committed_at timestamp)"""
+    )
+    made.load("L1", date(2026, 11, 22), "(1, 'paid', 10.00), (2, 'open', 5.50), (3, 'paid', 4.50)", datetime(2026, 11, 22, 6, 1))
+    return made

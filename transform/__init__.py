@@ -1,0 +1,42 @@
+"""dbt's part of the day: run a layer, test everything, publish the marts. Knows nothing of Airflow.
+
+Importing this package is light; dbt and the warehouse driver load on first use.
+
+    run_layer("staging", day); run_layer("intermediate", day); run_layer("marts", day)
+    test_all(day)
+    publish_marts(day)
+"""
+
+from __future__ import annotations
+
+from transform.errors import (
+    DataTestError,
+    ModelError,
+    ProjectError,
+    PublicationError,
+    StaleSourceError,
+    TransformError,
+)
+from transform.layers import run_layer, source_freshness, test_all
+from transform.publication import publish_marts, read_publication, read_published, rollback
+from transform.results import FreshnessResult, LayerResult, Publication, TestResult
+
+__all__ = [
+    "DataTestError",
+    "FreshnessResult",
+    "LayerResult",
+    "ModelError",
+    "ProjectError",
+    "Publication",
+    "PublicationError",
+    "StaleSourceError",
+    "TestResult",
+    "TransformError",
+    "publish_marts",
+    "read_publication",
+    "read_published",
+    "rollback",
+    "run_layer",
+    "source_freshness",
+    "test_all",
+]

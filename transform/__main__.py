@@ -1,0 +1,81 @@
+"""Runs the steps of the transformation from a shell: ``python -m transform marts --day 2026-11-22``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ingestion.days import current_day, past_day
+from ingestion.errors import IngestionError
+from transform import publish_marts, read_publication, read_published, rollback, run_layer, source_freshness, test_all
+
+STEPS = ("staging", "intermediate", "marts", "test", "publish")
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m transform", description="dbt layers, tests and publication of one day.")
+    parser.add_argument("--verbose", action="store_true", help="show a traceback when something fails")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    helps = {
+        "staging": "build seeds and staging views",
+        "intermediate": "build the intermediate models",
+        "marts": "build snapshots and marts",
+        "test": "run every test",
+        "publish": "publish the tested marts",
+        "all": "the five of them, one after the other",
+        "freshness": "check how old the raw tables are",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--day", help="YYYY-MM-DD, default: the current day")
+    back = commands.add_parser("rollback", help="bring the publication before the current one back")
+    back.add_argument("--to", metavar="ID", help="a publication's id instead (see `published`)")
+    published = commands.add_parser("published", help="show the current publication, or the rows of a query on it")
+    published.add_argument("sql", nargs="?")
+    return parser.parse_args(arguments)
+
+
+def _step(name: str, day_text: str | None) -> Any:
+    day = past_day(day_text) if day_text else current_day()
+    if name == "test":
+        return test_all(day)
+    if name == "publish":
+        return publish_marts(day)
+    if name == "freshness":
+        return source_freshness(day)
+    return run_layer(name, day)  # type: ignore[arg-type]
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "rollback":
+        print(json.dumps(rollback(options.to).as_dict(), indent=2))
+    elif options.command == "published" and options.sql:
+        for row in read_published(options.sql):
+            print(*row, sep="\t")
+    elif options.command == "published":
+        publication = read_publication()
+        print(json.dumps(publication.as_dict(), indent=2) if publication else "Nothing has been published yet.")
+    else:
+        for name in STEPS if options.command == "all" else (options.command,):
+            _step(name, options.day)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        _run(options)
+    except IngestionError as error:
+        if options.verbose:
+            raise
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What the transformation needs of the embedded warehouse beside dbt: rows per model, failing rows, the history of runs.
+
+All functions expect the caller to hold the warehouse's lock (``ingestion.warehouse.duckdb.warehouse_lock``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingestion.settings import WarehouseSettings
+
+RAW, STAGING, ANALYTICS = "ecommerce_raw", "ecommerce_staging", "ecommerce_analytics"
+
+_HISTORY = f"{ANALYTICS}.transform.runs"
+_CREATE_HISTORY = f"""
+create schema if not exists {ANALYTICS}.transform;
+create table if not exists {_HISTORY} (
+    step varchar not null, day date not null, started_at timestamp not null, finished_at timestamp not null,
+    succeeded boolean not null, project varchar not null,
+    raw_state varchar not null, load_ids json not null, results json not null
+)"""
+
+
+def database_file(settings: WarehouseSettings, database: str) -> Path:
+    return settings.duckdb_dir / f"{database}.duckdb"
+
+
+def quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+@contextmanager
+def connect(settings: WarehouseSettings, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the three databases under their own names, those of them that exist."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        for database in (RAW, STAGING, ANALYTICS):
+            file = database_file(settings, database)
+            if file.exists() or (not read_only and database == ANALYTICS):
+                mode = "" if not read_only and database == ANALYTICS else "(read_only)"
+                connection.execute(f"attach {quoted(file)} as {database} {mode}")
+        yield connection
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> int | None:
+    """Rows of a relation, None where it is gone."""
+    try:
+        row = connection.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608 - dbt's own quoted name
+    except duckdb.CatalogException:
+        return None
+    return int(row[0]) if row else None
+
+
+def first_rows(connection: duckdb.DuckDBPyConnection, relation: str, limit: int) -> list[dict[str, Any]]:
+    """The first rows of a table of failures, column name to value."""
+    cursor = connection.execute(f"select * from {relation} limit {limit}")  # noqa: S608
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class RawState:
+    """What the raw tables hold: ``state`` changes with every load, ``load_ids`` are the newest of the day per source."""
+
+    state: str
+    load_ids: dict[str, str]
+
+
+def raw_state(connection: duckdb.DuckDBPyConnection, day: date) -> RawState:
+    try:
+        rows = connection.execute(
+            f"""select source, load_id, committed_at, day from {RAW}.loads.load_records
+                order by committed_at, load_id"""  # noqa: S608
+        ).fetchall()
+    except duckdb.CatalogException:
+        return RawState("empty", {})
+    newest = f"{len(rows)} loads, newest {rows[-1][1]} at {rows[-1][2]}" if rows else "empty"
+    return RawState(newest, {source: load_id for source, load_id, _, of in rows if of == day})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished step in the history: staging, intermediate, marts or test."""
+
+    step: str
+    day: date
+    started_at: datetime
+    finished_at: datetime
+    succeeded: bool
+    project: str
+    raw: RawState
+    results: list[dict[str, Any]]
+
+
+def record_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    connection.execute(_CREATE_HISTORY)
+    values = [run.step, run.day, run.started_at, run.finished_at, run.succeeded, run.project]
+    texts = [run.raw.state, json.dumps(run.raw.load_ids), json.dumps(run.results)]
+    connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
+
+
+def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None) -> Run | None:
+    """The run that finished last, of one step or of all."""
+    condition = "where step = ?" if step else ""
+    try:
+        row = connection.execute(
+            f"""select step, day, started_at, finished_at, succeeded, project, raw_state, load_ids, results
+                from {_HISTORY} {condition} order by finished_at desc limit 1""",  # noqa: S608
+            [step] if step else [],
+        ).fetchone()
+    except duckdb.CatalogException:
+        return None
+    if row is None:
+        return None
+    *values, state, load_ids, results = row
+    return Run(*values, RawState(state, json.loads(load_ids)), json.loads(results))

@@ -1,0 +1,279 @@
+"""Runs one layer, the tests, or the freshness check: dbt's results become rows, seconds and readable errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+from ingestion.days import current_day
+from ingestion.errors import PermanentError
+from transform.errors import (
+    DataTestError,
+    ModelDefinitionError,
+    ModelError,
+    NodeFailure,
+    StaleSourceError,
+    TransformError,
+)
+from transform.project import Project, project, run
+from transform.results import DataTest, FreshnessResult, Layer, LayerResult, ModelResult, SourceFreshness, TestResult
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ingestion.settings import WarehouseSettings
+    from transform.duckdb import RawState, Run
+    from transform.settings import TransformSettings
+
+logger = logging.getLogger(__name__)
+
+SELECTION: dict[Layer, tuple[str, ...]] = {
+    "staging": ("path:seeds", "path:models/staging"),
+    "intermediate": ("path:models/intermediate",),
+    "marts": ("path:snapshots", "path:models/marts"),
+}
+KEYS_SHOWN = 3  # failing rows named in an error or alert; all of them are in the test's table of failures
+COLUMNS_SHOWN = 4
+
+# The warehouse says with these that the SQL itself is wrong: the next try would say the same.
+_DEFINITION_ERRORS = ("Compilation Error", "Binder Error", "Parser Error", "Catalog Error", "SQL compilation error")
+
+
+def run_layer(
+    layer: Layer, day: date, *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
+) -> LayerResult:
+    """Build one layer's seeds, snapshots and models. The models are cumulative: afterwards they hold all that raw holds.
+
+    A retry builds only what failed, if nothing has happened since. Raises ``ModelDefinitionError`` (permanent),
+    ``ModelError`` (worth a retry) or ``ProjectError`` (permanent).
+    """
+    if layer not in get_args(Layer):
+        raise PermanentError(f"There is no layer {layer!r}. Layers: {', '.join(get_args(Layer))}.")
+    here = project(dbt, warehouse)
+    step = _Step(layer, day, here)
+    with _locked(here):
+        kept = step.kept_results()
+        names = [result["name"] for result in kept or () if result["status"] != "success"]
+        selection = names or list(SELECTION[layer])
+        kinds = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
+        outcome = run(here, ["build", *kinds, "--select", *selection])
+        with step.connect() as connection:
+            models = tuple(_model(result, connection) for result in outcome.results)
+            models += tuple(_kept(ModelResult, result) for result in kept or () if result["status"] == "success")
+            failed = tuple(model for model in models if model.status != "success")
+            step.record([model.as_dict() for model in models], succeeded=not failed, connection=connection)
+    for model in models:
+        rows = "" if model.rows is None else f", {model.rows:,} rows"
+        logger.info("%s %s: %s%s, %.2f s", model.kind, model.name, "kept" if model.kept else model.status, rows, model.seconds)
+    if failed:
+        raise _model_error(layer, day, failed)
+    return LayerResult(layer, day, step.started_at, step.seconds, models)
+
+
+def test_all(day: date, *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> TestResult:
+    """Run every data test and unit test. A failing test of severity warn is reported, and fails nothing.
+
+    A retry runs only the tests that failed, if nothing has happened since. Raises ``DataTestError``, which names the
+    tests, their numbers of failing rows and the first of those rows.
+    """
+    here = project(dbt, warehouse)
+    step = _Step("test", day, here)
+    good = ("pass", "warn")
+    with _locked(here):
+        kept = step.kept_results()
+        names = [result["name"] for result in kept or () if result["status"] not in good]
+        outcome = run(here, ["test", *(["--select", *names] if names else [])])
+        with step.connect() as connection:
+            tests = tuple(_test(result, connection) for result in outcome.results)
+            tests += tuple(_kept(DataTest, result) for result in kept or () if result["status"] in good)
+            failed = tuple(test for test in tests if test.status not in good)
+            step.record([test.as_dict() for test in tests], succeeded=not failed, connection=connection)
+    result = TestResult(day, step.started_at, step.seconds, tests)
+    logger.info("%d tests of %s: %d passed, %d warned, %d failed", len(tests), day, result.passed, result.warned, len(failed))
+    if failed:
+        failures = tuple(NodeFailure(t.name, t.message, t.failing_rows, t.keys, t.sql) for t in failed)
+        raise DataTestError(f"{len(failed)} of {len(tests)} tests of {day} failed; its marts are not published.", failures)
+    return result
+
+
+def source_freshness(
+    day: date, *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
+) -> FreshnessResult:
+    """How long ago each raw table was loaded, measured against dbt's freshness rules.
+
+    Raises ``StaleSourceError`` where a rule's error limit is passed, for the current day only: the loads of an old day
+    that is built again are old by right.
+    """
+    here = project(dbt, warehouse)
+    started = time.monotonic()
+    with _locked(here):
+        outcome = run(here, ["source", "freshness"])
+    sources = tuple(_freshness(result) for result in outcome.results)
+    stale = tuple(source for source in sources if source.status == "error")
+    for source in sources:
+        logger.log(
+            logging.WARNING if source.status != "pass" else logging.INFO, "%s: %s %s", source.name, source.status, source.message
+        )
+    if stale and day >= current_day():
+        failures = tuple(NodeFailure(source.name, source.message) for source in stale)
+        raise StaleSourceError(f"{len(stale)} of {len(sources)} raw tables are older than they may be on {day}.", failures)
+    return FreshnessResult(day, time.monotonic() - started, sources)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _locked(here: Project) -> AbstractContextManager[None]:
+    """DuckDB has one writer at a time, and dbt holds the file for its whole run. Snowflake needs no such lock."""
+    if here.warehouse.kind != "duckdb":
+        raise PermanentError(f"WAREHOUSE_KIND={here.warehouse.kind} is not available to transform yet; use duckdb.")
+    from ingestion.warehouse.duckdb import warehouse_lock
+
+    lock: AbstractContextManager[None] = warehouse_lock(here.warehouse)
+    return lock
+
+
+class _Step:
+    """One try of one step of one day, and what the history knows of the try before."""
+
+    def __init__(self, name: str, day: date, here: Project) -> None:
+        self.name, self.day, self.here = name, day, here
+        self.started_at = _utc_now()
+        self._started = time.monotonic()
+        self._raw: RawState | None = None
+        self._fingerprint = here.fingerprint()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        from transform.duckdb import connect
+
+        with connect(self.here.warehouse, read_only=False) as connection:
+            yield connection
+
+    def kept_results(self) -> list[dict[str, Any]] | None:
+        """Results of the try before, if this one may build on them: it was the last thing that happened here, it failed,
+        and neither the project nor the raw tables have changed since. Else None, and everything runs."""
+        from transform.duckdb import connect, latest_run, raw_state
+
+        with connect(self.here.warehouse) as connection:
+            self._raw = raw_state(connection, self.day)
+            before: Run | None = latest_run(connection)
+        if before is None or (before.step, before.day, before.succeeded) != (self.name, self.day, False):
+            return None
+        if (before.project, before.raw.state) != (self._fingerprint, self._raw.state) or not before.results:
+            return None
+        logger.info("The last try failed at %s and nothing has changed since: only what failed runs again.", before.finished_at)
+        return before.results
+
+    def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: duckdb.DuckDBPyConnection) -> None:
+        from transform.duckdb import Run, record_run
+
+        assert self._raw is not None
+        record_run(
+            connection,
+            Run(self.name, self.day, self.started_at, _utc_now(), succeeded, self._fingerprint, self._raw, results),
+        )
+
+
+def _kept(kind: type[Any], result: dict[str, Any]) -> Any:
+    values = {**result, "kept": True}
+    if "keys" in values:
+        values["keys"] = tuple(values["keys"])
+    return kind(**values)
+
+
+def _sql(node: Any) -> str | None:
+    path = getattr(node, "compiled_path", None)
+    return str(path) if path else None
+
+
+def _message(text: Any) -> str:
+    return "\n".join(line.strip() for line in str(text or "").strip().splitlines() if line.strip())
+
+
+def _model(result: Any, connection: duckdb.DuckDBPyConnection) -> ModelResult:
+    from transform.duckdb import count_rows
+
+    node, status = result.node, str(result.status)
+    built = status == "success"
+    status = "success" if built else "skipped" if status == "skipped" else "error"
+    materialized = node.config.materialized
+    relation = None if materialized == "ephemeral" else node.relation_name
+    kind = str(node.resource_type)
+    return ModelResult(
+        name=node.name,
+        kind=kind,
+        materialized=materialized,
+        status=status,  # type: ignore[arg-type]
+        rows=count_rows(connection, relation) if built and relation else None,
+        seconds=round(result.execution_time, 3),
+        message="" if built else _message(result.message),
+        relation=relation,
+        published=kind == "model" and node.path.startswith("marts/") and node.config.meta.get("published", True),
+        sql=None if built else _sql(node),
+    )
+
+
+def _test(result: Any, connection: duckdb.DuckDBPyConnection) -> DataTest:
+    node, status = result.node, str(result.status)
+    unit = str(node.resource_type) == "unit_test"
+    relation = None if unit else node.relation_name
+    keys = _keys(connection, relation) if relation and result.failures else ()
+    attached = node.depends_on.nodes[0].split(".")[-1] if unit else (getattr(node, "attached_node", None) or "").split(".")[-1]
+    return DataTest(
+        name=node.name,
+        model=attached or None,
+        status=status,  # type: ignore[arg-type]
+        severity="error" if unit else str(node.config.severity).lower(),  # type: ignore[arg-type]
+        failing_rows=None if unit else result.failures,
+        seconds=round(result.execution_time, 3),
+        message="" if status == "pass" else _message(result.message),
+        keys=keys,
+        sql=None if status == "pass" else _sql(node),
+    )
+
+
+def _keys(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[dict[str, str], ...]:
+    """The first failing rows, cut to the columns that name a row: an alert is no place for a customer's whole record."""
+    from transform.duckdb import first_rows
+
+    def named(row: dict[str, Any]) -> dict[str, str]:
+        ids = [
+            name
+            for name in row
+            if name.lower().endswith(("_id", "_key", "_date", "_day", "_field")) or name.lower() in ("day", "id")
+        ]
+        return {name: str(row[name]) for name in (ids or list(row))[:COLUMNS_SHOWN]}
+
+    return tuple(named(row) for row in first_rows(connection, relation, KEYS_SHOWN))
+
+
+def _freshness(result: Any) -> SourceFreshness:
+    node, status = result.node, str(result.status)
+    loaded_at, age = getattr(result, "max_loaded_at", None), getattr(result, "age", None)
+    if loaded_at is not None and loaded_at.tzinfo is not None:
+        loaded_at = loaded_at.astimezone(UTC).replace(tzinfo=None)
+    if loaded_at is None or age is None:
+        status, message = "error", _message(result.message) or "its freshness could not be read"
+    else:
+        message = f"loaded {age / 3600:.1f} h ago"
+    return SourceFreshness(f"{node.source_name}.{node.name}", status, loaded_at, age, message)  # type: ignore[arg-type]
+
+
+def _model_error(layer: Layer, day: date, failed: tuple[ModelResult, ...]) -> TransformError:
+    broken = [model for model in failed if model.status == "error"]
+    skipped = len(failed) - len(broken)
+    failures = tuple(NodeFailure(model.name, model.message, sql=model.sql) for model in broken)
+    permanent = any(text in model.message for model in broken for text in _DEFINITION_ERRORS)
+    after = f", {skipped} that need them were skipped" if skipped else ""
+    text = f"{len(broken)} of {layer}'s models failed for {day}{after}."
+    return (ModelDefinitionError if permanent else ModelError)(text, failures)

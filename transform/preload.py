@@ -1,0 +1,33 @@
+"""Imported by Airflow's forkserver so that every task process is born with dbt imported and the project parsed.
+
+    [scheduler] mp_start_method = forkserver
+    [scheduler] mp_forkserver_preload = transform.preload
+
+The parsed project is used only while no file of it and no setting has changed; else the task parses it again, from dbt's
+partial-parse file. A project that cannot be parsed is no reason for Airflow not to start: the tasks will say what is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ingestion.settings import settings as configured
+
+logger = logging.getLogger(__name__)
+
+
+def preload() -> bool:
+    """Import dbt and the DuckDB adapter and parse the configured project; False where it cannot be parsed."""
+    try:
+        from transform.project import parse, project
+
+        parse(project())
+    except Exception as error:
+        logger.warning("The dbt project is not preloaded: %s", error)
+        return False
+    finally:
+        configured.cache_clear()  # task processes read the settings of their own time
+    return True
+
+
+preload()
