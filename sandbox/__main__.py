@@ -18,12 +18,12 @@ INTERRUPTED = 130
 def status(stack: Stack, screen: Screen) -> int:
     """Print what runs and whether Airflow is healthy; 0 if all is well, 3 if nothing runs, 1 if something is wrong."""
     running = stack.running()
-    if not running and not stack.postgres.running():
+    if not running and not stack.postgres.pid:
         screen.console.print("Nothing runs. `make demo` starts everything.")
         return 3
     for name, pid in running.items():
         screen.console.print(f"{name:24} runs, pid {pid}")
-    if stack.postgres.running():
+    if stack.postgres.pid:
         source = stack.postgres.settings(SOURCE_DATABASE)
         screen.console.print(f"{'postgres':24} runs on 127.0.0.1:{source['port']}")
     healthy = stack.api.healthy()

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ AIRFLOW_DATABASE = "airflow"
 # Ports asked for first; below 32768, so that they do not collide with those the system gives to outgoing connections.
 PREFERRED_PORTS = {"airflow": 8080, "scheduler_health": 8974, "stripe": 12111, "slack": 12180}
 FREE_SPACE_NEEDED_MIB = 1500
-STOP_ORDER = (
+SERVICES = (
     "airflow-scheduler",
     "airflow-triggerer",
     "airflow-dag-processor",
@@ -189,14 +190,14 @@ class Stack:
         return expected <= api.dag_ids()
 
     def stop(self, say: Say) -> bool:
-        """End everything, Airflow first and PostgreSQL last; tells whether anything ran."""
-        ran = False
-        files = [self.layout.run / f"{name}.json" for name in STOP_ORDER]
-        for file in files:
-            if stop(file):
-                say(f"stopped {file.stem}")
-                ran = True
-        if self.postgres.running():
+        """End everything, PostgreSQL last; tells whether anything ran."""
+        files = [self.layout.run / f"{name}.json" for name in SERVICES]
+        with ThreadPoolExecutor(len(files)) as pool:
+            stopped = [file.stem for file, ran in zip(files, pool.map(stop, files), strict=True) if ran]
+        if stopped:
+            say(f"stopped {', '.join(stopped)}")
+        ran = bool(stopped)
+        if self.postgres.pid:
             self.postgres.stop()
             say("stopped postgres")
             ran = True
@@ -205,7 +206,7 @@ class Stack:
 
     def running(self) -> dict[str, int]:
         """Process ids of what runs, by name."""
-        alive = {name: remembered(self.layout.run / f"{name}.json") for name in STOP_ORDER}
+        alive = {name: remembered(self.layout.run / f"{name}.json") for name in SERVICES}
         return {name: process.pid for name, process in alive.items() if process}
 
     # parts -------------------------------------------------------------------------------------------------------
