@@ -3,8 +3,16 @@
 Two warehouses implement it: DuckDB (embedded default) and Snowflake. ``open_warehouse()`` gives the configured one.
 
     with warehouse.begin_load(source, day, window) as load:     # nothing is visible yet
-        load.stage(table, batches)                               # any number of times; parts can come from several processes
+        load.stage(table, batches)                               # any number of times
         record = load.commit(watermark)                          # all tables and the record, or nothing
+
+A large table can be staged by several processes, in any order, into one shared load that the last of them commits:
+
+    with warehouse.begin_load(source, day, window, load_id=run_id) as load:
+        load.stage(table, batches, part="0003")                  # a retry replaces what it staged before
+
+    with warehouse.begin_load(source, day, window, load_id=run_id) as load:
+        record = load.commit(watermark, parts=["0000", ..., "0003"])  # stops if one is missing; a retry returns the record
 """
 
 from __future__ import annotations
@@ -23,15 +31,24 @@ if TYPE_CHECKING:
 
 
 class Load(Protocol):
-    """One load in progress. Leaving its ``with`` block without ``commit`` discards everything that was staged."""
+    """One load in progress. Leaving its ``with`` block without ``commit`` discards everything that was staged.
 
-    load_id: str
+    Not so a shared load (one begun with a ``load_id``): what was staged stays for the other processes.
+    """
 
-    def stage(self, table: RawTable, batches: Iterable[pa.RecordBatch]) -> int:
+    @property
+    def load_id(self) -> str: ...
+
+    def stage(self, table: RawTable, batches: Iterable[pa.RecordBatch], *, part: str | None = None) -> int:
         """Write batches to staged Parquet as they come and return their number of rows. Memory is flat.
+
+        ``part`` names what is staged; staging under the same name again replaces it. A shared load must name its parts.
 
         The batches have the columns of ``table`` (plus new ones announced by ``add_column``), in Arrow types
         given by ``ingestion.arrow.schema_of(table)``. Rows become visible with ``commit`` only.
+
+        Raises:
+            ContractError: other columns or types, or a null in a key or another column that must have a value.
         """
 
     def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
@@ -40,25 +57,47 @@ class Load(Protocol):
     def add_column(self, table: RawTable, column: Column) -> None:
         """Announce a column that the source has gained; the raw table gains it with ``commit``."""
 
-    def commit(self, watermark: datetime | None, *, replace: bool = False) -> LoadRecord:
+    def commit(self, watermark: datetime | None, *, replace: bool = False, parts: Sequence[str] | None = None) -> LoadRecord:
         """Upsert every staged table, write the load record: one transaction.
 
         A row replaces the one with its key if its version is newer, or the same with other content; an equal row is
-        left untouched, its metadata columns included. ``replace``: the staged rows become the whole table (full refresh).
+        left untouched, its metadata columns included. A row without version is older than any with one. Of several
+        staged rows with one key the newest counts. A row marked as deleted before this load began is there again.
+
+        Args:
+            watermark: up to here the source is complete now. A watermark never moves backward: the record keeps the
+                newest one. None leaves it as it is.
+            replace: the staged rows become the whole of every table of the source (full refresh), but for rows that
+                another load has brought since this one began.
+            parts: names of the parts that each table staged in a shared load must have; others are not looked at.
         """
 
 
 class Warehouse(Protocol):
     """A warehouse holds raw tables, load records and rejected rows."""
 
-    def begin_load(self, source: Source, day: date, window: Window) -> AbstractContextManager[Load]:
-        """Start a load. Nothing in the warehouse is touched before ``commit``, which also creates missing raw tables."""
+    def begin_load(
+        self, source: Source, day: date, window: Window, *, load_id: str | None = None
+    ) -> AbstractContextManager[Load]:
+        """Start a load. Nothing in the warehouse is touched before ``commit``, which also creates missing raw tables.
+
+        With a ``load_id`` the load is shared: begun by the first process that names it, joined by the others, whose
+        ``window`` is that of the first. One that was committed already returns its record from ``commit`` again.
+        """
+
+    def mark_deleted(self, table: RawTable, keys: Iterable[pa.RecordBatch], seen_at: datetime) -> int:
+        """Set ``_deleted_at`` of the rows with these keys to ``seen_at`` and return how many were marked now.
+
+        Args:
+            keys: batches with the key columns of the table.
+            seen_at: when the source was asked, UTC without a zone. Rows that a load has changed since are left alone.
+        """
 
     def watermark(self, source: Source) -> datetime | None:
         """The newest committed watermark of a source; None before its first load."""
 
     def raw_columns(self, table: RawTable) -> tuple[str, ...]:
-        """Columns the raw table has now, in lower case; empty if it does not exist yet."""
+        """Columns the raw table has now, metadata columns included, in lower case; empty if it does not exist yet."""
 
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         """The latest committed load of each source for that day, in the order of ``SOURCES``."""

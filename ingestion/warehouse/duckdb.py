@@ -1,0 +1,194 @@
+"""The embedded warehouse: DuckDB files in one folder, opened for as short as possible under a file lock."""
+
+# ruff: noqa: S608 - names come from the contract and are quoted, values are bound
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.arrow import arrow_type
+from ingestion.errors import PermanentError, WarehouseUnavailableError
+from ingestion.records import LoadRecord, Reject, Window
+from ingestion.settings import WarehouseSettings
+from ingestion.sources import Column, RawTable, Source
+from ingestion.warehouse import duckdb_records as records
+from ingestion.warehouse.duckdb_merge import Stamp, merge, rebuild
+from ingestion.warehouse.duckdb_sql import address, existing_columns, quoted
+from ingestion.warehouse.lock import warehouse_lock
+from ingestion.warehouse.parquet import write_part
+from ingestion.warehouse.staging import StagedLoad, StagedPart, checksum, open_staged_load, utc_now
+
+__all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
+
+RAW_FILE = "ecommerce_raw.duckdb"
+STAGED_FOLDER = "staged"
+MEMORY_LIMIT = "192MB"
+MAX_THREADS = 4  # each needs its share of the memory
+
+
+class DuckDBWarehouse:
+    """``Warehouse`` on DuckDB. Holds no connection: every use opens the file under the lock and closes it again."""
+
+    def __init__(self, settings: WarehouseSettings) -> None:
+        self.settings = settings
+
+    @contextmanager
+    def begin_load(self, source: Source, day: date, window: Window, *, load_id: str | None = None) -> Iterator[DuckDBLoad]:
+        with open_staged_load(self.settings.duckdb_dir / STAGED_FOLDER, source, day, window, load_id) as staged:
+            yield DuckDBLoad(self, source, staged, shared=load_id is not None)
+
+    def watermark(self, source: Source) -> datetime | None:
+        with self._reading() as connection:
+            return records.watermark(connection, source)
+
+    def raw_columns(self, table: RawTable) -> tuple[str, ...]:
+        with self._reading() as connection:
+            return tuple(existing_columns(connection, table))
+
+    def load_records(self, day: date) -> tuple[LoadRecord, ...]:
+        with self._reading() as connection:
+            return records.latest_records(connection, day)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with self._reading() as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+    def mark_deleted(self, table: RawTable, keys: Iterable[pa.RecordBatch], seen_at: datetime) -> int:
+        schema = pa.schema([pa.field(name, arrow_type(table.column(name).type)) for name in table.key])
+        gone = pa.Table.from_batches(list(keys), schema)
+        same_key = " and ".join(f"raw.{quoted(name)} = gone.{quoted(name)}" for name in table.key)
+        with self.writing() as connection:
+            if not existing_columns(connection, table):
+                return 0
+            connection.register("gone", gone)
+            marked = connection.execute(
+                f"update {address(table)} raw set _deleted_at = ? from (select distinct * from gone) gone "
+                f"where {same_key} and raw._deleted_at is null and raw._loaded_at <= ?",
+                [seen_at, seen_at],
+            ).fetchall()
+            return int(marked[0][0])
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction under the lock: committed when the block ends well, else undone."""
+        with warehouse_lock(self.settings), self._opened(read_only=False) as connection:
+            connection.execute("begin")
+            records.create_record_tables(connection)
+            yield connection
+            connection.execute("commit")
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if not (self.settings.duckdb_dir / RAW_FILE).exists():
+            with self.writing():
+                pass
+        with warehouse_lock(self.settings, shared=True), self._opened(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        path = self.settings.duckdb_dir / RAW_FILE
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_LIMIT,
+            "threads": min(MAX_THREADS, os.cpu_count() or 1),
+            "preserve_insertion_order": False,
+            "temp_directory": str(self.settings.duckdb_dir / "tmp"),
+        }
+        try:
+            connection = duckdb.connect(path, read_only=read_only, config=config)
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.SerializationException) as error:
+            raise WarehouseUnavailableError(f"The warehouse {path} cannot be used: {error}") from error
+
+
+class DuckDBLoad:
+    """``Load`` on DuckDB. The file is opened by ``commit`` only."""
+
+    def __init__(self, warehouse: DuckDBWarehouse, source: Source, staged: StagedLoad, *, shared: bool) -> None:
+        self._warehouse = warehouse
+        self._source = source
+        self._staged = staged
+        self._shared = shared
+        self._unnamed = 0
+        self._record: LoadRecord | None = None
+
+    @property
+    def load_id(self) -> str:
+        return self._staged.load_id
+
+    def stage(self, table: RawTable, batches: Iterable[pa.RecordBatch], *, part: str | None = None) -> int:
+        if part is None:
+            if self._shared:
+                raise PermanentError(f"The load {self.load_id} is shared: say which part of {table.name} is staged.")
+            part = f"part-{self._unnamed:05d}"
+            self._unnamed += 1
+        columns = (*table.columns, *self._staged.added_columns(table))
+        return write_part(table, columns, batches, self._staged.part_folder(table, part))
+
+    def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
+        self._staged.reject(table, rejects)
+
+    def add_column(self, table: RawTable, column: Column) -> None:
+        self._staged.add_column(table, column)
+
+    def commit(self, watermark: datetime | None, *, replace: bool = False, parts: Sequence[str] | None = None) -> LoadRecord:
+        with self._warehouse.writing() as connection:
+            record = records.record_of(connection, self.load_id) or self._commit(connection, watermark, replace, parts)
+        self._staged.remove()
+        return record
+
+    def _commit(
+        self, connection: duckdb.DuckDBPyConnection, watermark: datetime | None, replace: bool, parts: Sequence[str] | None
+    ) -> LoadRecord:
+        staged, now = self._staged, utc_now()
+        newest = records.newest_commit(connection)
+        # Later than every commit before, even if the clock was set back: consumers take what is newer than what they have.
+        now = max(now, newest + timedelta(microseconds=1)) if newest else now
+        stamp = Stamp(self.load_id, now, staged.day, staged.started_at)
+        counts, found = [], []
+        for table in self._source.tables:
+            table_parts = _wanted(table, staged.parts(table), parts)
+            found += table_parts
+            columns = (*table.columns, *staged.added_columns(table))
+            counts.append((rebuild if replace else merge)(connection, table, columns, table_parts, stamp))
+        rejected, first_rejects = records.add_rejected(
+            connection, self.load_id, staged.source, staged.day, staged.rejected(), stamp.loaded_at
+        )
+        marks = [mark for mark in (watermark, records.watermark(connection, self._source)) if mark]
+        record = LoadRecord(
+            load_id=self.load_id,
+            source=staged.source,
+            day=staged.day,
+            window=staged.window,
+            watermark=max(marks, default=None),
+            started_at=staged.started_at,
+            extracted_at=max((part.finished_at for part in found), default=staged.started_at),
+            committed_at=max(now, utc_now()),
+            tables=tuple(counts),
+            checksum=checksum(found),
+            rows_rejected=rejected,
+            rejects=first_rejects,
+        )
+        records.add_record(connection, record)
+        return record
+
+
+def _wanted(table: RawTable, staged: list[StagedPart], names: Sequence[str] | None) -> list[StagedPart]:
+    if names is None:
+        return staged
+    by_name = {part.name: part for part in staged}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise PermanentError(
+            f"Parts {', '.join(missing)} of {table.name} are not staged. Nothing was loaded. Run their tasks again."
+        )
+    return [by_name[name] for name in names]

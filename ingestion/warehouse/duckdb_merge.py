@@ -1,0 +1,196 @@
+"""Brings staged rows into one raw table in DuckDB: guarded upsert, or a table built beside and swapped in."""
+
+# ruff: noqa: S608 - names come from the contract and are quoted, values are bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+
+import duckdb
+
+from ingestion.records import TableCounts
+from ingestion.sources import METADATA_COLUMNS, Column, RawTable
+from ingestion.warehouse.duckdb_sql import (
+    address,
+    create_table,
+    duckdb_type,
+    existing_columns,
+    listed,
+    parquet_files,
+    quoted,
+    refuse_changed_types,
+)
+from ingestion.warehouse.staging import StagedPart
+
+ROUND_ROWS = 500_000  # staged rows merged at once: bounds memory, whatever the size of the load
+METADATA = tuple(column.name for column in METADATA_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What the metadata columns say of the rows a load brings."""
+
+    load_id: str
+    loaded_at: datetime
+    day: date
+    started_at: datetime
+
+    @property
+    def values(self) -> list[object]:
+        return [self.load_id, self.loaded_at, self.day]
+
+
+def merge(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], stamp: Stamp
+) -> TableCounts:
+    """Upsert the staged rows by key; creates the table or missing columns first. Runs in the caller's transaction."""
+    existing = existing_columns(connection, table)
+    refuse_changed_types(table, columns, existing)
+    if not existing:
+        create_table(connection, table, address(table), columns)
+        return _fill(connection, table, address(table), columns, parts, stamp)
+    for column in columns:
+        if column.name.lower() not in existing:
+            connection.execute(f"alter table {address(table)} add column {quoted(column.name)} {duckdb_type(column.type)}")
+    kept = [name for name in existing if name not in METADATA and name not in {column.name.lower() for column in columns}]
+    return _upsert(connection, table, columns, kept, parts, stamp)
+
+
+def rebuild(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], stamp: Stamp
+) -> TableCounts:
+    """Make the staged rows the whole table, but for rows that other loads have brought since this one began."""
+    existing = existing_columns(connection, table)
+    if not existing:
+        return merge(connection, table, columns, parts, stamp)
+    beside = f"{quoted(table.schema.lower())}.{quoted(table.raw_name.lower() + '__rebuilt')}"
+    create_table(connection, table, beside, columns)
+    counts = _fill(connection, table, beside, columns, parts, stamp)
+    _keep_newer(connection, table, beside, [column.name for column in columns if column.name.lower() in existing], stamp)
+    connection.execute(f"drop table {address(table)}")
+    connection.execute(f"alter table {beside} rename to {quoted(table.raw_name.lower())}")
+    return counts
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    target: str,
+    columns: Sequence[Column],
+    parts: Sequence[StagedPart],
+    stamp: Stamp,
+) -> TableCounts:
+    """Insert the staged rows into an empty table."""
+    rows = sum(part.rows for part in parts)
+    inserted = 0
+    names = [column.name for column in columns]
+    rounds = 1 if _keys_are_distinct(parts) else _rounds(rows)
+    for number in range(rounds if rows else 0):
+        staged = _staged_rows(table, columns, parts, number, rounds)
+        inserted += _count(
+            connection.execute(
+                f"insert into {target} ({listed([*names, *METADATA])}) "
+                f"select {listed(names)}, ?::varchar, ?::timestamp, ?::date, null from ({staged})",
+                stamp.values,
+            )
+        )
+    return TableCounts(table.name, extracted=rows, inserted=inserted, unchanged=rows - inserted)
+
+
+def _upsert(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    columns: Sequence[Column],
+    kept: Sequence[str],
+    parts: Sequence[StagedPart],
+    stamp: Stamp,
+) -> TableCounts:
+    """Deleting and inserting a changed row is cheaper in DuckDB than updating it: no other row is written again."""
+    rows = sum(part.rows for part in parts)
+    names = [column.name for column in columns]
+    carried = "".join(f", raw.{quoted(name)}" for name in kept)
+    rounds = _rounds(rows)
+    inserted = updated = 0
+    for number in range(rounds if rows else 0):
+        connection.execute(f"create or replace temp table incoming as {_staged_rows(table, columns, parts, number, rounds)}")
+        connection.execute(
+            f"create or replace temp table changes as select incoming.*{carried}, raw.rowid as replaced_row "
+            f"from incoming left join {address(table)} raw using ({listed(table.key)}) "
+            f"where raw.rowid is null or {_replaces(table, names)}",
+            [stamp.started_at, stamp.started_at],
+        )
+        replaced = _count(
+            connection.execute(
+                f"delete from {address(table)} where rowid in (select replaced_row from changes where replaced_row is not null)"
+            )
+        )
+        written = _count(
+            connection.execute(
+                f"insert into {address(table)} ({listed([*names, *kept, *METADATA])}) "
+                f"select {listed([*names, *kept])}, ?::varchar, ?::timestamp, ?::date, null from changes",
+                stamp.values,
+            )
+        )
+        updated += replaced
+        inserted += written - replaced
+    return TableCounts(table.name, extracted=rows, inserted=inserted, updated=updated, unchanged=rows - inserted - updated)
+
+
+def _replaces(table: RawTable, names: Sequence[str]) -> str:
+    """Whether an incoming row takes the place of the raw one; two parameters, both the start of the load."""
+    version = quoted(table.version)
+    content = [name for name in names if name not in table.key and name != table.version]
+    differs = " or ".join(f"incoming.{quoted(name)} is distinct from raw.{quoted(name)}" for name in content) or "false"
+    newer = f"(incoming.{version} > raw.{version} or (raw.{version} is null and incoming.{version} is not null))"
+    corrected = f"(incoming.{version} is not distinct from raw.{version} and ({differs}))"
+    # Gone from the source before this load read it: the row has begun a new life, whatever its version. Gone later: it
+    # has been read before it went, and stays deleted.
+    return f"(raw._deleted_at <= ? or ((raw._deleted_at is null or raw._deleted_at <= ?) and ({newer} or {corrected})))"
+
+
+def _keep_newer(connection: duckdb.DuckDBPyConnection, table: RawTable, beside: str, names: Sequence[str], stamp: Stamp) -> None:
+    """Carry over what loads committed since this one began have brought to the old table, unless the rebuilt one has it newer."""
+    version = quoted(table.version)
+    connection.execute(
+        f"create or replace temp table newer as select raw.* from {address(table)} raw left join {beside} built "
+        f"using ({listed(table.key)}) where raw._loaded_at > ? and raw._load_id <> ? and (built.rowid is null or "
+        f"raw.{version} > built.{version} or (built.{version} is null and raw.{version} is not null))",
+        [stamp.started_at, stamp.load_id],
+    )
+    same_key = " and ".join(f"built.{quoted(name)} = newer.{quoted(name)}" for name in table.key)
+    connection.execute(f"delete from {beside} built using newer where {same_key}")
+    columns = listed([*names, *METADATA])
+    connection.execute(f"insert into {beside} ({columns}) select {columns} from newer")
+
+
+def _staged_rows(table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], number: int, rounds: int) -> str:
+    """The staged rows of one round, one per key: the newest version, of equals the one that sorts last."""
+    values = ", ".join(f"{quoted(column.name)}::{duckdb_type(column.type)} as {quoted(column.name)}" for column in columns)
+    files = [file for part in parts for file in part.files]
+    select = f"select {values} from {parquet_files(files)}"
+    if rounds > 1:
+        select += f" where hash({listed(table.key)}) % {rounds} = {number}"
+    if _keys_are_distinct(parts):
+        return select
+    content = [column.name for column in columns if column.name not in table.key and column.name != table.version]
+    order = ", ".join(f"{quoted(name)} desc nulls last" for name in [table.version, *content])
+    return f"{select} qualify row_number() over (partition by {listed(table.key)} order by {order}) = 1"
+
+
+def _keys_are_distinct(parts: Sequence[StagedPart]) -> bool:
+    """Each part has distinct keys, and no two parts overlap."""
+    ranges = [part.key_range for part in parts if part.rows]
+    known = sorted(key_range for key_range in ranges if key_range is not None)
+    return len(known) == len(ranges) and all(first[1] < second[0] for first, second in pairwise(known))
+
+
+def _rounds(rows: int) -> int:
+    return max(1, -(-rows // ROUND_ROWS))
+
+
+def _count(result: duckdb.DuckDBPyConnection) -> int:
+    row = result.fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,252 @@
+"""Writes record batches into a part's Parquet files as they come, checked against the table's contract; memory is flat."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingestion.arrow import arrow_type
+from ingestion.errors import ContractError, WarehouseUnavailableError
+from ingestion.sources import Column, RawTable
+from ingestion.warehouse.staging import utc_now, write_text
+
+ROW_GROUP_ROWS = 122_880  # DuckDB's own row group: each is read, compressed and written by one thread
+ROW_GROUP_BYTES = 32 * 2**20  # less rows where they are wide, such as Stripe's payloads
+FILE_ROW_GROUPS = 4
+
+
+def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[pa.RecordBatch], folder: Path) -> int:
+    """Write one part and return its rows; an earlier part in the same folder is replaced when all rows are there.
+
+    One thread encodes while the caller's fetches the next rows; two row groups at most are in memory.
+
+    Raises:
+        ContractError: the batches do not have the declared columns and types, or a null where none may be.
+        WarehouseUnavailableError: the disk is full or cannot be written.
+    """
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    try:
+        beside.mkdir(parents=True)
+        schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
+        writer = _PartWriter(beside, schema)
+        keys = _DistinctIntegers(table)
+        with ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
+            encoding: Future[None] | None = None
+            for rows in _row_groups(_checked(table, columns, schema, batches)):
+                keys.add(rows)
+                if encoding:
+                    encoding.result()
+                encoding = encoder.submit(writer.write, rows)
+            if encoding:
+                encoding.result()
+        writer.close()
+        said = {
+            "rows": writer.rows,
+            "files": writer.files,
+            "digest": writer.digest.hexdigest(),
+            "finished_at": utc_now().isoformat(),
+            "key_range": keys.range(),
+        }
+        write_text(beside / "part.json", json.dumps(said))
+        _put_in_place(beside, folder)
+    except OSError as error:
+        space = "there is no space left on its disk" if error.errno == errno.ENOSPC else str(error.strerror or error)
+        raise WarehouseUnavailableError(f"Rows of {table.name} cannot be staged in {folder.parent}: {space}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return writer.rows
+
+
+def _put_in_place(beside: Path, folder: Path) -> None:
+    while True:
+        try:
+            beside.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checked(
+    table: RawTable, columns: tuple[Column, ...], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The batches with their columns in the declared order; ``ContractError`` names table and column."""
+    required = [column.name for column in columns if not column.nullable or column.name in table.key]
+    for batch in batches:
+        got = batch.schema.names
+        for name in schema.names:
+            if name not in got:
+                raise ContractError(f"Rows for table {table.name} lack the column {name}. Nothing was loaded.")
+        for name in got:
+            if name not in schema.names:
+                raise ContractError(f"Rows for table {table.name} have a column {name} nobody announced. Nothing was loaded.")
+        for field in schema:
+            if (is_type := batch.column(field.name).type) != field.type:
+                raise ContractError(
+                    f"Column {field.name} of table {table.name} is {is_type} instead of {field.type}. Nothing was loaded."
+                )
+        for name in required:
+            if batch.column(name).null_count:
+                raise ContractError(f"Column {name} of table {table.name} has a row without a value. Nothing was loaded.")
+        yield pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or less where ``ROW_GROUP_BYTES`` come first."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        while batch.num_rows:
+            taken = batch.slice(0, ROW_GROUP_ROWS - rows)
+            batch = batch.slice(taken.num_rows)
+            held.append(taken)
+            rows += taken.num_rows
+            size += taken.nbytes
+            if rows == ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                yield pa.Table.from_batches(held)
+                held, rows, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+class _PartWriter:
+    """The Parquet files of one part, a new one every few row groups, and the digest over all of them."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.files: list[str] = []
+        self.rows = 0
+        self.digest = hashlib.sha256()
+        self._groups = 0
+        self._sink: BinaryIO | None = None
+        self._writer: Any = None
+        self._repetitive: list[str] | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        if self._repetitive is None:
+            self._repetitive = _repetitive_columns(rows)
+        if self._writer is None:
+            self.files.append(f"{len(self.files):05d}.parquet")
+            self._sink = (self.folder / self.files[-1]).open("wb", buffering=0)
+            self._writer = pq.ParquetWriter(
+                _Hashing(self._sink, self.digest),  # type: ignore[arg-type]
+                self.schema,
+                compression="lz4",
+                use_dictionary=self._repetitive,  # type: ignore[arg-type]
+                write_statistics=False,
+            )
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self.rows += rows.num_rows
+        self._groups += 1
+        if self._groups % FILE_ROW_GROUPS == 0:
+            self.close()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._sink is not None:
+            self._sink.close()
+        self._writer = self._sink = None
+
+
+class _Hashing:
+    """A file that hashes what it is given on the way."""
+
+    def __init__(self, sink: BinaryIO, digest: Any) -> None:
+        self._sink, self._digest = sink, digest
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        return self._sink.write(data)
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def tell(self) -> int:
+        return self._sink.tell()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _repetitive_columns(rows: pa.Table) -> list[str]:
+    """Text columns in which a dictionary pays, judged by the first rows."""
+    sample = rows.slice(0, 10_000)
+    return [
+        field.name
+        for field in rows.schema
+        if pa.types.is_string(field.type) and pc.count_distinct(sample.column(field.name)).as_py() * 3 < sample.num_rows
+    ]
+
+
+class _DistinctIntegers:
+    """Watches whether the keys of a part, integers of one column, are all distinct: then nobody has to sort them out later.
+
+    One bit-like byte per key in pages; gives up beyond ``LIMIT`` pages.
+    """
+
+    PAGE_BITS = 16
+    LIMIT = 512  # pages of 64 KiB
+
+    def __init__(self, table: RawTable) -> None:
+        self._name = table.key[0]
+        self._distinct = len(table.key) == 1 and table.column(self._name).type.name in ("integer", "bigint")
+        self._pages: dict[int, Any] = {}
+        self._low: int | None = None
+        self._high: int | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        if not self._distinct:
+            return
+        keys = np.sort(rows.column(self._name).to_numpy())
+        if bool((keys[1:] == keys[:-1]).any()):
+            self._distinct = False
+            return
+        low, high = int(keys[0]), int(keys[-1])
+        if self._high is None or self._low is None:
+            self._low, self._high = low, high
+        numbers = keys >> self.PAGE_BITS
+        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(keys)], strict=True):
+            page = self._pages.get(int(numbers[start]))
+            if page is None:
+                if len(self._pages) == self.LIMIT:
+                    self._distinct = False
+                    return
+                page = self._pages[int(numbers[start])] = np.zeros(1 << self.PAGE_BITS, dtype=bool)
+            slots = keys[start:end] & ((1 << self.PAGE_BITS) - 1)
+            if bool(page[slots].any()):
+                self._distinct = False
+                return
+            page[slots] = True
+        self._low, self._high = min(low, self._low), max(high, self._high)
+
+    def range(self) -> tuple[int, int] | None:
+        if not self._distinct or self._low is None or self._high is None:
+            return None
+        return self._low, self._high
