@@ -103,16 +103,14 @@ class RowSorter:
     def winners(self, until: date) -> Iterator[pa.RecordBatch]:
         """One row per key, dated ``until`` at the latest: of the file modified last, by name among equals."""
         names = _names(self.schema.names)
-        self._connection.execute(
+        rows = self._connection.sql(
             f"""
-            SELECT {names} FROM accepted WHERE "date" <= ?
+            SELECT {names} FROM accepted WHERE "date" <= $until
             QUALIFY row_number() OVER (PARTITION BY {self._key} ORDER BY _file_modified_at DESC, _file_name DESC, _line DESC) = 1
             """,  # noqa: S608 — as above
-            [until],
+            params={"until": until},
         )
-        reader = self._connection.to_arrow_reader(BATCH_ROWS)
-        assert reader is not None
-        for batch in reader:
+        for batch in rows.to_arrow_reader(BATCH_ROWS):
             yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
     def rejects(self) -> Iterator[list[Reject]]:
