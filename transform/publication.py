@@ -83,7 +83,7 @@ def published_file(warehouse: WarehouseSettings | None = None) -> Path:
 
 
 def read_published(
-    sql: str, parameters: Sequence[object] = (), *, warehouse: WarehouseSettings | None = None
+    sql: str, warehouse: WarehouseSettings | None = None, parameters: Sequence[object] = ()
 ) -> list[tuple[object, ...]]:
     """Rows of a query on the published marts (schema ``published``). Takes no lock and waits for nobody."""
     import duckdb

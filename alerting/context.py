@@ -1,0 +1,131 @@
+"""Reads what Airflow hands to callbacks and tasks into an ``Alert``; every part of it may be missing.
+
+A task's own callbacks know the exception. Those that the dag-processor runs for killed processes do not, and a DAG's
+callback may know no more than the DAG and the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from alerting.alert import Alert, Status
+from alerting.errors_text import describe, facts_of
+from alerting.masking import mask
+from alerting.runbook import runbook_link
+from alerting.settings import AlertingSettings
+from ingestion.days import current_day
+from ingestion.settings import settings as configured
+
+KILLED = (
+    "The process ended without an error of its own: killed from outside, out of memory, or its machine is gone. "
+    "What it had not committed is undone; the next try finishes the job."
+)
+
+
+def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
+    """The alert for one event of one run. Never fails because something is missing in the context."""
+    task_instance = context.get("ti") or context.get("task_instance")
+    run = context.get("dag_run")
+    dag_id = _attribute(task_instance, "dag_id") or _attribute(context.get("dag"), "dag_id") or _attribute(run, "dag_id") or "?"
+    run_id = _attribute(task_instance, "run_id") or context.get("run_id") or _attribute(run, "run_id")
+    task_id, map_index = _attribute(task_instance, "task_id"), _attribute(task_instance, "map_index")
+    try_number = _attribute(task_instance, "try_number") or None
+    failed = status in ("failure", "retry")
+    exception = _exception(context) if failed else None
+    tries = _tries(context, task_instance)
+    decision = _decision(context, exception, try_number, tries) if failed else None
+    delay = _delay(context, decision)
+    return Alert(
+        status=status,
+        dag_id=dag_id,
+        key="|".join(map(str, (dag_id, run_id, _attribute(run, "clear_number") or 0, task_id, map_index, try_number, status))),
+        task_id=task_id,
+        day=day_of(context),
+        run_id=run_id,
+        seconds=_seconds(task_instance),
+        exception=_text(context, exception) if failed else None,
+        log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
+        try_number=try_number if failed else None,
+        tries=tries if failed else None,
+        next_try_at=_ended(task_instance) + delay if status == "retry" and delay is not None else None,
+        permanent=status == "failure" and _attribute(_attribute(decision, "action"), "value") == "fail",
+        facts=tuple((label, mask(text)) for label, text in facts_of(exception)) if failed else (),
+        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url) if failed else None,
+    )
+
+
+def day_of(context: Mapping[str, Any]) -> str | None:
+    """The day of the run: its partition key, the day typed into the trigger form, else the day it was asked on."""
+    run = context.get("dag_run")
+    given = _attribute(run, "partition_key") or (context.get("params") or {}).get("day")
+    if given:
+        return str(given)
+    run_after = _attribute(run, "run_after")
+    return str(current_day(run_after)) if isinstance(run_after, datetime) else None
+
+
+def log_url(dag_id: str, run_id: str | None, task_id: str | None, map_index: int | None, try_number: int | None) -> str | None:
+    """Where Airflow's UI shows the log of that try, or the run where no task is known."""
+    if not run_id:
+        return None
+    base = configured(AlertingSettings).airflow_ui_url.rstrip("/")
+    url = f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
+    if not task_id:
+        return url
+    mapped = f"/mapped/{map_index}" if map_index is not None and map_index >= 0 else ""
+    return f"{url}/tasks/{quote(task_id)}{mapped}" + (f"?try_number={try_number}" if try_number else "")
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    if isinstance(thing, Mapping):  # deadline callbacks get the run as plain JSON
+        return thing.get(name)
+    return getattr(thing, name, None)
+
+
+def _exception(context: Mapping[str, Any]) -> BaseException | None:
+    exception = context.get("exception")
+    if isinstance(exception, BaseException):
+        return exception
+    return Exception(exception) if isinstance(exception, str) and exception else None
+
+
+def _text(context: Mapping[str, Any], exception: BaseException | None) -> str:
+    if exception is None:
+        reason = context.get("reason")  # Airflow's word for it, of DAG-level callbacks only
+        return mask(f"{KILLED} (Airflow says: {reason})" if reason else KILLED)
+    return mask(describe(exception))
+
+
+def _tries(context: Mapping[str, Any], task_instance: Any) -> int | None:
+    most = _attribute(task_instance, "max_tries")
+    if most is None:
+        most = _attribute(context.get("task"), "retries")
+    return int(most) + 1 if isinstance(most, int) else None
+
+
+def _seconds(task_instance: Any) -> float | None:
+    start = _attribute(task_instance, "start_date")
+    if not isinstance(start, datetime):
+        return None
+    return max((_ended(task_instance) - start).total_seconds(), 0.0)
+
+
+def _ended(task_instance: Any) -> datetime:
+    end = _attribute(task_instance, "end_date")
+    return end if isinstance(end, datetime) else datetime.now(UTC)
+
+
+def _decision(context: Mapping[str, Any], exception: BaseException | None, try_number: int | None, tries: int | None) -> Any:
+    """What the task's retry policy decided: Airflow does not pass it on, so it is asked again."""
+    policy = _attribute(context.get("task"), "retry_policy")
+    if policy is None or exception is None:
+        return None
+    return policy.evaluate(exception, try_number or 1, (tries or 1) - 1, context)
+
+
+def _delay(context: Mapping[str, Any], decision: Any) -> timedelta | None:
+    delay = _attribute(decision, "retry_delay") or _attribute(context.get("task"), "retry_delay")
+    return delay if isinstance(delay, timedelta) else None

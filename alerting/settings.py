@@ -1,0 +1,25 @@
+"""Where alerts go and what their links point to, from the environment and `.env`."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from ingestion.settings import PROJECT, _FromEnvironment
+
+
+class AlertingSettings(_FromEnvironment):
+    """All optional: without ``SLACK_WEBHOOK_URL`` alerts are logged only.
+
+    ``ALERT_WEBHOOK_URL`` receives every alert as plain JSON as well. ``ALERTS_DATABASE_URL`` is where sent alerts are
+    remembered, so that none is sent twice: a SQLite file by default; with workers on several machines a PostgreSQL URL
+    that all of them reach. ``RUNBOOK_URL`` is where people read docs/runbook.md.
+    """
+
+    slack_webhook_url: SecretStr | None = None
+    alert_webhook_url: SecretStr | None = None
+    alert_timeout_seconds: int = Field(default=10, gt=0)  # for one request to a channel
+    airflow_ui_url: str = Field(
+        default="http://localhost:8080", validation_alias=AliasChoices("AIRFLOW_UI_URL", "AIRFLOW__API__BASE_URL")
+    )
+    runbook_url: str | None = None
+    alerts_database_url: SecretStr = SecretStr(f"sqlite:///{PROJECT / '.local' / 'alerts.sqlite'}")
