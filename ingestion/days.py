@@ -16,14 +16,17 @@ class DayError(PermanentError):
 def parse_day(text: str) -> date:
     """``2026-11-22`` as a date; ``DayError`` for anything else."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
+        day = datetime.strptime(text, "%Y-%m-%d").date()
     except (TypeError, ValueError):
-        raise DayError(f"{text!r} is not a day. Give it as YYYY-MM-DD, for example {current_day():%Y-%m-%d}.") from None
+        day = None
+    if day is None or day.isoformat() != text:  # strptime takes 2026-1-2 too, which is no partition key
+        raise DayError(f"{text!r} is not a day. Give it as YYYY-MM-DD, for example {current_day()}.")
+    return day
 
 
 def current_day(now: datetime | None = None) -> date:
-    """The latest day whose upper bound (06:00 UTC) has passed."""
-    now = now or datetime.now(UTC)
+    """The latest day whose upper bound (06:00 UTC) has passed. ``now`` has a zone."""
+    now = now.astimezone(UTC) if now else datetime.now(UTC)
     return (now - timedelta(hours=BOUNDARY.hour, minutes=BOUNDARY.minute)).date()
 
 

@@ -11,13 +11,18 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
 SANDBOX_ENV_FILE = PROJECT / ".local" / "sandbox.env"
+
+
+def in_project(path: Path) -> Path:
+    """A relative path is one in the project, whatever folder the process runs in: tasks and shells share their settings."""
+    return PROJECT / path.expanduser()
 
 
 class _FromEnvironment(BaseSettings):
@@ -72,8 +77,13 @@ class CsvSettings(_FromEnvironment):
 
     model_config = SettingsConfigDict(env_prefix="CSV_")
 
-    inbox: str
+    inbox: str = Field(repr=False)  # an address can hold a password
     max_reject_ratio: float = Field(default=0.10, ge=0, le=1)
+
+    @field_validator("inbox")
+    @classmethod
+    def _same_folder_for_every_process(cls, inbox: str) -> str:
+        return inbox if "://" in inbox or "::" in inbox else str(in_project(Path(inbox)))
 
 
 class WarehouseSettings(_FromEnvironment):
@@ -85,13 +95,21 @@ class WarehouseSettings(_FromEnvironment):
     duckdb_dir: Path = PROJECT / ".local" / "warehouse"
     lock_timeout_seconds: int = Field(default=600, gt=0)
 
+    @field_validator("duckdb_dir")
+    @classmethod
+    def _same_folder_for_every_process(cls, folder: Path) -> Path:
+        return in_project(folder)
+
 
 Model = TypeVar("Model", bound=_FromEnvironment)
 
 
 def env_file() -> Path | None:
+    """The file settings are read from; ``SettingsError`` if the one that was named cannot be read."""
     named = os.environ.get("ECOMMERCE_ENV_FILE")
     if named:
+        if not Path(named).is_file():
+            raise SettingsError(f"ECOMMERCE_ENV_FILE names {named}, which is no file. Correct it or unset it.")
         return Path(named)
     for candidate in (PROJECT / ".env", SANDBOX_ENV_FILE):
         if candidate.exists():
@@ -109,8 +127,12 @@ def settings(model: type[Model]) -> Model:
 
     ``settings.cache_clear()`` makes the next call read again.
     """
+    file = env_file()
     try:
-        return model(_env_file=env_file())
+        return model(_env_file=file)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"The settings file {file} cannot be read: {reason}.") from None
     except ValidationError as error:
         problems = []
         for problem in error.errors(include_input=False):
