@@ -1,0 +1,24 @@
+with
+
+order_items as (
+
+    select * from {{ ref('stg_order_items') }}
+
+),
+
+summed as (
+
+    select
+        order_id,
+        count(*) as item_count,
+        cast(sum(quantity) as bigint) as unit_count,
+        cast(sum(quantity * unit_price) as decimal(18, 2)) as list_amount,
+        cast(sum(line_total) as decimal(18, 2)) as lines_total,
+        max(_loaded_at) as _loaded_at
+    from order_items
+    where order_id is not null
+    group by order_id
+
+)
+
+select * from summed

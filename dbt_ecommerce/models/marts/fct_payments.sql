@@ -1,0 +1,82 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='charge_id',
+        on_schema_change='append_new_columns',
+        post_hook="{{ delete_vanished('charge_id', ref('stg_charges')) }}",
+    )
+}}
+
+with
+
+payments as (
+
+    select * from {{ ref('int_payments_matched') }}
+
+),
+
+final as (
+
+    select
+        ---------- ids
+        charge_id,
+        order_id,
+        order_reference,
+        stripe_customer_id,
+        payment_intent_id,
+
+        ---------- text
+        status,
+        match_status,
+        currency,
+        payment_method,
+        card_brand,
+        failure_code,
+
+        ---------- numerics, in the charge's currency
+        cast(amount as decimal(18, 3)) as charge_amount,
+        cast(amount_collected as decimal(18, 3)) as charge_amount_captured,
+        cast(amount_refunded as decimal(18, 3)) as charge_amount_refunded,
+
+        ---------- numerics, in the shop's currency
+        captured_amount,
+        refunded_amount,
+        disputed_amount,
+        lost_amount,
+        cast(captured_amount - refunded_amount - lost_amount as decimal(18, 2)) as kept_amount,
+        refund_count,
+        dispute_count,
+        cast(order_amount_due as decimal(18, 2)) as order_amount_due,
+        cast(order_captured_amount as decimal(18, 2)) as order_captured_amount,
+        cast(order_captured_amount - order_refunded_amount - order_amount_due as decimal(18, 2)) as order_difference,
+        order_charge_count,
+
+        ---------- booleans
+        has_open_dispute,
+        is_foreign_currency,
+        is_rate_missing,
+        amount_refunded = amount_refunded_by_charge as is_refund_sum_consistent,
+
+        ---------- timestamps
+        charge_date,
+        charged_at,
+        _loaded_at
+    from payments
+
+)
+
+select final.*
+from final
+
+{% if is_incremental() %}
+
+left join {{ this }} as known
+    on final.charge_id = known.charge_id
+where
+    {{ is_new_or_changed('final', 'known', 'charge_id', [
+        '_loaded_at', 'order_id', 'refund_count', 'dispute_count', 'match_status', 'order_charge_count',
+        'order_captured_amount', 'order_difference'
+    ]) }}
+
+{% endif %}
