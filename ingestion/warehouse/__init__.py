@@ -61,8 +61,9 @@ class Load(Protocol):
         """Upsert every staged table, write the load record: one transaction.
 
         A row replaces the one with its key if its version is newer, or the same with other content; an equal row is
-        left untouched, its metadata columns included. A row without version is older than any with one. Of several
-        staged rows with one key the newest counts. A row marked as deleted before this load began is there again.
+        left untouched, its metadata columns included; columns that begin with ``_`` are lineage and make no row different.
+        A row without version is older than any with one. Of several staged rows with one key the newest counts. A row
+        marked as deleted before this load began is there again.
 
         Args:
             watermark: up to here the source is complete now. A watermark never moves backward: the record keeps the

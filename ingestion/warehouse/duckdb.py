@@ -85,9 +85,14 @@ class DuckDBWarehouse:
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        if not (self.settings.duckdb_dir / RAW_FILE).exists():
-            with self.writing():
-                pass
+        """A read-only connection under the lock that readers share."""
+        if (self.settings.duckdb_dir / RAW_FILE).exists():
+            with warehouse_lock(self.settings, shared=True), self._opened(read_only=True) as connection:
+                if records.record_tables_exist(connection):
+                    yield connection
+                    return
+        with self.writing():  # nothing yet, or only what an undone first load has left
+            pass
         with warehouse_lock(self.settings, shared=True), self._opened(read_only=True) as connection:
             yield connection
 

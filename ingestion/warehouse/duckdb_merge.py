@@ -108,28 +108,57 @@ def _upsert(
     parts: Sequence[StagedPart],
     stamp: Stamp,
 ) -> TableCounts:
-    """Deleting and inserting a changed row is cheaper in DuckDB than updating it: no other row is written again."""
+    """Upsert round by round.
+
+    The raw table is asked for as little as possible, so that a small load costs little however large the table is: the
+    key of every row, the version of rows that are there already, the content only of those with the same version.
+    Deleting and inserting a changed row is cheaper in DuckDB than updating it, because no other row is written again.
+    """
     rows = sum(part.rows for part in parts)
     names = [column.name for column in columns]
+    key, raw, version = listed(table.key), address(table), quoted(table.version)
+    # Columns that begin with an underscore are lineage: when a row was fetched, from which file. They make no row different.
+    content = [name for name in names if name not in table.key and name != table.version and not name.startswith("_")]
+    differs = " or ".join(f"incoming.{quoted(name)} is distinct from raw.{quoted(name)}" for name in content) or "false"
+    if_newer = "compare" if table.version.startswith("_") else "replace"
     carried = "".join(f", raw.{quoted(name)}" for name in kept)
     rounds = _rounds(rows)
     inserted = updated = 0
     for number in range(rounds if rows else 0):
         connection.execute(f"create or replace temp table incoming as {_staged_rows(table, columns, parts, number, rounds)}")
+        # Gone from the source before this load read it: the row has begun a new life, whatever its version. Gone later:
+        # it was read before it went, and stays deleted.
         connection.execute(
-            f"create or replace temp table changes as select incoming.*{carried}, raw.rowid as replaced_row "
-            f"from incoming left join {address(table)} raw using ({listed(table.key)}) "
-            f"where raw.rowid is null or {_replaces(table, names)}",
+            "create or replace temp table met as select *, "
+            "case when deleted_at <= ? then 'replace' when deleted_at > ? then 'keep' "
+            f"when newer then '{if_newer}' when equal then 'compare' else 'keep' end as verdict "
+            f"from (select {key}, raw.rowid as met_row, raw._deleted_at as deleted_at, "
+            f"incoming.{version} > raw.{version} or (raw.{version} is null and incoming.{version} is not null) as newer, "
+            f"incoming.{version} is not distinct from raw.{version} as equal "
+            f"from incoming join {raw} raw using ({key}))",
             [stamp.started_at, stamp.started_at],
         )
-        replaced = _count(
+        if _count(connection.execute("select count(*) from met where verdict = 'compare'")):
             connection.execute(
-                f"delete from {address(table)} where rowid in (select replaced_row from changes where replaced_row is not null)"
+                f"update met set verdict = 'replace' from (select met_row as changed_row from met join incoming using ({key}) "
+                f"join {raw} raw on raw.rowid = met_row where verdict = 'compare' and ({differs})) "
+                "where met_row = changed_row"
             )
+        connection.execute(
+            f"create or replace temp table changes as select incoming.*, met_row from incoming left join met using ({key}) "
+            "where verdict is null or verdict = 'replace'"
+        )
+        if kept:
+            connection.execute(
+                f"create or replace temp table changes as select changes.*{carried} "
+                f"from changes left join {raw} raw on raw.rowid = met_row"
+            )
+        replaced = _count(
+            connection.execute(f"delete from {raw} where rowid in (select met_row from changes where met_row is not null)")
         )
         written = _count(
             connection.execute(
-                f"insert into {address(table)} ({listed([*names, *kept, *METADATA])}) "
+                f"insert into {raw} ({listed([*names, *kept, *METADATA])}) "
                 f"select {listed([*names, *kept])}, ?::varchar, ?::timestamp, ?::date, null from changes",
                 stamp.values,
             )
@@ -137,18 +166,6 @@ def _upsert(
         updated += replaced
         inserted += written - replaced
     return TableCounts(table.name, extracted=rows, inserted=inserted, updated=updated, unchanged=rows - inserted - updated)
-
-
-def _replaces(table: RawTable, names: Sequence[str]) -> str:
-    """Whether an incoming row takes the place of the raw one; two parameters, both the start of the load."""
-    version = quoted(table.version)
-    content = [name for name in names if name not in table.key and name != table.version]
-    differs = " or ".join(f"incoming.{quoted(name)} is distinct from raw.{quoted(name)}" for name in content) or "false"
-    newer = f"(incoming.{version} > raw.{version} or (raw.{version} is null and incoming.{version} is not null))"
-    corrected = f"(incoming.{version} is not distinct from raw.{version} and ({differs}))"
-    # Gone from the source before this load read it: the row has begun a new life, whatever its version. Gone later: it
-    # has been read before it went, and stays deleted.
-    return f"(raw._deleted_at <= ? or ((raw._deleted_at is null or raw._deleted_at <= ?) and ({newer} or {corrected})))"
 
 
 def _keep_newer(connection: duckdb.DuckDBPyConnection, table: RawTable, beside: str, names: Sequence[str], stamp: Stamp) -> None:

@@ -41,6 +41,10 @@ def create_record_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_DDL)
 
 
+def record_tables_exist(connection: duckdb.DuckDBPyConnection) -> bool:
+    return bool(connection.execute("select 1 from duckdb_tables() where schema_name = 'loads' limit 1").fetchall())
+
+
 def watermark(connection: duckdb.DuckDBPyConnection, source: Source) -> datetime | None:
     rows: list[tuple[datetime | None]] = connection.execute(
         "select max(watermark) from loads.load_records where source = ?", [source.name]

@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,21 +39,24 @@ def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[p
         WarehouseUnavailableError: the disk is full or cannot be written.
     """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
+    writer = _PartWriter(beside, schema)
+    keys = _DistinctIntegers(table)
     try:
-        beside.mkdir(parents=True)
-        schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
-        writer = _PartWriter(beside, schema)
-        keys = _DistinctIntegers(table)
+        with _disk_errors(table, folder):
+            beside.mkdir(parents=True)
         with ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
             encoding: Future[None] | None = None
             for rows in _row_groups(_checked(table, columns, schema, batches)):
                 keys.add(rows)
                 if encoding:
-                    encoding.result()
+                    with _disk_errors(table, folder):
+                        encoding.result()
                 encoding = encoder.submit(writer.write, rows)
-            if encoding:
-                encoding.result()
-        writer.close()
+            with _disk_errors(table, folder):
+                if encoding:
+                    encoding.result()
+                writer.close()
         said = {
             "rows": writer.rows,
             "files": writer.files,
@@ -60,14 +64,23 @@ def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[p
             "finished_at": utc_now().isoformat(),
             "key_range": keys.range(),
         }
-        write_text(beside / "part.json", json.dumps(said))
-        _put_in_place(beside, folder)
-    except OSError as error:
-        space = "there is no space left on its disk" if error.errno == errno.ENOSPC else str(error.strerror or error)
-        raise WarehouseUnavailableError(f"Rows of {table.name} cannot be staged in {folder.parent}: {space}.") from error
+        with _disk_errors(table, folder):
+            write_text(beside / "part.json", json.dumps(said))
+            _put_in_place(beside, folder)
     finally:
+        writer.abandon()
         shutil.rmtree(beside, ignore_errors=True)
     return writer.rows
+
+
+@contextmanager
+def _disk_errors(table: RawTable, folder: Path) -> Iterator[None]:
+    """Only around what writes: an error of the source that feeds the batches is none of the warehouse's."""
+    try:
+        yield
+    except OSError as error:
+        reason = "there is no space left on the disk" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise WarehouseUnavailableError(f"Rows of {table.name} cannot be staged in {folder.parent}: {reason}.") from error
 
 
 def _put_in_place(beside: Path, folder: Path) -> None:
@@ -157,8 +170,12 @@ class _PartWriter:
             self.close()
 
     def close(self) -> None:
+        """End the current file."""
         if self._writer is not None:
             self._writer.close()
+        self.abandon()
+
+    def abandon(self) -> None:
         if self._sink is not None:
             self._sink.close()
         self._writer = self._sink = None
