@@ -30,7 +30,16 @@ class _FromEnvironment(BaseSettings):
 
 
 class PostgresSettings(_FromEnvironment):
-    """The source database. ``POSTGRES_OVERLAP_MINUTES``: how far a window reaches back behind the watermark."""
+    """The source database.
+
+    Attributes:
+        overlap_minutes: how far a window reaches back behind the watermark.
+        blind_overlap_minutes: how much further where the user may not see other sessions' transactions, or the source is
+            a replica: no transaction may stay open for longer than that.
+        statement_timeout_seconds: for each statement, the one that reads the whole table included.
+        split_rows: a load in parts is split when it has more rows to read than this.
+        max_parts: but into no more parts than this.
+    """
 
     model_config = SettingsConfigDict(env_prefix="POSTGRES_")
 
@@ -43,6 +52,10 @@ class PostgresSettings(_FromEnvironment):
     sslmode: str = "prefer"
     connect_timeout_seconds: int = 10
     overlap_minutes: int = Field(default=60, ge=0)
+    blind_overlap_minutes: int = Field(default=24 * 60, ge=0)
+    statement_timeout_seconds: int = Field(default=3600, gt=0)
+    split_rows: int = Field(default=5_000_000, gt=0)
+    max_parts: int = Field(default=16, ge=1)
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
