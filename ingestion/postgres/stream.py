@@ -1,0 +1,148 @@
+"""Streams the rows of a query out of PostgreSQL: COPY as CSV in one thread, typed Arrow batches in another.
+
+Each write of COPY is one whole row, so a block of them is a complete CSV document, whatever newlines its values hold.
+NULL is an empty field without quotes, an empty string one with quotes. Decimals go from text to decimal128, never
+through a float.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.csv
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
+
+from ingestion.errors import ContractError
+
+BLOCK_BYTES = 4 * 2**20
+QUEUED_BLOCKS = 3  # with the one being filled and the one being parsed: 20 MB of CSV at most are in memory
+
+_BAD_VALUE = re.compile(r"In CSV column #(\d+): .*?(invalid value '.*'|invalid UTF8 data)", re.DOTALL)
+
+
+def copy_batches(
+    connection: Connection, query: sql.Composable, schema: pa.Schema, table: str, *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """The rows of ``query``, whose columns are those of ``schema`` in order, while the server is still sending.
+
+    Raises:
+        ContractError: a value that the declared type cannot hold (infinity, NaN); names table and column.
+        psycopg2.Error: the server broke off.
+    """
+    blocks = _Blocks(block_bytes)
+    with ThreadPoolExecutor(1, thread_name_prefix="copy") as executor:
+        copying = executor.submit(_copy, connection, query, blocks)
+        try:
+            while (block := blocks.next()) is not None:
+                yield from _parse(block, schema, table)
+            copying.result()
+        except BaseException:
+            # The reader gives up first: free the writer, and do not wait for rows nobody wants.
+            blocks.abandon()
+            _cancel(connection)
+            raise
+
+
+def _copy(connection: Connection, query: sql.Composable, blocks: _Blocks) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.copy_expert(sql.SQL("copy ({}) to stdout (format csv)").format(query), blocks)
+    finally:
+        blocks.end()
+
+
+def _cancel(connection: Connection) -> None:
+    if not connection.closed:
+        try:
+            connection.cancel()
+        except psycopg2.Error:  # the connection is lost already
+            return
+
+
+class _AbandonedError(Exception):
+    """Nobody reads any more."""
+
+
+class _Blocks:
+    """The file that COPY writes into: rows gather in blocks, which wait in a bounded queue for the reader."""
+
+    def __init__(self, block_bytes: int) -> None:
+        self._block_bytes = block_bytes
+        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_BLOCKS)
+        self._rows: list[bytes] = []
+        self._size = 0
+        self._abandoned = False
+
+    def write(self, row: bytes) -> int:
+        self._rows.append(row)
+        self._size += len(row)
+        if self._size >= self._block_bytes:
+            self._flush()
+        return len(row)
+
+    def read(self, size: int = -1) -> bytes:
+        """COPY OUT never reads, but psycopg2's types ask for a whole file."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        if not self._abandoned:
+            self._flush()
+            self._queue.put(None)
+
+    def next(self) -> bytes | None:
+        """The next block, or None after the last one."""
+        return self._queue.get()
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        while True:  # makes room for a writer that waits, once and for all: it looks at the flag before it writes again
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                return
+
+    def _flush(self) -> None:
+        if self._abandoned:
+            raise _AbandonedError
+        if self._rows:
+            self._queue.put(b"".join(self._rows))
+            self._rows, self._size = [], 0
+
+
+def _parse(block: bytes, schema: pa.Schema, table: str) -> Iterator[pa.RecordBatch]:
+    try:
+        rows = pyarrow.csv.read_csv(
+            pa.BufferReader(block),  # type: ignore[arg-type]
+            read_options=pyarrow.csv.ReadOptions(column_names=schema.names, block_size=len(block) + 1),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=schema,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                true_values=["t"],
+                false_values=["f"],
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _refused(error, schema, table) from None
+    for batch in rows.to_batches():
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _refused(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> ContractError:
+    found = _BAD_VALUE.search(str(error))
+    if found is None:
+        reason = str(error).splitlines()[0]
+        return ContractError(f"Rows of the source table {table} cannot be read: {reason}. Nothing was loaded.")
+    field = schema.field(int(found.group(1)))
+    return ContractError(
+        f"Column {field.name} of the source table {table} holds a value that is no {field.type}: {found.group(2)}. "
+        "Nothing was loaded. Correct the value in the source."
+    )

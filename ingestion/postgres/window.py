@@ -1,0 +1,127 @@
+"""Which rows a load reads, and how far the source is complete after it: window, overlap, watermark, open transactions.
+
+``updated_at`` is the start of the transaction that changed a row, but the row is seen from its commit on. So a row can
+appear behind a watermark. Two things keep it from being lost: a window reaches back behind the watermark by an overlap,
+and the watermark never passes the start of a transaction that was still open when the table was read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
+
+from ingestion.days import upper_bound
+from ingestion.postgres.catalog import SourceColumn
+from ingestion.records import Window
+from ingestion.settings import PostgresSettings
+from ingestion.sources import RawTable
+
+logger = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+_HORIZON = """
+select least(clock_timestamp(), case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end) at time zone 'utc',
+       (select min(xact_start) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()
+          and backend_type is distinct from 'autovacuum worker' and backend_type is distinct from 'walsender')
+           at time zone 'utc',
+       (select min(prepared) from pg_prepared_xacts where database = current_database()) at time zone 'utc',
+       pg_is_in_recovery(),
+       pg_has_role(current_user, 'pg_read_all_stats', 'usage')
+"""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """What went on in the source just before its table was read; times by the source's clock, UTC without a zone.
+
+    Attributes:
+        asked_at: when this was asked; on a replica, how far it had followed its primary.
+        oldest_open: start of the oldest transaction that was open.
+        oldest_prepared: when the oldest prepared transaction was prepared. Its start is not known.
+        blind_because: why open transactions cannot be seen from here; None where they can.
+    """
+
+    asked_at: datetime
+    oldest_open: datetime | None
+    oldest_prepared: datetime | None
+    blind_because: str | None
+
+    def watermark(self, end: datetime, blind_overlap: timedelta) -> datetime:
+        """Up to here nothing can appear any more. What cannot be seen is taken to be no older than ``blind_overlap``."""
+        marks = [end, self.asked_at]
+        if self.oldest_open:
+            marks.append(self.oldest_open)
+        if self.oldest_prepared:
+            marks.append(self.oldest_prepared - blind_overlap)
+        mark = min(marks)
+        return mark - blind_overlap if self.blind_because else mark
+
+
+def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
+    """To be called *before* the snapshot is taken: a transaction that begins in between starts after ``asked_at``."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HORIZON)
+        asked_at, oldest_open, oldest_prepared, is_replica, sees_all = cursor.fetchone()  # type: ignore[misc]
+    blind_because = None
+    if is_replica:
+        blind_because = "it is a replica, and transactions open on its primary do not show there"
+    elif not sees_all:
+        blind_because = f"the user {settings.user!r} may not see other sessions (GRANT pg_read_all_stats TO that user)"
+    if blind_because and blind_because not in _warned:
+        _warned.add(blind_because)
+        logger.warning(
+            "Open transactions of %s on %s cannot be seen: %s. Each load therefore reads %d minutes further back "
+            "(POSTGRES_BLIND_OVERLAP_MINUTES); a transaction that stays open for longer may be missed until a reconciliation.",
+            settings.db,
+            settings.host,
+            blind_because,
+            settings.blind_overlap_minutes,
+        )
+    return Horizon(asked_at, oldest_open, oldest_prepared, blind_because)
+
+
+def window_of(day: date, watermark: datetime | None, overlap: timedelta) -> Window:
+    """From the watermark less the overlap to 06:00 of the day; an older day is read again whole."""
+    end = upper_bound(day)
+    if watermark is None:
+        return Window(None, end)
+    return Window(min(watermark, upper_bound(day - timedelta(days=1))) - overlap, end)
+
+
+def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window) -> sql.Composable:
+    """The SQL condition for the rows of a window.
+
+    A row born in the window but touched after it is taken as it is now, else it would be missing while the rows that
+    refer to it are there. A row without a version cannot be told unchanged, so it is read every time.
+    """
+    version, born = columns[table.version], columns.get("created_at")
+    changed = _between(version, window)
+    if born is None or table.append_only:
+        return sql.SQL("({} or {} is null)").format(changed, version.identifier)
+    return sql.SQL("({changed} or {start} and {born} or {version} is null and ({created} is null or {created_by_end}))").format(
+        changed=changed,
+        start=_after(version, window.start),
+        born=_between(born, window),
+        version=version.identifier,
+        created=born.identifier,
+        created_by_end=_up_to(born, window.end),
+    )
+
+
+def _between(column: SourceColumn, window: Window) -> sql.Composable:
+    return sql.SQL("({} and {})").format(_after(column, window.start), _up_to(column, window.end))
+
+
+def _after(column: SourceColumn, moment: datetime | None) -> sql.Composable:
+    if moment is None:
+        return sql.SQL("true")
+    return sql.SQL("{} > {}").format(column.identifier, column.moment(moment))
+
+
+def _up_to(column: SourceColumn, moment: datetime) -> sql.Composable:
+    return sql.SQL("{} <= {}").format(column.identifier, column.moment(moment))
