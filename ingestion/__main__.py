@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import date
 
+from alerting.masking import mask
 from ingestion.days import current_day, past_day
 from ingestion.errors import IngestionError, PassingError
 from ingestion.load import load, summary
@@ -64,9 +65,8 @@ def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
 
 
 def _explain(sentence: str, verbose: bool) -> None:
-    if verbose:
-        traceback.print_exc()
-    print(sentence, file=sys.stderr, flush=True)
+    text = f"{traceback.format_exc()}{sentence}" if verbose else sentence
+    print(mask(text), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
