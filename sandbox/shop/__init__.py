@@ -1,7 +1,12 @@
-"""The demo shop: a source database, Stripe account and CSV inbox full of realistic, seeded, messy data."""
+"""The demo shop: a source database, Stripe account and CSV inbox full of realistic, seeded, messy data.
 
-from __future__ import annotations
+open_shop(source_dsn, stripe_url, csv_inbox, scale=0.1, until=now)     # its first twelve months
+live(source_dsn, stripe_url, csv_inbox, start=now, end=tomorrow)       # and what happens next
+"""
 
-from pathlib import Path
+from sandbox.shop.counts import ShopCounts
+from sandbox.shop.living import live
+from sandbox.shop.opening import SCHEMA, open_shop
+from sandbox.shop.targets import ShopError
 
-SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+__all__ = ["SCHEMA", "ShopCounts", "ShopError", "live", "open_shop"]

@@ -1,0 +1,146 @@
+"""The shop's first twelve months, made in one go.
+
+At ``scale=1``: 100,000 orders with 250,000 items, 50,000 customers (a quarter of them older than the twelve months), 200
+products. The shop grows threefold over the year, so that its last days have about 400 to 550 new orders; with those that
+are paid late, shipped, delivered or completed, about 1,600 to 2,000 orders change per day, 200 to 300 customers and 2
+products. Items are append-only: about 2.5 per new order. Products do not shrink below 50, so that there is a choice.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psycopg2
+
+from sandbox.shop.catalogue import CHANGES_PER_PRODUCT_AND_DAY, change_prices, make_products
+from sandbox.shop.chance import Ints
+from sandbox.shop.counts import ShopCounts
+from sandbox.shop.lifecycle import PENDING, advance
+from sandbox.shop.marketing import Takings, write_exports
+from sandbox.shop.orders import make_lines
+from sandbox.shop.payments import Ledger, Paid
+from sandbox.shop.people import choose_buyers, make_customers
+from sandbox.shop.rows import customer_columns, line_columns, order_columns, picked, product_columns
+from sandbox.shop.season import DAY, HOUR, SECOND, micros, moments
+from sandbox.shop.targets import ShopError, copy_rows, import_into_stripe
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+ORDERS, CUSTOMERS, PRODUCTS, FEWEST_PRODUCTS = 100_000, 50_000, 200, 50
+DAYS = 365
+OLD_CUSTOMERS = 0.25  # registered before the twelve months
+MOVED = 0.22  # customers who changed their address since they registered
+SERIALS = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_items": "order_item_id"}
+
+
+def open_shop(
+    source_dsn: str, stripe_url: str, csv_inbox: Path, *, scale: float = 0.1, until: datetime, seed: int = 20260101
+) -> ShopCounts:
+    """Fill an empty source database, the Stripe emulator and the CSV inbox with the twelve months up to ``until``.
+
+    The tables are created where they are missing. The same arguments give the same shop. What goes into PostgreSQL is
+    one transaction, committed last.
+
+    Args:
+        source_dsn: the source database, as ``postgresql://`` address.
+        stripe_url: the Stripe emulator.
+        csv_inbox: the folder for the marketing exports; they hold whole days, so none of the day of ``until``.
+        scale: 1 for the sizes above.
+        until: UTC, without a zone; nothing is newer.
+
+    Raises:
+        ShopError: the shop is open already, or the Stripe emulator does not answer.
+    """
+    rng = np.random.default_rng([seed, round(scale * 1_000_000), micros(until)])
+    end = micros(until)
+    start = end - DAYS * DAY
+
+    registered = _registrations(rng, max(round(CUSTOMERS * scale), 10), start, end)
+    moved = rng.random(len(registered)) < MOVED
+    last_change = registered + (moved * rng.random(len(registered)) * (end - registered)).astype(np.int64)
+    customers = make_customers(rng, _numbered(len(registered)), registered, last_change)
+
+    count = max(round(PRODUCTS * scale), FEWEST_PRODUCTS)
+    listed = np.sort(
+        np.where(rng.random(count) < 0.8, start - 400 * DAY, start) + (rng.random(count) * 300 * DAY).astype(np.int64)
+    )
+    listed[0] = start - 400 * DAY  # there is always something to buy
+    products = make_products(rng, _numbered(count), listed)
+    changes = moments(rng, int(rng.poisson(CHANGES_PER_PRODUCT_AND_DAY * count * DAYS)), start, end)
+    changed = rng.integers(count, size=len(changes))
+    existing = listed[changed] < changes
+    prices = change_prices(rng, products, changed[existing], changes[existing])
+
+    ordered = moments(rng, max(round(ORDERS * scale), 10), start, end)
+    order_id = _numbered(len(ordered))
+    buyers = choose_buyers(rng, ordered, customers.customer_id, registered)
+    elsewhere = rng.integers(len(registered), size=len(ordered))  # a gift, sent to somebody else
+    shipping = picked(customers.address, np.where(rng.random(len(ordered)) < 0.07, elsewhere, buyers))
+    lines = make_lines(rng, ordered, products, prices)
+    total = lines.totals(len(ordered))
+    status, updated, steps = advance(rng, order_id, np.full(len(ordered), PENDING), ordered, start, end)
+
+    paid = Paid(order_id, customers.customer_id[buyers], ordered, total)
+    ledger = Ledger(0, end)
+    ledger.follow(paid, steps)
+    ledger.attempt(paid)
+    ledger.later(paid)
+
+    with closing(psycopg2.connect(source_dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass('orders') is not null")
+        if cursor.fetchone() == (False,):
+            cursor.execute(SCHEMA)
+        cursor.execute("select exists (select from orders) or exists (select from customers)")
+        if cursor.fetchone() == (True,):
+            raise ShopError("The shop is open already: its tables are not empty. Use an empty database, or let it live on.")
+        copy_rows(cursor, "customers", customer_columns(customers))
+        copy_rows(cursor, "products", product_columns(products))
+        copy_rows(cursor, "orders", order_columns(order_id, paid.customer_id, ordered, status, updated, total, shipping))
+        line_id = _numbered(len(lines.order))
+        copy_rows(cursor, "order_items", line_columns(line_id, lines, order_id, ordered, products.product_id))
+        for table, column in SERIALS.items():
+            cursor.execute(f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) from {table}")  # noqa: S608
+        cursor.execute("analyze")
+        import_into_stripe(stripe_url, ledger.items())
+        exported = write_exports(
+            csv_inbox, _takings(ordered, total), until.date(), seed, since=until.date() - timedelta(days=DAYS)
+        )
+    return ShopCounts(
+        orders=len(ordered),
+        order_items=len(lines.order),
+        customers=len(registered),
+        products=count,
+        orders_changed=0,
+        customers_changed=0,
+        products_changed=0,
+        charges=len(ledger.charges),
+        refunds=len(ledger.refunds),
+        disputes=len(ledger.disputes),
+        spend_rows=exported.spend,
+        performance_rows=exported.performance,
+        malformed_rows=exported.malformed,
+    )
+
+
+def _registrations(rng: np.random.Generator, count: int, start: int, end: int) -> Ints:
+    old = max(round(count * OLD_CUSTOMERS), 1)
+    before = start - HOUR - (rng.random(old) ** 1.5 * 2 * 365 * DAY).astype(np.int64)
+    return np.concatenate([np.sort(before), moments(rng, count - old, start, end)])
+
+
+def _numbered(count: int) -> Ints:
+    return np.arange(1, count + 1, dtype=np.int64)
+
+
+def _takings(ordered: Ints, total: Ints) -> dict[date, Takings]:
+    days, position = np.unique(ordered // SECOND // 86_400, return_inverse=True)
+    cents = np.zeros(len(days), dtype=np.int64)
+    np.add.at(cents, position, total)
+    orders = np.bincount(position, minlength=len(days))
+    first = date(1970, 1, 1)
+    return {
+        first + timedelta(days=int(day)): Takings(int(sold), int(number))
+        for day, sold, number in zip(days, cents, orders, strict=True)
+    }

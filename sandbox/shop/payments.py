@@ -1,0 +1,198 @@
+"""The shop's Stripe account: a charge per paid order, failed attempts, refunds, disputes, and charges nobody can place.
+
+Stripe counts in cents and whole seconds. Charges of orders are in USD, because orders carry no currency; only a few
+orphans (gift cards, invoices of other systems) are in EUR, GBP or JPY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sandbox.shop.chance import Ints, chance, stripe_id
+from sandbox.shop.lifecycle import (
+    CANCELLED,
+    PENDING,
+    PROCESSING,
+    REFUNDED,
+    Transitions,
+    checkout_takes,
+    has_dispute,
+    has_goodwill,
+    is_settled,
+    pays_at_checkout,
+)
+from sandbox.shop.season import DAY, HOUR, SECOND
+
+Item = dict[str, Any]
+REACH_BACK = 130 * DAY  # no scheduled event comes later after its order
+UNPAID, OVERPAID, TWICE = 0.003, 0.005, 0.007  # upper ends of the shares in chance(order_id, "payment")
+FAILURES = (("card_declined", "Your card was declined."), ("insufficient_funds", "Your card has insufficient funds."))
+REASONS = ("fraudulent", "product_not_received", "product_unacceptable", "duplicate", "credit_not_processed")
+
+
+@dataclass(frozen=True)
+class Paid:
+    """Orders whose payments are looked at; money in cents, moments in microseconds since 1970."""
+
+    order_id: Ints
+    customer_id: Ints
+    created_at: Ints
+    total: Ints
+
+
+class Ledger:
+    """Collects what happens in the Stripe account in (start, end]."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self.charges: list[Item] = []
+        self.refunds: list[Item] = []
+        self.disputes: list[Item] = []
+        self.outcomes: list[Item] = []
+
+    def items(self) -> Iterator[Item]:
+        """In an order in which each finds the charge or dispute it belongs to."""
+        yield from self.charges
+        yield from self.refunds
+        yield from self.disputes
+        yield from self.outcomes
+
+    def follow(self, orders: Paid, steps: Transitions) -> None:
+        """Charges of orders that were paid, refunds of those that were cancelled after it or sent back."""
+        ids, customers, totals = orders.order_id.tolist(), orders.customer_id.tolist(), orders.total.tolist()
+        kinds = chance(orders.order_id, "payment").tolist()
+        for order, before, after, at in zip(
+            steps.order.tolist(), steps.before.tolist(), steps.after.tolist(), steps.at.tolist(), strict=True
+        ):
+            number, total, kind = ids[order], totals[order], kinds[order]
+            if (before, after) == (PENDING, PROCESSING):
+                if kind < UNPAID:
+                    continue
+                amount = total + 500 + number % 16 * 100 if UNPAID <= kind < OVERPAID else total
+                self._charge(number, customers[order], amount, at)
+                if OVERPAID <= kind < TWICE:
+                    self._charge(number, customers[order], amount, at, attempt="again")
+            elif after == REFUNDED or (after == CANCELLED and before != PENDING):
+                kept = total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0  # a fee for restocking
+                self._refund(number, "first", total - kept, at, "requested_by_customer", "order")
+
+    def attempt(self, orders: Paid) -> None:
+        """Declined cards: before the payment that succeeded, and where it came late or never."""
+        late = ~pays_at_checkout(orders.order_id)
+        declined = late | ((chance(orders.order_id, "declined") < 0.05) & ~is_settled(orders.order_id))
+        at = orders.created_at + checkout_takes(orders.order_id) // 2
+        for position in self._within(declined, at):
+            number = int(orders.order_id[position])
+            code, message = FAILURES[number % 2]
+            charge = self._charge(
+                number, int(orders.customer_id[position]), int(orders.total[position]), int(at[position]), attempt="declined"
+            )
+            charge |= {"status": "failed", "failure_code": code, "failure_message": message}
+
+    def later(self, orders: Paid) -> None:
+        """What follows weeks after an order: goodwill refunds, disputes and their outcome, duplicate charges given back."""
+        numbers = orders.order_id
+        at = orders.created_at + (3 * DAY + 55 * DAY * chance(numbers, "goodwill delay")).astype(np.int64)
+        for position in self._within(has_goodwill(numbers) & (chance(numbers, "payment") >= TWICE), at):
+            number, total = int(numbers[position]), int(orders.total[position])
+            whole = number % 5 == 0
+            amount = total if whole else total * (10 + number % 41) // 100
+            self._refund(number, "first", amount, int(at[position]), "requested_by_customer", "goodwill")
+        twice = (chance(numbers, "payment") >= OVERPAID) & (chance(numbers, "payment") < TWICE) & (numbers % 2 == 0)
+        at = orders.created_at + (1 * DAY + 6 * DAY * chance(numbers, "notices")).astype(np.int64)
+        for position in self._within(twice, at):
+            number = int(numbers[position])
+            self._refund(number, "again", int(orders.total[position]), int(at[position]), "duplicate", "duplicate")
+        self._dispute(orders)
+        self._orphans(orders)
+
+    def _dispute(self, orders: Paid) -> None:
+        numbers = orders.order_id
+        disputed = has_dispute(numbers) & (chance(numbers, "payment") >= TWICE)
+        opened = orders.created_at + (9 * DAY + 60 * DAY * chance(numbers, "dispute delay")).astype(np.int64)
+        closed = opened + (20 * DAY + 30 * DAY * chance(numbers, "dispute length")).astype(np.int64)
+        for position in self._within(disputed, opened):
+            number = int(numbers[position])
+            self.disputes.append(
+                {
+                    "object": "dispute",
+                    "id": stripe_id("du", number),
+                    "charge": stripe_id("ch", number, "first"),
+                    "amount": int(orders.total[position]),
+                    "currency": "usd",
+                    "created": self._seconds(int(opened[position])),
+                    "reason": REASONS[number % len(REASONS)],
+                    "status": "needs_response",
+                }
+            )
+        for position in self._within(disputed, closed):
+            number = int(numbers[position])
+            self.outcomes.append(
+                {
+                    "object": "dispute",
+                    "id": stripe_id("du", number),
+                    "status": "won" if number % 5 < 2 else "lost",
+                    "_at": self._seconds(int(closed[position])),
+                }
+            )
+
+    def _orphans(self, orders: Paid) -> None:
+        numbers = orders.order_id
+        at = orders.created_at + (HOUR * chance(numbers, "orphan delay")).astype(np.int64) + SECOND
+        for position in self._within(chance(numbers, "orphan") < 0.002, at):
+            number = int(numbers[position])
+            currency = ("usd", "eur", "gbp", "jpy")[number % 4]
+            metadata = ({}, {"order_id": f"GIFT-{number}"}, {"order_id": str(900_000_000 + number)})[number // 4 % 3]
+            self.charges.append(
+                {
+                    "object": "charge",
+                    "id": stripe_id("ch", number, "orphan"),
+                    "amount": 5000 if currency == "jpy" else 2500 + number % 7 * 500,
+                    "currency": currency,
+                    "created": self._seconds(int(at[position])),
+                    "description": "Gift card",
+                    "metadata": metadata,
+                }
+            )
+
+    def _charge(self, number: int, customer: int, amount: int, at: int, attempt: str = "first") -> Item:
+        charge: Item = {
+            "object": "charge",
+            "id": stripe_id("ch", number, attempt),
+            "amount": amount,
+            "currency": "usd",
+            "created": self._seconds(at),
+            "customer": stripe_id("cus", customer),
+            "payment_intent": stripe_id("pi", number, "again" if attempt == "again" else "first"),
+            "description": f"Order {number}",
+            "metadata": {"order_id": str(number)},
+        }
+        self.charges.append(charge)
+        return charge
+
+    def _refund(self, number: int, attempt: str, amount: int, at: int, reason: str, kind: str) -> None:
+        if amount <= 0:
+            return
+        self.refunds.append(
+            {
+                "object": "refund",
+                "id": stripe_id("re", number, kind),
+                "charge": stripe_id("ch", number, attempt),
+                "amount": amount,
+                "currency": "usd",
+                "created": self._seconds(at),
+                "reason": reason,
+                "metadata": {"order_id": str(number)},
+            }
+        )
+
+    def _within(self, chosen: Any, at: Ints) -> list[int]:
+        return [int(position) for position in np.flatnonzero(chosen & (at > self._start) & (at <= self._end))]
+
+    def _seconds(self, at: int) -> int:
+        """Whole seconds, still inside (start, end]."""
+        return max(at // SECOND, self._start // SECOND + 1)
