@@ -118,11 +118,9 @@ Model = TypeVar("Model", bound=_FromEnvironment)
 
 
 def env_file() -> Path | None:
-    """The file settings are read from; ``SettingsError`` if the one that was named cannot be read."""
+    """The file settings are read from, whether or not the one that was named is there."""
     named = os.environ.get("ECOMMERCE_ENV_FILE")
     if named:
-        if not Path(named).is_file():
-            raise SettingsError(f"ECOMMERCE_ENV_FILE names {named}, which is no file. Correct it or unset it.")
         return Path(named)
     for candidate in (PROJECT / ".env", SANDBOX_ENV_FILE):
         if candidate.exists():
@@ -141,6 +139,8 @@ def settings(model: type[Model]) -> Model:
     ``settings.cache_clear()`` makes the next call read again.
     """
     file = env_file()
+    if file and (file.is_dir() or not file.exists()):
+        raise SettingsError(f"ECOMMERCE_ENV_FILE names {file}, which is no file. Correct it or unset it.")
     try:
         return model(_env_file=file)
     except (OSError, UnicodeError) as error:
