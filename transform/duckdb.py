@@ -25,7 +25,7 @@ create schema if not exists {ANALYTICS}.transform;
 create table if not exists {_HISTORY} (
     step varchar not null, day date not null, started_at timestamp not null, finished_at timestamp not null,
     succeeded boolean not null, project varchar not null,
-    raw_state varchar not null, load_ids json not null, results json not null
+    raw_state varchar not null, load_ids json not null, rows_loaded json not null, results json not null
 )"""
 
 
@@ -68,22 +68,25 @@ def first_rows(connection: duckdb.DuckDBPyConnection, relation: str, limit: int)
 
 @dataclass(frozen=True)
 class RawState:
-    """What the raw tables hold: ``state`` changes with every load, ``load_ids`` are the newest of the day per source."""
+    """What the raw tables hold: ``state`` changes with every load; the newest load of the day per source, and its rows."""
 
     state: str
     load_ids: dict[str, str]
+    rows_loaded: dict[str, int]
 
 
 def raw_state(connection: duckdb.DuckDBPyConnection, day: date) -> RawState:
     try:
         rows = connection.execute(
-            f"""select source, load_id, committed_at, day from {RAW}.loads.load_records
+            f"""select source, load_id, committed_at, day, rows_extracted from {RAW}.loads.load_records
                 order by committed_at, load_id"""  # noqa: S608
         ).fetchall()
     except duckdb.CatalogException:
-        return RawState("empty", {})
+        return RawState("empty", {}, {})
     newest = f"{len(rows)} loads, newest {rows[-1][1]} at {rows[-1][2]}" if rows else "empty"
-    return RawState(newest, {source: load_id for source, load_id, _, of in rows if of == day})
+    of_day = {row[0]: row for row in rows if row[3] == day}
+    ids = {source: row[1] for source, row in of_day.items()}
+    return RawState(newest, ids, {source: int(row[4]) for source, row in of_day.items()})
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ class Run:
 def record_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(_CREATE_HISTORY)
     values = [run.step, run.day, run.started_at, run.finished_at, run.succeeded, run.project]
-    texts = [run.raw.state, json.dumps(run.raw.load_ids), json.dumps(run.results)]
-    connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
+    texts = [run.raw.state, *map(json.dumps, (run.raw.load_ids, run.raw.rows_loaded, run.results))]
+    connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
 
 
 def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None) -> Run | None:
@@ -112,7 +115,7 @@ def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None) -
     condition = "where step = ?" if step else ""
     try:
         row = connection.execute(
-            f"""select step, day, started_at, finished_at, succeeded, project, raw_state, load_ids, results
+            f"""select step, day, started_at, finished_at, succeeded, project, raw_state, load_ids, rows_loaded, results
                 from {_HISTORY} {condition} order by finished_at desc limit 1""",  # noqa: S608
             [step] if step else [],
         ).fetchone()
@@ -120,5 +123,6 @@ def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None) -
         return None
     if row is None:
         return None
-    *values, state, load_ids, results = row
-    return Run(*values, RawState(state, json.loads(load_ids)), json.loads(results))
+    step_, day, started_at, finished_at, succeeded, project, state, *texts = row
+    load_ids, rows_loaded, results = map(json.loads, texts)
+    return Run(step_, day, started_at, finished_at, succeeded, project, RawState(state, load_ids, rows_loaded), results)

@@ -192,8 +192,9 @@ def _kept(kind: type[Any], result: dict[str, Any]) -> Any:
 
 
 def _sql(node: Any) -> str | None:
-    path = getattr(node, "compiled_path", None)
-    return str(path) if path else None
+    """Where the compiled SQL is, below the target folder: a path of this machine says nothing to who reads an alert."""
+    path, below = str(getattr(node, "compiled_path", None) or ""), f"compiled/{node.package_name}/"
+    return path[path.rindex(below) :] if below in path else None
 
 
 def _message(text: Any) -> str:

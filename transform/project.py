@@ -142,7 +142,7 @@ def _release_duckdb() -> None:
     environment: Any = DuckDBConnectionManager._ENV
     if environment is not None:
         environment.close()
-        DuckDBConnectionManager.close_all_connections()
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def parse(project: Project) -> Any:

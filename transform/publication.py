@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from ingestion.errors import MissingInputError, PermanentError
 from ingestion.settings import WarehouseSettings
@@ -33,7 +34,7 @@ _CREATE_PUBLICATION = f"""
 create table {SCHEMA}.publication (
     publication_id varchar not null, day date not null, built_for date not null, published_at timestamp not null,
     tested_at timestamp not null, tests_passed integer not null, tests_warned integer not null,
-    models json not null, load_ids json not null
+    models json not null, load_ids json not null, rows_loaded json not null
 )"""
 
 
@@ -99,9 +100,11 @@ def read_publication(*, warehouse: WarehouseSettings | None = None) -> Publicati
     """The current publication, None before the first."""
     if not published_file(warehouse).exists():
         return None
-    columns = "publication_id, day, built_for, published_at, tested_at, tests_passed, tests_warned, models, load_ids"
-    *values, models, load_ids = read_published(f"select {columns} from {SCHEMA}.publication", warehouse=warehouse)[0]  # noqa: S608
-    return Publication(*values, json.loads(str(models)), json.loads(str(load_ids)))  # type: ignore[arg-type]
+    columns = "publication_id, day, built_for, published_at, tested_at, tests_passed, tests_warned, models, load_ids, rows_loaded"
+    row: tuple[Any, ...] = read_published(f"select {columns} from {SCHEMA}.publication", warehouse)[0]  # noqa: S608
+    models, load_ids, rows_loaded = map(json.loads, row[7:])
+    identity, day, built_for, published_at, tested_at, passed, warned = row[:7]
+    return Publication(identity, day, built_for, published_at, tested_at, passed, warned, models, load_ids, rows_loaded)
 
 
 def _versions(warehouse: WarehouseSettings) -> Path:
@@ -155,12 +158,15 @@ def _write_version(day: date, warehouse: WarehouseSettings) -> Publication:
             tests_warned=statuses.count("warn"),
             models=models,
             load_ids=marts.raw.load_ids,
+            rows_loaded=marts.raw.rows_loaded,
         )
         connection.execute("use publication")
         connection.execute(_CREATE_PUBLICATION)
         values = [publication.publication_id, publication.day, publication.built_for, now, publication.tested_at]
-        counts = [publication.tests_passed, publication.tests_warned, json.dumps(models), json.dumps(publication.load_ids)]
-        connection.execute(f"insert into {SCHEMA}.publication values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values + counts)  # noqa: S608
+        counts = [publication.tests_passed, publication.tests_warned]
+        texts = [json.dumps(text) for text in (models, publication.load_ids, publication.rows_loaded)]
+        row = [*values, *counts, *texts]
+        connection.execute(f"insert into {SCHEMA}.publication values ({', '.join('?' * len(row))})", row)  # noqa: S608
         connection.execute("use memory")
         connection.execute("detach publication")  # writes the log into the file and closes it
     _sync(unfinished)

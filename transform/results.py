@@ -136,4 +136,5 @@ class Publication(_AsDict):
     tests_passed: int
     tests_warned: int
     models: dict[str, int]  # name to rows
-    load_ids: dict[str, str]  # source to the newest load of `built_for`
+    load_ids: dict[str, str]  # source to the newest load of `built_for` that is in it
+    rows_loaded: dict[str, int]  # source to the rows of that load

@@ -102,7 +102,7 @@ class Shop:
         """Commit raw orders, ``(1, 'paid', 10.00), ...``, with a load record."""
         self.raw(
             f"""insert into postgres.raw_orders select *, timestamp '{loaded_at}' from (values {rows});
-                insert into loads.load_records values ('{load_id}', 'orders', '{day}', '{loaded_at}')"""
+                insert into loads.load_records values ('{load_id}', 'orders', '{day}', '{loaded_at}', {rows.count("(")})"""
         )
 
     def write(self, path: str, text: str) -> None:
@@ -122,7 +122,8 @@ def shop(tmp_path: Path) -> Shop:
     made.raw(
         """create schema postgres; create schema loads;
            create table postgres.raw_orders (order_id integer, status varchar, amount decimal(12, 2), _loaded_at timestamp);
-           create table loads.load_records (load_id varchar, source varchar, day date, committed_at timestamp)"""
+           create table loads.load_records
+               (load_id varchar, source varchar, day date, committed_at timestamp, rows_extracted bigint)"""
     )
     made.load("L1", date(2026, 11, 22), "(1, 'paid', 10.00), (2, 'open', 5.50), (3, 'paid', 4.50)", datetime(2026, 11, 22, 6, 1))
     return made

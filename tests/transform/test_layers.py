@@ -1,0 +1,180 @@
+"""What a layer, the tests and the freshness check give back, and what they say when they fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, get_args
+
+import duckdb
+import pytest
+
+import transform
+from ingestion.days import current_day
+from ingestion.errors import PassingError, PermanentError
+from transform.errors import ModelDefinitionError
+from transform.results import Layer
+
+if TYPE_CHECKING:
+    from tests.transform.conftest import Shop
+
+DAY = date(2026, 11, 22)
+
+
+def build(shop: Shop, *layers: Layer) -> list[transform.LayerResult]:
+    return [transform.run_layer(layer, DAY, **shop.settings()) for layer in layers or get_args(Layer)]
+
+
+def test_each_layer_reports_its_models_with_rows_and_seconds(shop: Shop) -> None:
+    staging, intermediate, marts = build(shop)
+    assert {model.name: model.rows for model in staging.models} == {"labels": 2, "stg_orders": 3}
+    assert {model.name: model.kind for model in staging.models} == {"labels": "seed", "stg_orders": "model"}
+    assert [model.name for model in intermediate.models] == ["int_orders"]
+    assert {model.name: model.rows for model in marts.models} == {
+        "fct_orders": 3, "fct_totals": 1, "helper": 1, "orders_history": 3,
+    }  # fmt: skip
+    assert all(
+        model.status == "success" and model.seconds > 0 for layer in (staging, intermediate, marts) for model in layer.models
+    )
+
+
+def test_results_are_plain_json(shop: Shop) -> None:
+    as_json = json.loads(json.dumps(build(shop)[0].as_dict()))
+    assert as_json["layer"] == "staging"
+    assert as_json["day"] == "2026-11-22"
+    tests = json.loads(json.dumps(transform.test_all(DAY, **shop.settings()).as_dict()))
+    assert (tests["passed"], tests["total"], tests["tests"]) == (4, 4, [])
+
+
+def test_other_processes_can_write_between_two_steps(shop: Shop) -> None:
+    """dbt must not keep the files open: DuckDB has one writer at a time."""
+    build(shop)
+    shop.load("L2", DAY, "(4, 'paid', 1.00)", datetime(2026, 11, 22, 7, 0))
+    assert {model.rows for model in build(shop)[1].models} == {4}
+
+
+def test_a_broken_sql_is_permanent_and_names_model_and_file(shop: Shop) -> None:
+    shop.write("models/intermediate/int_orders.sql", "select no_such_column from {{ ref('stg_orders') }}")
+    transform.run_layer("staging", DAY, **shop.settings())
+    with pytest.raises(ModelDefinitionError) as failure:
+        transform.run_layer("intermediate", DAY, **shop.settings())
+    assert isinstance(failure.value, PermanentError)
+    (model,) = failure.value.failures
+    assert model.node == "int_orders"
+    assert "no_such_column" in model.message
+    assert model.sql is not None
+    assert "no_such_column" in (shop.dbt.target / model.sql).read_text()
+
+
+def test_data_that_breaks_a_model_is_worth_a_retry(shop: Shop) -> None:
+    shop.write(
+        "models/intermediate/int_orders.sql",
+        "select *, null as label, cast(status as integer) as number from {{ ref('stg_orders') }}",
+    )
+    transform.run_layer("staging", DAY, **shop.settings())
+    with pytest.raises(transform.ModelError) as failure:
+        transform.run_layer("intermediate", DAY, **shop.settings())
+    assert isinstance(failure.value, PassingError)
+    assert "1 of intermediate's models failed for 2026-11-22" in str(failure.value)
+
+
+def test_a_project_that_cannot_be_parsed_is_permanent(shop: Shop) -> None:
+    shop.write("models/marts/fct_lost.sql", "select * from {{ ref('nowhere') }}")
+    with pytest.raises(transform.ProjectError, match="nowhere") as failure:
+        transform.run_layer("marts", DAY, **shop.settings())
+    assert isinstance(failure.value, PermanentError)
+
+
+def test_a_failing_data_test_names_its_rows(shop: Shop) -> None:
+    shop.load("L2", DAY, "(1, 'paid', -1.00), (7, 'open', -2.00)", datetime(2026, 11, 22, 7, 0))
+    build(shop)
+    with pytest.raises(transform.DataTestError) as failure:
+        transform.test_all(DAY, **shop.settings())
+    failures = {failed.node: failed for failed in failure.value.failures}
+    assert set(failures) == {"no_negative_orders", "unique_fct_orders_order_id"}
+    assert failures["no_negative_orders"].failing_rows == 2
+    assert {key["order_id"] for key in failures["no_negative_orders"].keys} == {"1", "7"}
+    assert failures["unique_fct_orders_order_id"].keys == ({"unique_field": "1"},)
+    assert "2 of 4 tests of 2026-11-22 failed" in str(failure.value)
+    assert "order_id=7" in str(failure.value)
+
+
+def test_a_failing_test_of_severity_warn_fails_nothing(shop: Shop) -> None:
+    shop.load("L2", DAY, "(4, 'unheard of', 1.00)", datetime(2026, 11, 22, 7, 0))
+    build(shop)
+    result = transform.test_all(DAY, **shop.settings())
+    assert (result.passed, result.warned) == (3, 1)
+    assert [test.failing_rows for test in result.with_status("warn")] == [1]
+
+
+def with_a_switch(shop: Shop, text: str) -> None:
+    """fct_totals fails while the switch, which is neither project nor raw data, holds no number."""
+    with duckdb.connect(str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")) as connection:
+        connection.execute(f"create or replace table main.switch as select '{text}' as value")
+    model = "select cast(value as integer) as total from {{ ref('fct_orders') }}, ecommerce_analytics.main.switch"
+    if (shop.dbt.project_dir / "models/marts/fct_totals.sql").read_text() != model:
+        shop.write("models/marts/fct_totals.sql", model)
+
+
+def test_a_retry_builds_only_what_failed(shop: Shop) -> None:
+    with_a_switch(shop, "off")
+    build(shop, "staging", "intermediate")
+    with pytest.raises(transform.ModelError, match="fct_totals"):
+        build(shop, "marts")
+    with_a_switch(shop, "1")
+    (marts,) = build(shop, "marts")
+    assert {model.name for model in marts.models if not model.kept} == {"fct_totals"}
+    assert {model.name for model in marts.models if model.kept} == {"fct_orders", "helper", "orders_history"}
+    assert not any(model.kept for model in build(shop, "marts")[0].models)
+
+
+@pytest.mark.parametrize("change", ["a load", "the project", "another step"])
+def test_a_retry_builds_everything_when_something_has_changed(shop: Shop, change: str) -> None:
+    with_a_switch(shop, "off")
+    build(shop, "staging", "intermediate")
+    with pytest.raises(transform.ModelError):
+        build(shop, "marts")
+    with_a_switch(shop, "1")
+    if change == "a load":
+        shop.load("L2", DAY, "(4, 'paid', 1.00)", datetime(2026, 11, 22, 7, 0))
+    elif change == "the project":
+        shop.write("models/marts/helper.sql", "select 2 as two")
+    else:
+        build(shop, "intermediate")
+    assert not any(model.kept for model in build(shop, "marts")[0].models)
+
+
+def test_a_retry_of_the_tests_runs_only_those_that_failed_and_counts_all(shop: Shop) -> None:
+    shop.load("L2", DAY, "(7, 'open', -2.00)", datetime(2026, 11, 22, 7, 0))
+    build(shop)
+    for _ in range(2):
+        with pytest.raises(transform.DataTestError, match="1 of 4 tests"):
+            transform.test_all(DAY, **shop.settings())
+    with duckdb.connect(str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")) as connection:
+        connection.execute("delete from marts.fct_orders where amount < 0")
+    result = transform.test_all(DAY, **shop.settings())
+    assert (result.passed, len(result.tests)) == (4, 4)
+    assert [test.name for test in result.tests if not test.kept] == ["no_negative_orders"]
+
+
+def test_freshness_fails_only_for_the_current_day(shop: Shop) -> None:
+    result = transform.source_freshness(DAY - timedelta(days=3), **shop.settings())
+    assert [source.name for source in result.sources] == ["postgres.raw_orders"]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    shop.raw(f"update postgres.raw_orders set _loaded_at = timestamp '{now - timedelta(hours=30)}'")
+    assert transform.source_freshness(current_day() - timedelta(days=1), **shop.settings()).sources[0].status == "error"
+    with pytest.raises(transform.StaleSourceError, match=r"postgres\.raw_orders: loaded 30\.0 h ago"):
+        transform.source_freshness(current_day(), **shop.settings())
+    shop.raw(f"update postgres.raw_orders set _loaded_at = timestamp '{now - timedelta(hours=13)}'")
+    assert transform.source_freshness(current_day(), **shop.settings()).sources[0].status == "warn"
+
+
+def test_each_line_of_dbt_is_logged_once_and_nothing_is_printed(
+    shop: Shop, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        transform.run_layer("staging", DAY, **shop.settings())
+    lines = [record.getMessage() for record in caplog.records if "OK created sql view model" in record.getMessage()]
+    assert len(lines) == 1
+    assert capsys.readouterr().out == ""

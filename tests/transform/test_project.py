@@ -1,0 +1,113 @@
+"""The parsed project is kept between runs, and never stale."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+import transform
+from transform import project as project_module
+from transform.project import parse, project
+
+if TYPE_CHECKING:
+    from tests.transform.conftest import Shop
+
+DAY = date(2026, 11, 22)
+
+
+def test_an_unchanged_project_is_parsed_once(shop: Shop) -> None:
+    here = project(**shop.settings())
+    assert parse(here) is parse(here)
+
+
+@pytest.mark.parametrize("change", ["edited", "added", "removed", "profile", "environment"])
+def test_a_changed_project_is_parsed_again(shop: Shop, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = project(**shop.settings())
+    before = parse(here)
+    if change == "edited":
+        shop.write("models/marts/helper.sql", "{{ config(meta={'published': false}) }} select 2 as one")  # same size
+    elif change == "added":
+        shop.write("models/marts/fct_new.sql", "select 1 as one")
+    elif change == "removed":
+        (shop.dbt.project_dir / "models/marts/fct_totals.sql").unlink()
+    elif change == "profile":
+        shop.write("profiles.yml", (shop.dbt.project_dir / "profiles.yml").read_text() + "# touched\n")
+    else:
+        monkeypatch.setenv("DBT_SOME_VARIABLE", "new")
+    assert parse(here) is not before
+
+
+def test_an_edit_between_two_runs_of_one_process_takes_effect(shop: Shop) -> None:
+    transform.run_layer("staging", DAY, **shop.settings())
+    transform.run_layer("intermediate", DAY, **shop.settings())
+    shop.write("models/intermediate/int_orders.sql", "select *, 'edited' as label from {{ ref('stg_orders') }} limit 2")
+    assert transform.run_layer("intermediate", DAY, **shop.settings()).models[0].rows == 2
+    assert shop.query("select distinct label from ecommerce_analytics.intermediate.int_orders") == [("edited",)]
+
+
+def test_dbt_leaves_the_environment_as_it_was(shop: Shop) -> None:
+    before = dict(os.environ)
+    parse(project(**shop.settings()))
+    assert dict(os.environ) == before
+
+
+def test_target_and_logs_can_be_elsewhere(shop: Shop) -> None:
+    elsewhere = shop.dbt.model_copy(
+        update={"target_path": shop.warehouse.duckdb_dir / "target", "log_path": shop.warehouse.duckdb_dir / "logs"}
+    )
+    transform.run_layer("staging", DAY, dbt=elsewhere, warehouse=shop.warehouse)
+    assert (shop.warehouse.duckdb_dir / "target" / "partial_parse.msgpack").exists()
+    assert not (shop.dbt.project_dir / "target").exists()
+    assert not (shop.dbt.project_dir / "logs").exists()
+
+
+FORKED = """
+import json, multiprocessing, os, sys
+
+def layer():
+    from datetime import date
+    import transform
+    from transform import project
+    names = sorted(model.name for model in transform.run_layer("staging", date(2026, 11, 22)).models)
+    print(json.dumps({"inherited": len(project._parsed) > 0, "models": names}), flush=True)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["transform.preload"])
+    for edit in (None, sys.argv[1]):
+        if edit:
+            with open(edit, "w") as file:
+                file.write("select order_id from {{ source('postgres', 'raw_orders') }}")
+        process = context.Process(target=layer)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+"""
+
+
+def test_a_forked_process_inherits_the_project_and_still_sees_an_edit(shop: Shop) -> None:
+    script = shop.warehouse.duckdb_dir / "forked.py"
+    script.write_text(FORKED)
+    environment = os.environ | {
+        "WAREHOUSE_DUCKDB_DIR": str(shop.warehouse.duckdb_dir),
+        "DBT_PROJECT_DIR": str(shop.dbt.project_dir),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    new = shop.dbt.project_dir / "models" / "staging" / "stg_new.sql"
+    done = subprocess.run([sys.executable, str(script), str(new)], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert first == {"inherited": True, "models": ["labels", "stg_orders"]}
+    assert second == {"inherited": True, "models": ["labels", "stg_new", "stg_orders"]}
+
+
+def test_a_project_that_is_not_there_says_which_setting_names_it(shop: Shop) -> None:
+    nowhere = shop.dbt.model_copy(update={"project_dir": shop.dbt.project_dir / "nowhere"})
+    with pytest.raises(transform.ProjectError, match="DBT_PROJECT_DIR"):
+        project_module.parse(project(nowhere, shop.warehouse))
