@@ -14,7 +14,7 @@ orders as (
 
 refunds as (
 
-    select * from {{ ref('stg_refunds') }}
+    select * from {{ ref('int_refunds_matched') }}
 
 ),
 
@@ -36,6 +36,7 @@ refunds_of_charge as (
         charge_id,
         count(*) as refund_count,
         sum(case when is_succeeded then amount else 0 end) as amount_refunded,
+        sum(case when is_succeeded then refunded_amount else 0 end) as refunded_amount,
         max(case when is_succeeded then refunded_at end) as last_refunded_at,
         max(_loaded_at) as _loaded_at
     from refunds
@@ -59,8 +60,6 @@ disputes_of_charge as (
 
 ),
 
--- amounts in the charge's own currency; what comes after converts them all at the rate of the charge's day, so that
--- a full refund takes back exactly what was paid
 joined as (
 
     select
@@ -71,6 +70,7 @@ joined as (
         case when charges.status = 'succeeded' then charges.amount_captured else 0 end as amount_collected,
         coalesce(refunds_of_charge.refund_count, 0) as refund_count,
         coalesce(refunds_of_charge.amount_refunded, 0) as amount_of_refunds,
+        coalesce(refunds_of_charge.refunded_amount, 0) as refunded_amount,
         refunds_of_charge.last_refunded_at,
         coalesce(disputes_of_charge.dispute_count, 0) as dispute_count,
         coalesce(disputes_of_charge.amount_disputed, 0) as amount_disputed,
@@ -118,7 +118,7 @@ converted as (
 
         ---------- numerics, in the shop's currency
         {{ to_shop_currency('amount_collected', 'rate_to_usd') }} as captured_amount,
-        {{ to_shop_currency('amount_of_refunds', 'rate_to_usd') }} as refunded_amount,
+        cast(refunded_amount as decimal(18, 2)) as refunded_amount,
         {{ to_shop_currency('amount_disputed', 'rate_to_usd') }} as disputed_amount,
         {{ to_shop_currency('amount_lost', 'rate_to_usd') }} as lost_amount,
         order_total_amount,

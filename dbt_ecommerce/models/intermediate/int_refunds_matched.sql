@@ -49,7 +49,8 @@ matched as (
 
         ---------- timestamps
         refunds.refund_date,
-        refunds.refunded_at
+        refunds.refunded_at,
+        refunds._loaded_at
     from refunds
     left join charges
         on refunds.charge_id = charges.charge_id

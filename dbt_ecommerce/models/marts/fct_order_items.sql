@@ -46,8 +46,9 @@ final as (
         ---------- booleans
         coalesce(orders.is_cancelled, false) as is_cancelled,
         orders.order_id is null as is_order_missing,
-        order_items.line_total = {{ expected_line_total('order_items.quantity', 'order_items.unit_price', 'order_items.discount_pct') }}
-            as is_line_total_consistent,
+        abs(
+            order_items.line_total - {{ expected_line_total('order_items.quantity', 'order_items.unit_price', 'order_items.discount_pct') }}
+        ) <= 0.01 as is_line_total_consistent,
 
         ---------- timestamps
         orders.order_date,

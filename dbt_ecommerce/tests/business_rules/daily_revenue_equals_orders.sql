@@ -1,0 +1,27 @@
+-- Each day of the daily mart equals the orders of that day, and no day with an order is missing.
+with
+
+orders_of_day as (
+
+    select
+        order_date,
+        sum(case when is_cancelled then 0 else 1 end) as orders,
+        sum(case when is_cancelled then 0 else total_amount end) as gross_revenue
+    from {{ ref('fct_orders') }}
+    group by order_date
+
+)
+
+select
+    coalesce(daily.order_date, orders_of_day.order_date) as order_date,
+    daily.orders,
+    orders_of_day.orders as orders_in_fct_orders,
+    daily.gross_revenue,
+    orders_of_day.gross_revenue as gross_revenue_in_fct_orders
+from {{ ref('fct_daily_revenue') }} as daily
+full outer join orders_of_day
+    on daily.order_date = orders_of_day.order_date
+where
+    daily.order_date is null
+    or daily.orders <> coalesce(orders_of_day.orders, 0)
+    or daily.gross_revenue <> coalesce(orders_of_day.gross_revenue, 0)
