@@ -20,6 +20,8 @@ STATUSES = (
 PENDING, PROCESSING, SHIPPED, DELIVERED, COMPLETED, CANCELLED, RETURNED, REFUNDED, PENDING_REVIEW = range(len(STATUSES))
 OPEN = (PENDING, PROCESSING, SHIPPED, DELIVERED, RETURNED, PENDING_REVIEW)
 
+SPECIAL_PAYMENTS = 0.007  # share of orders that are never paid, overpaid or paid twice
+
 # From a status: how long it lasts on average, and what comes next with which share.
 STEPS = {
     PENDING: (10 * HOUR, ((PROCESSING, 0.55), (CANCELLED, 0.45))),  # those who did not pay at checkout
@@ -46,8 +48,8 @@ def is_settled(order_ids: Ints) -> Flags:
 
     So what is refunded never exceeds what was paid.
     """
-    odd = chance(order_ids, "payment") < 0.007
-    return np.asarray(odd | has_goodwill(order_ids) | has_dispute(order_ids))
+    special = chance(order_ids, "payment") < SPECIAL_PAYMENTS
+    return np.asarray(special | has_goodwill(order_ids) | has_dispute(order_ids) | is_authorised_only(order_ids))
 
 
 def has_goodwill(order_ids: Ints) -> Flags:
@@ -56,6 +58,12 @@ def has_goodwill(order_ids: Ints) -> Flags:
 
 def has_dispute(order_ids: Ints) -> Flags:
     return np.asarray((chance(order_ids, "dispute") < 0.006) & ~has_goodwill(order_ids))
+
+
+def is_authorised_only(order_ids: Ints) -> Flags:
+    """Orders whose charge is captured when they are shipped, not before."""
+    special = (chance(order_ids, "payment") < SPECIAL_PAYMENTS) | has_goodwill(order_ids) | has_dispute(order_ids)
+    return np.asarray((chance(order_ids, "authorised") < 0.01) & ~special)
 
 
 def pays_at_checkout(order_ids: Ints) -> Flags:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 LOOK_BACK = 28 * DAY  # over which the shop's pace is measured
-MOVES_PER_CUSTOMER_AND_DAY = 0.0016
+MOVES_PER_CUSTOMER_AND_DAY = 0.001
 NEW_PRODUCTS_PER_DAY = 0.05
 
 

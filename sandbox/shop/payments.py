@@ -18,10 +18,13 @@ from sandbox.shop.lifecycle import (
     PENDING,
     PROCESSING,
     REFUNDED,
+    SHIPPED,
+    SPECIAL_PAYMENTS,
     Transitions,
     checkout_takes,
     has_dispute,
     has_goodwill,
+    is_authorised_only,
     is_settled,
     pays_at_checkout,
 )
@@ -29,7 +32,7 @@ from sandbox.shop.season import DAY, HOUR, SECOND
 
 Item = dict[str, Any]
 REACH_BACK = 130 * DAY  # no scheduled event comes later after its order
-UNPAID, OVERPAID, TWICE = 0.003, 0.005, 0.007  # upper ends of the shares in chance(order_id, "payment")
+UNPAID, OVERPAID, TWICE = 0.003, 0.005, SPECIAL_PAYMENTS  # upper ends of the shares in chance(order_id, "payment")
 FAILURES = (("card_declined", "Your card was declined."), ("insufficient_funds", "Your card has insufficient funds."))
 REASONS = ("fraudulent", "product_not_received", "product_unacceptable", "duplicate", "credit_not_processed")
 
@@ -50,6 +53,7 @@ class Ledger:
     def __init__(self, start: int, end: int) -> None:
         self._start, self._end = start, end
         self.charges: list[Item] = []
+        self.captures: list[Item] = []
         self.refunds: list[Item] = []
         self.disputes: list[Item] = []
         self.outcomes: list[Item] = []
@@ -57,14 +61,15 @@ class Ledger:
     def items(self) -> Iterator[Item]:
         """In an order in which each finds the charge or dispute it belongs to."""
         yield from self.charges
+        yield from self.captures
         yield from self.refunds
         yield from self.disputes
         yield from self.outcomes
 
     def follow(self, orders: Paid, steps: Transitions) -> None:
-        """Charges of orders that were paid, refunds of those that were cancelled after it or sent back."""
+        """Charges of orders that were paid, late captures, refunds of those that were cancelled after it or sent back."""
         ids, customers, totals = orders.order_id.tolist(), orders.customer_id.tolist(), orders.total.tolist()
-        kinds = chance(orders.order_id, "payment").tolist()
+        kinds, authorised = chance(orders.order_id, "payment").tolist(), is_authorised_only(orders.order_id).tolist()
         for order, before, after, at in zip(
             steps.order.tolist(), steps.before.tolist(), steps.after.tolist(), steps.at.tolist(), strict=True
         ):
@@ -73,9 +78,14 @@ class Ledger:
                 if kind < UNPAID:
                     continue
                 amount = total + 500 + number % 16 * 100 if UNPAID <= kind < OVERPAID else total
-                self._charge(number, customers[order], amount, at)
+                charge = self._charge(number, customers[order], amount, at)
+                if authorised[order]:
+                    charge["captured"] = False
                 if OVERPAID <= kind < TWICE:
                     self._charge(number, customers[order], amount, at, attempt="again")
+            elif after == SHIPPED and authorised[order]:
+                capture = {"captured": True, "amount_captured": total, "_at": self._seconds(at)}
+                self.captures.append({"object": "charge", "id": stripe_id("ch", number, "first"), **capture})
             elif after == REFUNDED or (after == CANCELLED and before != PENDING):
                 kept = total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0  # a fee for restocking
                 self._refund(number, "first", total - kept, at, "requested_by_customer", "order")
