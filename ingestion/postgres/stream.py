@@ -23,7 +23,7 @@ from ingestion.errors import ContractError
 BLOCK_BYTES = 4 * 2**20
 QUEUED_BLOCKS = 3  # with the one being filled and the one being parsed: 20 MB of CSV at most are in memory
 
-_BAD_VALUE = re.compile(r"In CSV column #(\d+): .*?(invalid value '.*'|invalid UTF8 data)", re.DOTALL)
+_BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)
 
 
 def copy_batches(
@@ -138,11 +138,10 @@ def _parse(block: bytes, schema: pa.Schema, table: str) -> Iterator[pa.RecordBat
 
 def _refused(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> ContractError:
     found = _BAD_VALUE.search(str(error))
-    if found is None:
-        reason = str(error).splitlines()[0]
-        return ContractError(f"Rows of the source table {table} cannot be read: {reason}. Nothing was loaded.")
-    field = schema.field(int(found.group(1)))
+    where = (
+        f"Column {schema.field(int(found.group(1))).name} of the source table {table}" if found else f"The source table {table}"
+    )
+    reason = (found.group(2) if found else str(error)).splitlines()[0].rstrip(".")
     return ContractError(
-        f"Column {field.name} of the source table {table} holds a value that is no {field.type}: {found.group(2)}. "
-        "Nothing was loaded. Correct the value in the source."
+        f"{where} holds a value that is not as declared: {reason}. Nothing was loaded. Correct it in the source."
     )

@@ -47,9 +47,7 @@ class Shop:
             "updated_at": created_at if updated_at == "" else updated_at,
             **columns,
         }
-        self.source.execute(
-            f"insert into orders ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", list(row.values())
-        )
+        self.source.execute(f"insert into orders ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", list(row.values()))
 
     def change(self, order_id: int, status: str, updated_at: str) -> None:
         self.source.execute("update orders set status = %s, updated_at = %s where order_id = %s", (status, updated_at, order_id))

@@ -302,6 +302,5 @@ def test_the_source_is_never_written_to(shop: Shop) -> None:
     from ingestion.postgres.snapshot import open_snapshot
     from ingestion.sources import ORDERS
 
-    with open_snapshot(shop.source.settings, ORDERS) as snapshot, snapshot.connection.cursor() as cursor:
-        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
-            cursor.execute("delete from orders")
+    with open_snapshot(shop.source.settings, ORDERS) as snapshot, pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        snapshot.connection.cursor().execute("delete from orders")

@@ -1,0 +1,245 @@
+"""A source table that changed its shape: each change by name, and nothing written when it is refused."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingestion.errors import ContractError, CredentialsError, MissingInputError
+from ingestion.sources import ORDERS
+from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
+
+if TYPE_CHECKING:
+    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from tests.conftest import SourceDatabase
+
+
+@pytest.fixture
+def shop(source_db: SourceDatabase, warehouse: DuckDBWarehouse) -> Shop:
+    shop = Shop(source_db, warehouse)
+    shop.order(1)
+    shop.load()
+    shop.order(2, "2026-03-10 12:00:00")
+    return shop
+
+
+def assert_refused(shop: Shop, *names: str) -> str:
+    before = shop.raw()
+    with pytest.raises(ContractError) as refused:
+        shop.load(NEXT_DAY)
+    for name in ("orders", *names):
+        assert name in str(refused.value)
+    assert shop.raw() == before
+    assert [record.source for record in shop.warehouse.load_records(NEXT_DAY)] == []
+    return str(refused.value)
+
+
+def test_a_missing_column_is_refused_by_name(shop: Shop) -> None:
+    shop.source.execute("alter table orders drop column shipping_zip")
+    assert "is missing" in assert_refused(shop, "shipping_zip")
+
+
+def test_a_renamed_column_is_refused_by_name(shop: Shop) -> None:
+    shop.source.execute("alter table orders rename column status to state")
+    assert "is missing" in assert_refused(shop, "status")
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("total_amount", "type double precision"),
+        ("total_amount", "type numeric"),
+        ("total_amount", "type numeric(12,3)"),
+        ("total_amount", "type numeric(14,2)"),
+        ("total_amount", "type text"),
+        ("customer_id", "type bigint"),
+        ("order_date", "type date"),
+        ("order_date", "type text"),
+        ("status", "type char(1)[] using array[status::char(1)]"),
+        ("shipping_city", "type bytea using shipping_city::bytea"),
+    ],
+)
+def test_a_type_that_may_not_arrive_exactly_is_refused_by_name(shop: Shop, column: str, change: str) -> None:
+    shop.source.execute("alter table orders drop constraint orders_customer_id_fkey")
+    shop.source.execute(f"alter table orders alter column {column} {change}")
+    assert " instead of " in assert_refused(shop, column)
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("total_amount", "type numeric(10,1)"),
+        ("customer_id", "type smallint"),
+        ("status", "type varchar(500)"),
+        ("status", "type text"),
+        ("order_date", "type timestamp(0)"),
+        ("order_date", "type timestamptz using order_date at time zone 'UTC'"),
+    ],
+)
+def test_a_type_whose_values_all_arrive_exactly_is_accepted(shop: Shop, column: str, change: str) -> None:
+    shop.source.execute("alter table orders drop constraint orders_customer_id_fkey")
+    shop.source.execute(f"alter table orders alter column {column} {change}")
+    shop.load(NEXT_DAY)
+    assert shop.statuses().keys() == {1, 2}
+
+
+def test_a_domain_is_judged_by_its_base_type(shop: Shop) -> None:
+    shop.source.execute("create domain money_amount as numeric(12,2) check (value >= 0)")
+    shop.source.execute("alter table orders alter column total_amount type money_amount")
+    shop.load(NEXT_DAY)
+    shop.assert_equal()
+
+
+def test_several_changes_are_all_told_at_once(shop: Shop) -> None:
+    shop.source.execute("alter table orders drop column shipping_zip, alter column total_amount type real")
+    assert_refused(shop, "shipping_zip", "total_amount")
+
+
+def test_a_null_in_a_column_that_must_have_a_value_is_refused_by_name(shop: Shop) -> None:
+    shop.source.execute("alter table orders alter column status drop not null")
+    shop.source.execute("update orders set status = null where order_id = 2")
+    assert_refused(shop, "status")
+
+
+def test_a_null_key_is_refused_by_name(shop: Shop) -> None:
+    shop.source.execute("alter table order_items drop constraint order_items_order_id_fkey")
+    shop.source.execute("alter table orders drop constraint orders_pkey, alter column order_id drop not null")
+    shop.source.execute("update orders set order_id = null where order_id = 2")
+    assert_refused(shop, "order_id")
+
+
+def test_a_key_that_comes_twice_is_refused_and_shown(shop: Shop) -> None:
+    shop.source.execute("alter table order_items drop constraint order_items_order_id_fkey")
+    shop.source.execute("alter table orders drop constraint orders_pkey")
+    shop.load(NEXT_DAY)
+    shop.order(2, "2026-03-10 13:00:00")
+    shop.source.execute("update orders set updated_at = '2026-03-11 04:00:00'")
+    with pytest.raises(ContractError, match="orders has more than one row with the key order_id = 2"):
+        shop.load(NEXT_DAY)
+
+
+def test_a_missing_table_is_refused_by_name(shop: Shop) -> None:
+    shop.source.execute("alter table orders rename to orders_2019")
+    with pytest.raises(MissingInputError, match=r"no table public\.orders"):
+        shop.load(NEXT_DAY)
+
+
+def test_an_undeclared_table_is_refused_by_name(shop: Shop) -> None:
+    with pytest.raises(MissingInputError, match="'carts'"):
+        shop.load(DAY, "carts")
+
+
+def test_a_table_that_may_not_be_read_is_refused_by_name(shop: Shop) -> None:
+    from pydantic import SecretStr
+
+    name = "stranger_" + shop.source.settings.db[-8:]
+    shop.source.execute(f"create role {name} login password 'p4ssw0rd-of-stranger'")
+    try:
+        with pytest.raises(CredentialsError, match=r"public\.orders.*GRANT|public\.orders.*Grant") as refused:
+            shop.extractor(user=name, password=SecretStr("p4ssw0rd-of-stranger")).extract_table("orders", NEXT_DAY)
+        assert "p4ssw0rd" not in str(refused.value)
+    finally:
+        shop.source.execute(f"drop role {name}")
+
+
+def test_rows_hidden_by_a_policy_are_an_error_not_a_smaller_table(shop: Shop) -> None:
+    from pydantic import SecretStr
+
+    name = "tenant_" + shop.source.settings.db[-8:]
+    shop.source.execute(f"create role {name} login password 'tenant'; grant select on orders to {name}")
+    shop.source.execute("alter table orders enable row level security; create policy mine on orders using (order_id = 1)")
+    try:
+        with pytest.raises(CredentialsError, match="row-level security"):
+            shop.extractor(user=name, password=SecretStr("tenant")).extract_table("orders", NEXT_DAY)
+    finally:
+        shop.source.execute(f"drop owned by {name}; drop role {name}")
+
+
+def test_a_new_column_is_added_and_filled_for_rows_that_did_not_change(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.source.execute("alter table orders add column channel varchar(20) default 'web', add column gift_value numeric(8,2)")
+    shop.source.execute("update orders set gift_value = 1.10 where order_id = 1")  # behind the window
+    with caplog.at_level(logging.WARNING):
+        shop.load(NEXT_DAY)
+    assert shop.raw("order_id, channel, gift_value") == [(1, "web", Decimal("1.10")), (2, "web", None)]
+    assert "channel, gift_value" in caplog.text
+    assert shop.load(NEXT_DAY).window.start is not None
+    shop.assert_equal(extra=["channel", "gift_value"])
+
+
+def test_new_columns_keep_exact_values_of_every_type(shop: Shop) -> None:
+    shop.source.execute(
+        "alter table orders add a_number numeric default 0.1234567890123456789012345678901234567890, "
+        "add a_float float8 default 0.1, "
+        "add a_big bigint default 9007199254740993, add a_flag boolean default false, add a_day date default '2026-02-28', "
+        "add a_zone timestamptz default '2026-03-10 02:00:00+02', add a_document jsonb default '{\"a\": [1]}', "
+        "add a_list int[] default '{1,2}', add a_uuid uuid default '6b1e1f0e-7e1c-4c3e-9d1f-111111111111', "
+        "add a_blob bytea default '\\x00ff', add an_age interval default '1 day', add \"Quoted \"\" Name\" text default 'q'"
+    )
+    shop.load(NEXT_DAY)
+    (row,) = shop.raw(
+        "a_number, a_float, a_big, a_flag, a_day::varchar, a_zone::varchar, a_document->>'a', a_list, a_uuid, a_blob, an_age, "
+        '"quoted "" name"',
+        where="order_id = 1",
+    )
+    assert row == (
+        "0.1234567890123456789012345678901234567890",
+        "0.1",
+        9007199254740993,
+        False,
+        "2026-02-28",
+        "2026-03-10 00:00:00",
+        "[1]",
+        "{1,2}",
+        "6b1e1f0e-7e1c-4c3e-9d1f-111111111111",
+        r"\x00ff",
+        "1 day",
+        "q",
+    )
+
+
+def test_a_new_column_that_vanishes_again_is_missed_until_a_full_refresh(shop: Shop) -> None:
+    shop.source.execute("alter table orders add column channel text")
+    shop.load(NEXT_DAY)
+    shop.source.execute("alter table orders drop column channel")
+    with pytest.raises(ContractError, match="channel"):
+        shop.load(NEXT_DAY)
+    shop.load(NEXT_DAY, full_refresh=True)
+    assert "channel" not in shop.warehouse.raw_columns(ORDERS)
+    shop.load(NEXT_DAY)
+
+
+def test_a_new_column_named_like_the_loads_own_is_refused(shop: Shop) -> None:
+    shop.source.execute("alter table orders add column _load_id text")
+    assert_refused(shop, "_load_id")
+
+
+def test_columns_that_differ_in_case_only_are_refused(shop: Shop) -> None:
+    shop.source.execute('alter table orders add column "Status" text')
+    assert_refused(shop, "status")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("order_date", "infinity"), ("created_at", "-infinity"), ("order_date", "0044-03-15 BC"), ("total_amount", "NaN")],
+)
+def test_a_value_the_declared_type_cannot_hold_is_refused_by_name(shop: Shop, column: str, value: str) -> None:
+    shop.source.execute(f"update orders set {column} = %s, updated_at = '2026-03-10 13:00:00' where order_id = 2", (value,))
+    assert_refused(shop, column)
+
+
+def test_a_view_and_a_partitioned_table_are_read_like_a_table(shop: Shop) -> None:
+    shop.source.execute("alter table orders rename to orders_stored; create view orders as select * from orders_stored")
+    shop.load(NEXT_DAY)
+    shop.assert_equal()
+    shop.source.execute("drop view orders; create table orders (like orders_stored) partition by range (order_id)")
+    shop.source.execute(
+        "create table orders_low partition of orders for values from (0) to (2);"
+        "create table orders_high partition of orders for values from (2) to (1000);"
+        "insert into orders select * from orders_stored"
+    )
+    shop.order(3, "2026-03-10 13:00:00")
+    shop.load(NEXT_DAY)
+    shop.assert_equal()
