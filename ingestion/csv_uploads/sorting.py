@@ -19,7 +19,11 @@ from ingestion.csv_uploads.header import LINEAGE, columns_in_file
 from ingestion.records import Reject
 from ingestion.sources import BIGINT, TEXT, Column, RawTable
 
-MEMORY_LIMIT = "128MB"
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "128MB",
+    "threads": 1,  # each would need a share of the memory
+    "preserve_insertion_order": False,
+}
 BATCH_ROWS = 10_000
 _POSITION = (Column("_line", BIGINT), Column("_text", TEXT))  # where the row stood, for the case that it is rejected later
 _REJECT = (Column("file", TEXT), Column("line", BIGINT), Column("column", TEXT), Column("reason", TEXT), Column("text", TEXT))
@@ -36,8 +40,8 @@ class RowSorter:
         self._key = _names(table.key)
         self._key_shown = ", ".join(table.key)
         self._content = _names(column.name for column in (*columns_in_file(table), *extra) if column.name not in table.key)
-        self._connection = duckdb.connect(str(folder / f"{table.name}.duckdb"))
-        self._connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET threads = 1; SET preserve_insertion_order = false")
+        self._connection = duckdb.connect(str(folder / f"{table.name}.duckdb"), config=_CONFIG)
+        self._connection.execute("SET enable_progress_bar = false")
         self._create("accepted", self._row_schema)
         self._create("rejected", self._reject_schema)
 
@@ -72,7 +76,7 @@ class RowSorter:
         self._connection.execute(f"""
             CREATE TABLE contradictory AS
             SELECT {self._key}, _file_name, min(_line) AS first_line, max(_line) AS last_line FROM accepted
-            GROUP BY ALL HAVING count(*) > 1 AND count(DISTINCT row({self._content})) > 1;
+            GROUP BY ALL HAVING min(hash({self._content})) <> max(hash({self._content}));
             INSERT INTO rejected
             SELECT _file_name, _line, NULL,
                    'has the same ({self._key_shown}) as line ' || if(_line = first_line, last_line, first_line)

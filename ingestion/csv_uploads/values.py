@@ -26,6 +26,7 @@ Value = date | Decimal | int | str | None
 MAY_BE_NEGATIVE = frozenset({"revenue_attributed"})
 EARLIEST_YEAR = 2000
 LARGEST_BIGINT = 2**63 - 1
+SAFE_DIGITS = 18  # any number of so many digits is a bigint
 
 _NUMBER = re.compile(r"(?P<sign>[-+]?)\$?(?P<whole>\d{1,3}(?:,\d{3})+|\d*)(?:\.(?P<fraction>\d*))?", re.ASCII)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?", re.ASCII)
@@ -51,16 +52,17 @@ def reader_for(column: Column) -> Callable[[str], Value]:
         read = partial(read_text, length=kind.length)
     else:
         raise NotImplementedError(f"No CSV table has a column of type {kind} yet (column {column.name}).")
-    return partial(_read_or_null, read=read, nullable=column.nullable)
+    nullable = column.nullable
 
+    def read_or_null(field: str) -> Value:
+        field = field.strip()
+        if field:
+            return read(field)
+        if nullable:
+            return None
+        raise ValueRefusedError("is empty")
 
-def _read_or_null(field: str, read: Callable[[str], Value], nullable: bool) -> Value:
-    field = field.strip()
-    if field:
-        return read(field)
-    if nullable:
-        return None
-    raise ValueRefusedError("is empty")
+    return read_or_null
 
 
 @lru_cache(maxsize=10_000)  # a file repeats the same few days thousands of times
@@ -106,6 +108,8 @@ def read_decimal(field: str, *, precision: int, scale: int, negative: bool) -> D
 
 def read_count(field: str, *, negative: bool) -> int:
     """A whole number; ``1200.0``, as spreadsheets write it, is one."""
+    if field.isdigit() and field.isascii() and len(field) <= SAFE_DIGITS:
+        return int(field)
     sign, whole, fraction = _number(field, negative)
     if fraction:
         raise ValueRefusedError(f"{_quoted(field)} is not a whole number")
