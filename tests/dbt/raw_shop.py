@@ -223,7 +223,9 @@ class RawShop:
             updated_at=self.random.choice([at, None]),
         )
         for _ in range(self.random.choices([1, 0, 2], [90, 6, 4])[0]):
-            self.new_charge(str(number) if self.random.random() < 0.95 else self.random.choice(["n/a", "999999", None]), total, at)
+            self.new_charge(
+                str(number) if self.random.random() < 0.95 else self.random.choice(["n/a", "999999", None]), total, at
+            )
 
     def new_item(self, order_id: int, at: datetime) -> Decimal:
         product = self.random.choice(self.alive("products"))

@@ -1,0 +1,74 @@
+"""dbt on a folder of DuckDB files, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_ecommerce"
+DATABASES = ("ecommerce_raw", "ecommerce_staging", "ecommerce_analytics")
+
+Dbt = Callable[..., dbtRunnerResult]
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def runner(folder: Path, target_path: Path) -> Dbt:
+    """Runs dbt on the DuckDB files of a folder, and lets go of them after each run."""
+    manifest: list[Manifest] = []
+
+    def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
+        paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        paths += ["--target-path", str(target_path), "--log-path", str(target_path / "logs"), "--log-level", "none"]
+        with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
+            if not manifest:
+                manifest.append(dbtRunner().invoke(["parse", *paths]).result)  # type: ignore[arg-type]
+            result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *paths])
+        DuckDBConnectionManager.close_all_connections()
+        if succeeds:
+            assert result.success, result.exception or failures(result)
+        return result
+
+    return run
+
+
+def failures(result: dbtRunnerResult) -> list[str]:
+    """Each node that failed, with its message."""
+    nodes: Any = getattr(result.result, "results", [])
+    return [f"{node.node.name}: {node.message}" for node in nodes if node.status in ("error", "fail", "runtime error")]
+
+
+def statuses(result: dbtRunnerResult) -> dict[str, str]:
+    """Status of each node by its name."""
+    nodes: Any = getattr(result.result, "results", [])
+    return {node.node.name: str(node.status) for node in nodes}
+
+
+@contextmanager
+def warehouse(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The three databases under their own names, read-only."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        for database in DATABASES:
+            connection.execute(f"attach '{folder / database}.duckdb' as {database} (read_only)")
+        yield connection
