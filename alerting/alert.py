@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 Status = Literal["success", "failure", "retry", "sla_breach", "recovery"]
+
+PIPELINE_SLA = timedelta(minutes=30)  # from 06:00 UTC of the day to its publication
 
 LABELS: dict[Status, str] = {
     "success": "SUCCESS",
@@ -31,6 +33,7 @@ class Alert:
     task_id: str | None = None
     day: str | None = None
     run_id: str | None = None
+    run: str | None = None  # the run and the number of times it was cleared: one life of it
     seconds: float | None = None
     exception: str | None = None
     log_url: str | None = None

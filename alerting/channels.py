@@ -18,6 +18,7 @@ from ingestion.settings import settings as configured
 logger = logging.getLogger(__name__)
 
 RETRIES = 3
+LONGEST_WAIT = 30  # seconds; a callback that sleeps as long as Slack likes would hold a task's slot
 
 
 class DeliveryError(Exception):
@@ -47,13 +48,23 @@ class SlackChannel:
             ServerErrorRetryHandler,
         )
         from slack_sdk.http_retry.handler import RetryHandler
+        from slack_sdk.http_retry.request import HttpRequest
+        from slack_sdk.http_retry.response import HttpResponse
+        from slack_sdk.http_retry.state import RetryState
         from slack_sdk.webhook import WebhookClient
 
         from alerting.messages import slack_message
 
+        class ShortRateLimit(RateLimitErrorRetryHandler):
+            def _can_retry(
+                self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None,
+                error: Exception | None = None,
+            ) -> bool:  # fmt: skip
+                asked = response.headers.get("retry-after") if response and response.status_code == 429 else None
+                return asked is not None and int(asked[0]) <= LONGEST_WAIT
+
         handlers: list[RetryHandler] = [
-            handler(max_retry_count=RETRIES)
-            for handler in (RateLimitErrorRetryHandler, ServerErrorRetryHandler, ConnectionErrorRetryHandler)
+            handler(max_retry_count=RETRIES) for handler in (ShortRateLimit, ServerErrorRetryHandler, ConnectionErrorRetryHandler)
         ]
         client = WebhookClient(self._url, timeout=self._timeout, retry_handlers=handlers)
         try:

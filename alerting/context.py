@@ -7,6 +7,7 @@ callback may know no more than the DAG and the run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -30,9 +31,12 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     task_instance = context.get("ti") or context.get("task_instance")
     run = context.get("dag_run")
     dag_id = _attribute(task_instance, "dag_id") or _attribute(context.get("dag"), "dag_id") or _attribute(run, "dag_id") or "?"
-    run_id = _attribute(task_instance, "run_id") or context.get("run_id") or _attribute(run, "run_id")
+    run_id = (
+        _attribute(task_instance, "run_id") or context.get("run_id") or _attribute(run, "run_id") or _attribute(run, "dag_run_id")
+    )
     task_id, map_index = _attribute(task_instance, "task_id"), _attribute(task_instance, "map_index")
     try_number = _attribute(task_instance, "try_number") or None
+    run_key = f"{dag_id}|{run_id}|{_attribute(run, 'clear_number') or 0}"
     failed = status in ("failure", "retry")
     exception = _exception(context) if failed else None
     tries = _tries(context, task_instance)
@@ -41,7 +45,8 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     return Alert(
         status=status,
         dag_id=dag_id,
-        key="|".join(map(str, (dag_id, run_id, _attribute(run, "clear_number") or 0, task_id, map_index, try_number, status))),
+        key="|".join(map(str, (run_key, task_id, map_index, try_number, status))),
+        run=run_key,
         task_id=task_id,
         day=day_of(context),
         run_id=run_id,
@@ -57,6 +62,20 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     )
 
 
+def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
+    """The alert for an earlier try of the same task whose process was killed, seen from the try that follows."""
+    now = alert_of({**context, "exception": None, "reason": None}, "retry")
+    return replace(
+        now,
+        key=now.key.replace(f"|{now.try_number}|retry", f"|{try_number}|retry"),
+        try_number=try_number,
+        seconds=None,
+        next_try_at=None,
+        log_url=log_url(now.dag_id, now.run_id, now.task_id, _attribute(context.get("ti"), "map_index"), try_number),
+        facts=(("Now", f"try {now.try_number} has begun"),),
+    )
+
+
 def day_of(context: Mapping[str, Any]) -> str | None:
     """The day of the run: its partition key, the day typed into the trigger form, else the day it was asked on."""
     run = context.get("dag_run")
@@ -64,6 +83,8 @@ def day_of(context: Mapping[str, Any]) -> str | None:
     if given:
         return str(given)
     run_after = _attribute(run, "run_after")
+    if isinstance(run_after, str):
+        run_after = datetime.fromisoformat(run_after)
     return str(current_day(run_after)) if isinstance(run_after, datetime) else None
 
 

@@ -23,11 +23,12 @@ from typing import Any, Literal
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
-from alerting.callbacks import on_failure, on_retry
+from alerting.alert import PIPELINE_SLA
+from alerting.callbacks import on_execute, on_failure, on_retry
+
+__all__ = ["PIPELINE_SLA", "POLICIES", "RETRY_POLICY", "Kind", "RetryByFamily", "TaskPolicy", "default_args", "policy"]
 
 Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "notification"]
-
-PIPELINE_SLA = timedelta(minutes=30)  # from 06:00 UTC of the day to its publication
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def default_args(kind: Kind) -> dict[str, Any]:
         "retry_delay": chosen.delay,
         "retry_policy": RETRY_POLICY,
         "execution_timeout": chosen.execution_timeout,
+        "on_execute_callback": on_execute,
         "on_failure_callback": on_failure,
         "on_retry_callback": on_retry,
     }

@@ -29,5 +29,10 @@ def section_for(exception: BaseException | None) -> str:
 
 
 def runbook_link(exception: BaseException | None, base_url: str | None) -> str:
-    """``docs/runbook.md#credentialserror``, below ``base_url`` (the address of the runbook's page) where one is set."""
-    return f"{base_url or 'docs/runbook.md'}#{section_for(exception).lower()}"
+    """Address of the section that helps with the exception."""
+    return link(section_for(exception), base_url)
+
+
+def link(section: str, base_url: str | None) -> str:
+    """``docs/runbook.md#credentialserror``, or below ``base_url`` (the address of the runbook's page) where one is set."""
+    return f"{base_url or 'docs/runbook.md'}#{section.lower()}"

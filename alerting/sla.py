@@ -1,0 +1,156 @@
+"""SLA breaches: each is reported once, recorded in the warehouse, and stops nothing.
+
+Only the current day can be late: a back-fill, or the correction of an old day, has no time by which it must be there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from alerting.alert import Alert
+from ingestion.days import current_day
+from ingestion.settings import WarehouseSettings
+from ingestion.settings import settings as configured
+
+logger = logging.getLogger(__name__)
+
+LOCK_SECONDS = 60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
+_CREATE = """
+create schema if not exists ecommerce_raw.loads;
+create table if not exists ecommerce_raw.loads.sla_breaches (
+    scope varchar not null, day date not null, sla_seconds double not null, since timestamp not null,
+    reported_at timestamp not null, waiting_for varchar
+)"""
+
+
+@dataclass(frozen=True)
+class Breach:
+    """``scope`` (a DAG, the dbt run, the pipeline) should have been done ``sla`` after ``since`` (UTC) and was not."""
+
+    scope: str
+    day: date
+    sla: timedelta
+    since: datetime
+    waiting_for: str = ""
+    dag_id: str | None = None
+    run_id: str | None = None
+
+
+def can_be_late(day: date, run_type: str | None = None, now: datetime | None = None) -> bool:
+    """Whether lateness of this day's run means anything: not for back-fills, nor for days that are over."""
+    return run_type != "backfill" and day >= current_day(now)
+
+
+def report_breach(breach: Breach) -> bool:
+    """Send one alert per scope and day, and record the breach; whether this call was the one. Never raises."""
+    try:
+        from alerting.slack import deliver
+
+        delivered = deliver(breach_alert(breach))
+    except Exception as error:
+        logger.error("The SLA alert of %s could not be made: %s", breach.scope, type(error).__name__)
+        delivered = False
+    try:
+        _record(breach)
+    except Exception as error:
+        logger.error("The SLA breach of %s on %s is not recorded in the warehouse: %s", breach.scope, breach.day, error)
+    return delivered
+
+
+def breach_alert(breach: Breach) -> Alert:
+    """The message of a breach: what is late, since when, and what it is waiting for."""
+    from alerting.context import log_url
+    from alerting.masking import mask
+
+    due = breach.since + breach.sla
+    minutes = breach.sla.total_seconds() / 60
+    facts = [("Late", f"{breach.scope}: its SLA of {minutes:g} min from {breach.since:%H:%M:%S} UTC ended at {due:%H:%M:%S} UTC")]
+    if breach.waiting_for:
+        facts.append(("Waiting for", mask(breach.waiting_for)))
+    facts.append(("Meanwhile", "the work goes on; what is published stays as it was"))
+    return Alert(
+        status="sla_breach",
+        dag_id=breach.dag_id or breach.scope,
+        key=f"sla|{breach.scope}|{breach.day}",
+        day=str(breach.day),
+        run_id=breach.run_id,
+        log_url=log_url(breach.dag_id, breach.run_id, None, None, None) if breach.dag_id else None,
+        facts=tuple(facts),
+        runbook=_runbook(),
+    )
+
+
+def report_late_run(scope: str, sla_minutes: float, waiting_for: str, context: Mapping[str, Any]) -> bool:
+    """For deadline callbacks: ``context`` is ``{"dag_run": {...}, "deadline": {...}}`` in plain JSON."""
+    from alerting.context import day_of
+
+    run = context.get("dag_run") or {}
+    day_text = day_of(context)
+    day = date.fromisoformat(day_text[:10]) if day_text else current_day()
+    if not can_be_late(day, run.get("run_type")):
+        logger.info("%s of %s is late, but not a run that has to be in time.", scope, day)
+        return False
+    due = _moment((context.get("deadline") or {}).get("deadline_time")) or datetime.now(UTC)
+    sla = timedelta(minutes=sla_minutes)
+    run_id = run.get("dag_run_id") or run.get("run_id")
+    return report_breach(Breach(scope, day, sla, due - sla, waiting_for, run.get("dag_id"), run_id))
+
+
+@contextmanager
+def watched(scope: str, day: date, sla: timedelta, since: datetime | None = None, *, dag_id: str | None = None) -> Iterator[None]:
+    """Report a breach the moment the work inside takes longer than ``sla`` from ``since`` (UTC; default: now).
+
+    For work of one process, such as the three dbt run tasks that share one SLA: each of them is watched ``since`` the
+    first of them began.
+    """
+    start = since or datetime.now(UTC)
+    breach = Breach(scope, day, sla, start, "it is still running", dag_id)
+    left = (start + sla - datetime.now(UTC)).total_seconds()
+    timer = threading.Timer(max(left, 0.0), report_breach, (breach,))
+    timer.daemon = True
+    if can_be_late(day):
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+def _runbook() -> str:
+    from alerting.runbook import link
+    from alerting.settings import AlertingSettings
+
+    return link("SlaBreach", configured(AlertingSettings).runbook_url)
+
+
+def _record(breach: Breach) -> None:
+    warehouse = configured(WarehouseSettings)
+    if warehouse.kind != "duckdb":
+        logger.info("SLA breaches are recorded on DuckDB only; this one is in the store of sent alerts.")
+        return
+    import duckdb
+
+    from ingestion.warehouse.duckdb import warehouse_lock
+
+    with warehouse_lock(warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})), duckdb.connect() as connection:
+        file = str(warehouse.duckdb_dir / "ecommerce_raw.duckdb").replace("'", "''")
+        connection.execute(f"attach '{file}' as ecommerce_raw")
+        connection.execute(_CREATE)
+        row = [breach.scope, breach.day, breach.sla.total_seconds(), breach.since.astimezone(UTC).replace(tzinfo=None)]
+        connection.execute(
+            """insert into ecommerce_raw.loads.sla_breaches select $1, $2, $3, $4, $5, $6 where not exists
+               (select 1 from ecommerce_raw.loads.sla_breaches where scope = $1 and day = $2)""",
+            [*row, datetime.now(UTC).replace(tzinfo=None), breach.waiting_for],
+        )

@@ -1,0 +1,153 @@
+"""Remembers which alerts were sent, so that none is sent twice, whichever processes and machines report the same event.
+
+It is a table of its own, reached by SQLAlchemy: a SQLite file on one machine, PostgreSQL where workers run on several
+(``ALERTS_DATABASE_URL``). Not the warehouse: dbt holds DuckDB's files for minutes, and an alert must not wait. Not
+Airflow's metadata database: tasks of Airflow 3 have no access to it, and its Variables know no "write if absent".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+from alerting.alert import Alert
+from alerting.settings import AlertingSettings
+from ingestion.settings import settings as configured
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 5  # for a busy SQLite file or a PostgreSQL that does not answer
+# A process that claimed an alert and died before it was delivered: after this time another report may send it.
+CLAIM_HOLDS = timedelta(seconds=120)
+
+_METADATA = sa.MetaData()
+ALERTS = sa.Table(
+    "sent_alerts",
+    _METADATA,
+    sa.Column("key", sa.String(1000), primary_key=True),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("day", sa.String(10), index=True),
+    sa.Column("dag_id", sa.String(250), nullable=False),
+    sa.Column("run", sa.String(300), index=True),  # run id and the number of times it was cleared
+    sa.Column("task_id", sa.String(250)),
+    sa.Column("try_number", sa.Integer),
+    sa.Column("claimed_at", sa.DateTime, nullable=False),  # UTC
+    sa.Column("delivered_at", sa.DateTime),  # UTC; null: no channel has taken it
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What was reported of a day since it was last reported complete."""
+
+    failures: int = 0  # failed tries
+    breaches: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.failures or self.breaches)
+
+
+def claim(alert: Alert) -> bool:
+    """True for exactly one of all processes that report the same event; that one sends it."""
+    now = _utc_now()
+    row = {
+        "key": alert.key,
+        "status": alert.status,
+        "day": alert.day,
+        "dag_id": alert.dag_id,
+        "run": alert.run,
+        "task_id": alert.task_id,
+        "try_number": alert.try_number,
+        "claimed_at": now,
+    }
+    try:
+        with _transaction() as connection:
+            connection.execute(ALERTS.insert().values(row))
+        return True
+    except IntegrityError:
+        again = (
+            ALERTS.update()
+            .where(ALERTS.c.key == alert.key, ALERTS.c.delivered_at.is_(None), ALERTS.c.claimed_at < now - CLAIM_HOLDS)
+            .values(claimed_at=now)
+        )
+        with _transaction() as connection:
+            return connection.execute(again).rowcount == 1
+
+
+def settle(alert: Alert, *, delivered: bool) -> None:
+    """Note that a claimed alert was delivered, or give it free for the next report of the same event."""
+    mine = ALERTS.c.key == alert.key
+    with _transaction() as connection:
+        if delivered:
+            connection.execute(ALERTS.update().where(mine).values(delivered_at=_utc_now()))
+        else:
+            connection.execute(ALERTS.update().where(mine).values(claimed_at=datetime(1970, 1, 1)))
+
+
+def failure_reported(run: str) -> bool:
+    """Whether the last failed try of a task of this run was reported: then the run's own callback has nothing to add."""
+    query = sa.select(sa.func.count()).where(ALERTS.c.run == run, ALERTS.c.status == "failure")
+    with _transaction() as connection:
+        return bool(connection.execute(query).scalar())
+
+
+def try_reported(run: str, task_id: str, try_number: int) -> bool:
+    """Whether that failed try was reported."""
+    same = (ALERTS.c.run == run, ALERTS.c.task_id == task_id, ALERTS.c.try_number == try_number)
+    query = sa.select(sa.func.count()).where(*same, ALERTS.c.status.in_(("retry", "failure")))
+    with _transaction() as connection:
+        return bool(connection.execute(query).scalar())
+
+
+def trouble_of(day: str) -> Trouble:
+    """Failed tries and SLA breaches that were reported of a day since its last green message."""
+    green = (
+        sa.select(sa.func.max(ALERTS.c.claimed_at))
+        .where(ALERTS.c.day == day, ALERTS.c.status.in_(("success", "recovery")))
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(ALERTS.c.status, sa.func.count())
+        .where(ALERTS.c.day == day, ALERTS.c.claimed_at > sa.func.coalesce(green, datetime(1970, 1, 1)))
+        .group_by(ALERTS.c.status)
+    )
+    with _transaction() as connection:
+        counts: dict[str, int] = {str(row[0]): int(row[1]) for row in connection.execute(query)}
+    return Trouble(counts.get("retry", 0) + counts.get("failure", 0), counts.get("sla_breach", 0))
+
+
+@contextmanager
+def _transaction() -> Iterator[sa.Connection]:
+    with _engine(configured(AlertingSettings).alerts_database_url.get_secret_value()).begin() as connection:
+        yield connection
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    """No pool: an alert is rare, and the processes that send them are forked and short-lived."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        options = {"timeout": WAIT_SECONDS}
+    else:
+        options = {"connect_timeout": WAIT_SECONDS}
+    engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
+    try:
+        _METADATA.create_all(engine)
+    except (OperationalError, ProgrammingError, IntegrityError):
+        if not sa.inspect(engine).has_table(ALERTS.name):  # else another process created it in the same moment
+            raise
+    return engine
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

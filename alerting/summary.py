@@ -1,0 +1,103 @@
+"""Sums up a published day for its green message: rows, tests, time, revenue, and what had gone wrong before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from alerting.alert import PIPELINE_SLA, Alert, duration
+from ingestion.days import upper_bound
+
+if TYPE_CHECKING:
+    from alerting.store import Trouble
+    from transform import Publication
+
+logger = logging.getLogger(__name__)
+
+SAME_MORNING = timedelta(hours=12)  # a day that completes later was run by hand, or caught up: minutes since 06:00 say nothing
+Query = Callable[[str], list[tuple[object, ...]]]
+
+
+def summed_up(alert: Alert, now: datetime | None = None) -> Alert:
+    """The alert with the day's figures; status ``recovery`` where the day had been in trouble. Missing figures are left out."""
+    now = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+    if alert.day is None:
+        return alert
+    day = date.fromisoformat(alert.day)
+    facts = list(alert.facts)
+    try:
+        facts = [*_published(day), *facts]
+    except Exception as error:
+        logger.warning("The figures of %s are left out of its summary: %s", day, error)
+    since = now - upper_bound(day)
+    if since < SAME_MORNING:
+        facts.append(("Total time", f"{duration(since.total_seconds())} from 06:00 UTC"))
+    trouble = _trouble(alert.day)
+    if not trouble:
+        return replace(alert, facts=tuple(facts))
+    late = since - PIPELINE_SLA
+    sentence = recovery_sentence(day, trouble, late if timedelta(0) < late and since < SAME_MORNING else None)
+    key = alert.key.removesuffix("|success") + "|recovery"
+    return replace(alert, status="recovery", key=key, facts=(("Recovered", sentence), *facts))
+
+
+def recovery_sentence(day: date, trouble: Trouble, late: timedelta | None) -> str:
+    """``day 2026-11-22 complete after 2 failures, 41 min late``"""
+    parts = [
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in ((trouble.failures, "failure"), (trouble.breaches, "SLA breach"))
+        if count
+    ]
+    after = " and ".join(parts).replace("breachs", "breaches")
+    return f"day {day} complete after {after}" + (f", {round(late.total_seconds() / 60)} min late" if late else "")
+
+
+def revenue_line(query: Query, day: date) -> str | None:
+    """Revenue of the last full calendar day before the day's 06:00, against the same weekday of the week before."""
+    last, before = day - timedelta(days=1), day - timedelta(days=8)
+    sql = "select order_date, gross_revenue from published.fct_daily_revenue where order_date in ('{}', '{}')"
+    revenue = {row[0]: row[1] for row in query(sql.format(last, before))}
+    if last not in revenue:
+        return None
+    amount = float(str(revenue[last]))
+    text = f"{amount:,.2f} on {last:%a} {last}"
+    if before not in revenue:
+        return text
+    earlier = float(str(revenue[before]))
+    change = f"{(amount - earlier) / earlier:+.1%}" if earlier else "from nothing"
+    return f"{text}, {change} against {earlier:,.2f} on {before:%a} {before}"
+
+
+def _published(day: date) -> list[tuple[str, str]]:
+    from transform import read_publication, read_published
+
+    publication = read_publication()
+    if publication is None or publication.built_for != day:
+        return []
+    facts = [("Rows loaded", _rows(publication)), ("Tests", _tests(publication))]
+    revenue = revenue_line(read_published, day)
+    return [*facts, ("Revenue", revenue)] if revenue else facts
+
+
+def _rows(publication: Publication) -> str:
+    loaded = ", ".join(f"{source} {rows:,}" for source, rows in publication.rows_loaded.items())
+    return f"{sum(publication.rows_loaded.values()):,} ({loaded})"
+
+
+def _tests(publication: Publication) -> str:
+    return f"{publication.tests_passed:,} passed" + (f", {publication.tests_warned:,} warned" if publication.tests_warned else "")
+
+
+def _trouble(day: str) -> Trouble | None:
+    try:
+        from alerting.store import trouble_of
+
+        return trouble_of(day)
+    except Exception as error:
+        from alerting.masking import mask
+
+        logger.error("The store of sent alerts (ALERTS_DATABASE_URL) cannot be used: %s", mask(str(error)))
+        return None
