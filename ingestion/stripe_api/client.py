@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,14 +28,36 @@ class Answer:
     fetched_at: datetime
 
 
+class _Body:
+    """A body with nothing to show: the client formats each one for its debug log, even where that is off."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __str__(self) -> str:
+        return f"({len(self.content)} bytes)"
+
+
+class _QuietClient(stripe.RequestsClient):
+    """The client's own HTTP layer, but its good answers reach no log: they hold customers' data."""
+
+    def request(  # type: ignore[override]  # the body is handed through as it is
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        content, status, answered = super().request(method, url, headers, post_data)
+        return _Body(content) if status == 200 else content, status, answered
+
+
 class StripeApi:
     """Authenticated, rate limited reads. Safe to use from several threads."""
 
     def __init__(self, settings: StripeSettings) -> None:
         self._settings = settings
         limit = RateLimit(settings.max_requests_per_second)
-        self._session = session(limit, retries=settings.max_retries, connections=settings.parallel_windows)
-        http = stripe.RequestsClient(timeout=settings.timeout_seconds, session=self._session)
+        self._session = session(settings.api_base, limit, retries=settings.max_retries, connections=settings.parallel_windows)
+        http = _QuietClient(timeout=settings.timeout_seconds, session=self._session)
         client = stripe.StripeClient(
             settings.api_key.get_secret_value(),
             base_addresses={"api": settings.api_base.rstrip("/")},
@@ -62,10 +84,10 @@ class StripeApi:
             content, status, headers = self._requestor.request_raw(
                 "get", path, parameters, base_address="api", api_mode="V1", usage=["raw_request"]
             )
-            if status != 200:
+            if not isinstance(content, _Body):
                 self._requestor._interpret_response(content, status, headers, "V1")
                 raise SourceUnavailableError(f"Stripe answered {path} with status {status}. Try again later.")
-            body = orjson.loads(cast(bytes, content))
+            body = orjson.loads(content.content)
         except stripe.StripeError as error:
             raise self._translated(error, path) from None
         except orjson.JSONDecodeError:

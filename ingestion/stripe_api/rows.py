@@ -15,7 +15,7 @@ from ingestion.stripe_api.client import Item
 from ingestion.stripe_api.listing import Page
 from ingestion.stripe_api.money import major_units, thousandths
 
-ROWS_PER_BATCH = 5_000
+ROWS_PER_BATCH = 1_000
 
 Read = Callable[[Item], Any]
 
@@ -79,7 +79,7 @@ _MONEY = ("amount_captured", "amount_refunded")
 
 
 def batches(table: RawTable, pages: Iterable[Page]) -> Iterator[pa.RecordBatch]:
-    """Batches of some thousand rows in the table's schema; the pages are let go as they are read.
+    """Batches of about a thousand rows in the table's schema; the pages are let go as they are read.
 
     ``ContractError`` names the table and the field where Stripe sends what nobody expects.
     """

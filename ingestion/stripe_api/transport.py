@@ -6,17 +6,18 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, SSLError, Timeout
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
 logger = logging.getLogger(__name__)
 
 RETRIED = frozenset({409, 429, 500, 502, 503, 504})
+READ_SIZE = 2**20
 LONGEST_WAIT = 60.0  # seconds; a longer Retry-After is left to whoever runs the load
 
 
@@ -76,8 +77,8 @@ class PatientAdapter(HTTPAdapter):
             response: requests.Response | None = None
             failure: requests.ConnectionError | ChunkedEncodingError | Timeout | None = None
             try:
-                response = super().send(request, False, timeout, verify, cert, proxies)
-                _ = response.content
+                response = super().send(request, True, timeout, verify, cert, proxies)
+                response._content = b"".join(response.iter_content(READ_SIZE))  # by itself, requests reads 10 KB at a time
             except SSLError:
                 raise
             except (requests.ConnectionError, ChunkedEncodingError, Timeout) as error:
@@ -104,10 +105,12 @@ class PatientAdapter(HTTPAdapter):
                 time.sleep(wait)
 
 
-def session(limit: RateLimit, *, retries: int, connections: int) -> requests.Session:
-    """A session whose every request goes through a ``PatientAdapter``."""
+def session(base: str, limit: RateLimit, *, retries: int, connections: int) -> requests.Session:
+    """A session whose every request goes through a ``PatientAdapter``, and through the proxy that the environment names."""
     made = requests.Session()
-    adapter: Any = PatientAdapter(limit, retries=retries, connections=connections)
+    adapter = PatientAdapter(limit, retries=retries, connections=connections)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
+    made.proxies.update(get_environ_proxies(base))
+    made.trust_env = False  # read once, above; and no .netrc may replace the API key
     return made
