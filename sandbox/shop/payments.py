@@ -59,7 +59,9 @@ class Ledger:
         self.outcomes: list[Item] = []
 
     def items(self) -> Iterator[Item]:
-        """In an order in which each finds the charge or dispute it belongs to."""
+        """Oldest first per kind, and so that each finds the charge or dispute it belongs to."""
+        for new in (self.charges, self.refunds, self.disputes):
+            new.sort(key=lambda item: int(item["created"]))
         yield from self.charges
         yield from self.captures
         yield from self.refunds

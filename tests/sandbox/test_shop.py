@@ -13,13 +13,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg2
 import pytest
 import requests
 
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA, ShopCounts, ShopError, live, open_shop
-from sandbox.shop.season import black_friday, day_factor
+from sandbox.shop.lifecycle import PENDING, PROCESSING, Transitions
+from sandbox.shop.payments import Ledger, Paid
+from sandbox.shop.season import black_friday, day_factor, micros
 from sandbox.stripe_emulator import StripeEmulator
 
 UNTIL = datetime(2026, 11, 22, 5, 40, 30, 123456)
@@ -351,6 +354,15 @@ def test_life_stays_in_its_interval(lived: Lived) -> None:
         assert news
         for item in news:
             assert UNTIL < datetime.fromtimestamp(item["created"], UTC).replace(tzinfo=None) <= NOON
+
+
+def test_a_payment_right_after_the_start_counts_into_the_interval() -> None:
+    start = micros(UNTIL)  # Stripe knows whole seconds only, and this second began before the interval
+    orders = Paid(*(np.array([value]) for value in (10, 1, start - 20_000_000, 5_000)))
+    paid = Transitions(*(np.array([value]) for value in (0, PENDING, PROCESSING, start + 1)))
+    ledger = Ledger(start, start + 60_000_000)
+    ledger.follow(orders, paid)
+    assert [charge["created"] for charge in ledger.charges] == [start // 1_000_000 + 1]
 
 
 def test_life_brings_new_rows_and_changes_of_every_kind(lived: Lived) -> None:
