@@ -58,8 +58,9 @@ class Inbox:
             if not self._fs.isdir(self._folder):
                 raise MissingInputError(f"The CSV inbox {self.shown} does not exist. Create it, or set CSV_INBOX to where it is.")
             entries = sorted(self._fs.ls(self._folder, detail=True), key=lambda entry: str(entry["name"]))
-            names = [PurePosixPath(str(entry["name"])).name for entry in entries if entry["type"] == "file"]
-            found = tuple(self._listed(entry) for entry in entries if entry["type"] == "file" and _matches(entry, pattern))
+            entries = [entry for entry in entries if entry["type"] != "directory"]  # a link is neither file nor directory
+            names = [PurePosixPath(str(entry["name"])).name for entry in entries]
+            found = tuple(self._listed(entry) for entry in entries if _matches(entry, pattern))
         if not found:
             raise MissingInputError(f"There is no {pattern} in the CSV inbox {self.shown}; {_listing(names)}.")
         return found

@@ -67,7 +67,11 @@ class CsvLoader:
             for table in SOURCE.tables:
                 files = [_open(inbox, listed, table, Path(folder)) for listed in listings[table.name]]
                 self._load_table(load, table, files, until, Path(folder))
-            return load.commit(watermark, replace=full_refresh)
+            record = load.commit(watermark, replace=full_refresh)
+        if record.rows_rejected:
+            first = "; ".join(explain(reject) for reject in record.rejects)
+            logger.warning("%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.", record.rows_rejected, first)
+        return record
 
     def _load_table(self, load: Load, table: RawTable, files: list[OpenedFile], until: date, folder: Path) -> None:
         extra = tuple(text_column(name) for name in sorted({name for file in files for name in file.header.extra}))

@@ -164,10 +164,12 @@ def test_over_the_threshold_nothing_loads_and_the_first_rejects_are_in_the_error
     assert inbox.is_untouched()
 
 
-def test_at_the_threshold_the_good_rows_load(inbox: Inbox) -> None:
+def test_at_the_threshold_the_good_rows_load_and_the_bad_ones_are_said(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(9)}bad\n")
     assert inbox.load().rows_rejected == 1
     assert len(inbox.spend()) == 9
+    assert "1 rows were set aside" in caplog.text
+    assert "marketing_spend.csv line 11: has 1 value where the header has 6" in caplog.text
 
 
 def test_a_file_without_one_good_row_stops_the_load_however_large_the_others_are(inbox: Inbox) -> None:
@@ -332,6 +334,13 @@ def test_an_empty_and_an_absent_inbox_are_told_apart(inbox: Inbox, tmp_path: Pat
 def test_upper_case_names_are_files_too_and_temporary_ones_are_not(inbox: Inbox) -> None:
     inbox.write("Marketing_Spend_JAN.CSV", f"{SPEND}\n{rows(2)}")
     inbox.write("marketing_spend.csv.part", "half a file")
+    assert inbox.load().tables[0].inserted == 2
+
+
+def test_a_link_to_a_file_is_a_file_and_a_folder_with_such_a_name_is_none(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.csv").write_text(f"{SPEND}\n{rows(2)}")
+    (inbox.folder / "marketing_spend.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (inbox.folder / "marketing_spend_folder.csv").mkdir()
     assert inbox.load().tables[0].inserted == 2
 
 
