@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingestion.records import Reject
+
 
 class IngestionError(Exception):
     """Base of all: its text is a sentence for the person who must act."""
@@ -32,7 +38,11 @@ class MissingInputError(PermanentError):
 
 
 class TooManyRejectsError(PermanentError):
-    """More rows were rejected than the threshold allows; nothing was loaded."""
+    """More rows were rejected than the threshold allows; nothing was loaded. ``rejects`` are the first few."""
+
+    def __init__(self, message: str, rejects: Sequence[Reject] = ()) -> None:
+        super().__init__(message)
+        self.rejects = tuple(rejects)
 
 
 class SourceUnavailableError(PassingError):

@@ -105,7 +105,7 @@ class CsvLoader:
         else:
             problem = f"Not one row of {', '.join(hopeless)} is good"
         first = [reject for batch in islice(rows.rejects(), 1) for reject in batch[:REJECTS_IN_ERROR]]
-        raise TooManyRejectsError(f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.")
+        raise TooManyRejectsError(f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.", first)
 
 
 def explain(reject: Reject) -> str:

@@ -161,6 +161,7 @@ def test_over_the_threshold_nothing_loads_and_the_first_rejects_are_in_the_error
     assert "2 of 10 rows of marketing_spend are bad" in str(error.value)
     assert "marketing_spend.csv line 10: has 1 value where the header has 6" in str(error.value)
     assert "line 11: spend 'x' is not a number" in str(error.value)
+    assert [(reject.line, reject.column) for reject in error.value.rejects] == [(10, None), (11, "spend")]
     assert inbox.is_untouched()
 
 
