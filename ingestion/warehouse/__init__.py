@@ -61,7 +61,8 @@ class Load(Protocol):
         """Upsert every staged table, write the load record: one transaction.
 
         A row replaces the one with its key if its version is newer, or the same with other content; an equal row is
-        left untouched, its metadata columns included; columns that begin with ``_`` are lineage and make no row different.
+        left untouched, its metadata columns included; columns that begin with ``_`` are lineage (when fetched,
+        from which file): they make no row different, and move on by themselves in a row that is otherwise equal.
         A row without version is older than any with one. Of several staged rows with one key the newest counts. A row
         marked as deleted before this load began is there again.
 

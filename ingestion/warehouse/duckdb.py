@@ -30,6 +30,13 @@ RAW_FILE = "ecommerce_raw.duckdb"
 STAGED_FOLDER = "staged"
 MEMORY_LIMIT = "192MB"
 MAX_THREADS = 4  # each needs its share of the memory
+_DISK_ERRORS = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,  # also when the disk is full that DuckDB spills to
+    duckdb.TransactionException,  # "failed to commit", because the log could not be written
+    duckdb.FatalException,
+    duckdb.SerializationException,
+)
 
 
 class DuckDBWarehouse:
@@ -111,7 +118,7 @@ class DuckDBWarehouse:
                 yield connection
             finally:
                 connection.close()
-        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.SerializationException) as error:
+        except _DISK_ERRORS as error:
             raise WarehouseUnavailableError(f"The warehouse {path} cannot be used: {error}") from error
 
 

@@ -118,9 +118,10 @@ def _upsert(
     names = [column.name for column in columns]
     key, raw, version = listed(table.key), address(table), quoted(table.version)
     # Columns that begin with an underscore are lineage: when a row was fetched, from which file. They make no row different.
-    content = [name for name in names if name not in table.key and name != table.version and not name.startswith("_")]
+    lineage = [name for name in names if name.startswith("_")]
+    content = [name for name in names if name not in (*table.key, table.version, *lineage)]
     differs = " or ".join(f"incoming.{quoted(name)} is distinct from raw.{quoted(name)}" for name in content) or "false"
-    if_newer = "compare" if table.version.startswith("_") else "replace"
+    if_newer = "compare" if table.version in lineage else "replace"
     carried = "".join(f", raw.{quoted(name)}" for name in kept)
     rounds = _rounds(rows)
     inserted = updated = 0
@@ -144,6 +145,12 @@ def _upsert(
                 f"join {raw} raw on raw.rowid = met_row where verdict = 'compare' and ({differs})) "
                 "where met_row = changed_row"
             )
+            if table.version in lineage:  # the row is as it was, but known to be so at a later time: nothing older may replace it
+                moved = ", ".join(f"{quoted(name)} = seen.{quoted(name)}" for name in lineage)
+                connection.execute(
+                    f"update {raw} raw set {moved} from (select met_row, {listed(lineage)} from met join incoming using ({key}) "
+                    "where verdict = 'compare' and newer) seen where raw.rowid = met_row"
+                )
         connection.execute(
             f"create or replace temp table changes as select incoming.*, met_row from incoming left join met using ({key}) "
             "where verdict is null or verdict = 'replace'"

@@ -191,6 +191,22 @@ def test_a_key_of_several_columns_identifies_a_row(warehouse: Warehouse) -> None
     assert found == [("mail", Decimal("3.00")), ("search", Decimal("1.50")), ("social", Decimal("2.00"))]
 
 
+def test_content_seen_again_later_is_unchanged_but_nothing_older_replaces_it_any_more(warehouse: Warehouse) -> None:
+    def deliver(spend: str, hour: int) -> TableCounts:
+        row = {"date": DAY, "channel": "search", "campaign_name": "Winter", "spend": Decimal(spend), "_file_name": f"{hour}.csv"}
+        with warehouse.begin_load(source("marketing"), DAY, WINDOW) as open_load:
+            modified_at = {"_file_modified_at": T0 + timedelta(hours=hour)}
+            open_load.stage(MARKETING_SPEND, [batch([row | modified_at], MARKETING_SPEND)])
+            return open_load.commit(None).tables[0]
+
+    stored = "select spend, _file_name, _load_id from ecommerce_raw.csv_uploads.raw_marketing_spend"
+    deliver("1.00", hour=1)
+    ((_, _, load_id),) = warehouse.query(stored)
+    assert deliver("1.00", hour=3).unchanged == 1
+    assert deliver("2.00", hour=2).unchanged == 1
+    assert warehouse.query(stored) == [(Decimal("1.00"), "3.csv", load_id)]
+
+
 def test_days_loaded_in_reverse_give_the_same_table(warehouse: Warehouse) -> None:
     load(warehouse, product(1, "today", updated_at=T0 + timedelta(days=1)), product(3), day=DAY)
     load(warehouse, product(1, "yesterday"), product(2), day=DAY - timedelta(days=1))
