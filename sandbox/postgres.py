@@ -1,7 +1,6 @@
 """A real PostgreSQL server of one's own: binaries from a wheel, all its files in one folder, nothing left after stop.
 
-Nothing is installed and no system user is added. The server refuses to run as root, so as root it runs in a user
-namespace of its own, or, where the kernel forbids those, as the folder's owner or as ``nobody``.
+Nothing is installed and no system user is added; where the server refuses to run as root, see ``sandbox.unprivileged``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import contextlib
 import fcntl
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -19,7 +17,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -29,9 +26,10 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, connection
 
+from sandbox.unprivileged import Identity, unprivileged
+
 HOST = "127.0.0.1"
 USER = "postgres"
-UNPRIVILEGED_UID = 65534  # nobody, on Linux
 NEEDED_BYTES = 200 * 1024 * 1024  # initdb writes 40 MB, the first WAL segments as much again
 PORT_ATTEMPTS = 5
 
@@ -57,14 +55,6 @@ WITHOUT_DURABILITY = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 
 class EmbeddedPostgresError(RuntimeError):
     """The server could not be set up, started or stopped; the text says what to do."""
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """How to run the server's programs unprivileged: a command in front of them, or another user id."""
-
-    prefix: tuple[str, ...] = ()
-    uid: int | None = None
 
 
 class EmbeddedPostgres:
@@ -208,54 +198,16 @@ class EmbeddedPostgres:
         finally:
             admin.close()
 
-    def _run(self, identity: _Identity, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*identity.prefix, str(binaries() / program), *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-            env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
-            user=identity.uid,
-            group=identity.uid,
-            extra_groups=None if identity.uid is None else [],
-        )
+    def _run(self, identity: Identity, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return identity.run([str(binaries() / program), *map(str, arguments)], self.folder)
 
-    def _identity(self) -> _Identity:
-        """The first way of running unprivileged that can use the binaries and write to the folder."""
-        known = {entry.pw_uid for entry in pwd.getpwall()} - {0}  # initdb wants its user to have a name
-        root = os.geteuid() == 0
-        if not root and os.geteuid() in known:
-            return _Identity()
-        name = min(known, default=UNPRIVILEGED_UID)
-        candidates = [_Identity(prefix=("unshare", "--user", f"--map-user={name}", f"--map-group={name}"))]
-        if root:
-            owner = (self._data if self._data.exists() else self.folder.parent).stat().st_uid
-            others = [_Identity(uid=uid) for uid in (owner, UNPRIVILEGED_UID) if uid in known]
-            set_up_by_another = self._data.exists() and owner != 0
-            candidates = others if set_up_by_another else [*candidates, *others]
-        problem = ""
-        for candidate in candidates:
-            if candidate.uid is not None:
-                os.chown(self.folder, candidate.uid, -1)
-            try:
-                result = self._run(candidate, "postgres", "--version")
-                probe = subprocess.run(
-                    [*candidate.prefix, "test", "-w", str(self.folder)], check=False, capture_output=True, user=candidate.uid
-                )
-            except OSError as error:
-                problem = str(error)
-                continue
-            if result.returncode == 0 and probe.returncode == 0:
-                return candidate
-            problem = result.stderr.strip() or f"no right to write to {self.folder}"
-        raise EmbeddedPostgresError(
-            "PostgreSQL runs neither as root nor as a user without a name, and no way around it works here "
-            f"({problem}). Run this as a normal user."
-        )
+    def _identity(self) -> Identity:
+        try:
+            return unprivileged(self.folder, self._data, [str(binaries() / "postgres"), "--version"])
+        except PermissionError as error:
+            raise EmbeddedPostgresError(f"PostgreSQL refuses to run as root. {error}") from None
 
-    def _initialise(self, identity: _Identity) -> None:
+    def _initialise(self, identity: Identity) -> None:
         if shutil.disk_usage(self.folder).free < NEEDED_BYTES:
             raise EmbeddedPostgresError(
                 f"PostgreSQL needs {NEEDED_BYTES // 1024**2} MB of disk space in {self.folder}: free some, then start again."
@@ -277,12 +229,12 @@ class EmbeddedPostgres:
             conf.write("\ninclude '../sandbox.conf'\n")
         unfinished.rename(self._data)
 
-    def _configure(self, port: int, identity: _Identity) -> None:
+    def _configure(self, port: int, identity: Identity) -> None:
         chosen = {**SETTINGS, **({} if self.durable else WITHOUT_DURABILITY), "port": str(port)}
         self._write("sandbox.conf", "".join(f"{name} = '{value}'\n" for name, value in chosen.items()), identity)
         self._write("port", str(port), identity)
 
-    def _write(self, name: str, text: str, identity: _Identity, mode: int = 0o644) -> None:
+    def _write(self, name: str, text: str, identity: Identity, mode: int = 0o644) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
         with os.fdopen(descriptor, "w") as file:
             file.write(text)

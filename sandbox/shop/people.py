@@ -4,185 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from sandbox.shop.chance import Floats, Ints, Texts, chance
+from sandbox.shop.names import ABROAD, AT_HOME, COUNTRY_SPELLINGS, FIRST_NAMES, LAST_NAMES, MAIL_DOMAINS, STREET_KINDS, STREETS
 
+Choice = TypeVar("Choice")
 MISSING_PHONES = 1 / 3
 DUPLICATE_EMAILS = 0.006
-FIRST = [
-    "James",
-    "Mary",
-    "Robert",
-    "Patricia",
-    "John",
-    "Jennifer",
-    "Michael",
-    "Linda",
-    "David",
-    "Elizabeth",
-    "William",
-    "Barbara",
-    "Richard",
-    "Susan",
-    "Joseph",
-    "Jessica",
-    "Thomas",
-    "Sarah",
-    "Carlos",
-    "Karen",
-    "Daniel",
-    "Lisa",
-    "Matthew",
-    "Nancy",
-    "Anthony",
-    "Betty",
-    "Mark",
-    "Sandra",
-    "Luis",
-    "Ashley",
-    "Steven",
-    "Emily",
-    "Paul",
-    "Kimberly",
-    "Andrew",
-    "Donna",
-    "Joshua",
-    "Michelle",
-    "Kenneth",
-    "Carol",
-    "Kevin",
-    "Amanda",
-    "Brian",
-    "Melissa",
-    "José",
-    "Deborah",
-    "Zoë",
-    "Stephanie",
-    "Anaïs",
-    "Rebecca",
-    "Søren",
-    "Laura",
-    "Yuki",
-    "Sharon",
-    "Wei",
-    "Cynthia",
-    "Priya",
-    "Amy",
-    "Omar",
-    "Fatima",
-]
-LAST = [
-    "Smith",
-    "Johnson",
-    "Williams",
-    "Brown",
-    "Jones",
-    "Garcia",
-    "Miller",
-    "Davis",
-    "Rodriguez",
-    "Martinez",
-    "Hernandez",
-    "Lopez",
-    "Gonzalez",
-    "Wilson",
-    "Anderson",
-    "Thomas",
-    "Taylor",
-    "Moore",
-    "Jackson",
-    "Martin",
-    "Lee",
-    "Perez",
-    "Thompson",
-    "White",
-    "Harris",
-    "Sanchez",
-    "Clark",
-    "Ramirez",
-    "Lewis",
-    "Robinson",
-    "Walker",
-    "Young",
-    "Allen",
-    "King",
-    "Wright",
-    "Scott",
-    "Torres",
-    "Nguyen",
-    "Hill",
-    "Flores",
-    "Green",
-    "Adams",
-    "Nelson",
-    "Baker",
-    "Hall",
-    "Rivera",
-    "Campbell",
-    "Mitchell",
-    "Carter",
-    "Roberts",
-    "O'Brien",
-    "O'Connor",
-    "Müller",
-    "Schröder",
-    "Dvořák",
-    "Ivanov",
-    "Tanaka",
-    "Singh",
-    "Patel",
-    "Kim",
-    "Chen",
-    "Yılmaz",
-    "Nowak",
-    "Rossi",
-    "Dubois",
-    "Jensen",
-]
-STREETS = [
-    "Main",
-    "Oak",
-    "Pine",
-    "Maple",
-    "Cedar",
-    "Elm",
-    "Washington",
-    "Lake",
-    "Hill",
-    "Park",
-    "Walnut",
-    "Spring",
-    "North",
-    "Ridge",
-    "Church",
-    "River",
-    "Sunset",
-    "Mill",
-]
-KINDS = ("St", "Ave", "Rd", "Blvd", "Ln", "Street", "Dr")
-DOMAINS = ("example.com", "example.org", "example.net", "mail.example.com", "post.example.org")
-ABROAD = (
-    *(("Toronto", "ON", "Canada", "M5V 2T6"), ("Vancouver", "BC", "Canada", "V6B 1A1"), ("Montréal", "QC", "CA", "H2Y 1C6")),
-    *(("London", None, "United Kingdom", "SW1A 1AA"), ("Leeds", None, "UK", "LS1 4AP"), ("Berlin", None, "Germany", "10115")),
-    *(("München", "Bayern", "DE", "80331"), ("Paris", None, "France", "75001"), ("Sydney", "NSW", "Australia", "2000")),
-)
-AT_HOME = (
-    *(
-        ("Los Angeles", "CA", "California", 900),
-        ("San Francisco", "CA", "California", 941),
-        ("San Diego", "CA", "California", 921),
-    ),
-    *(("New York", "NY", "New York", 100), ("Buffalo", "NY", "New York", 142), ("Houston", "TX", "Texas", 770)),
-    *(("Austin", "TX", "Texas", 787), ("Dallas", "TX", "Texas", 752), ("Miami", "FL", "Florida", 331)),
-    *(("Orlando", "FL", "Florida", 328), ("Chicago", "IL", "Illinois", 606), ("Philadelphia", "PA", "Pennsylvania", 191)),
-    *(("Phoenix", "AZ", "Arizona", 850), ("Columbus", "OH", "Ohio", 432), ("Seattle", "WA", "Washington", 981)),
-    *(("Denver", "CO", "Colorado", 802), ("Boston", "MA", "Massachusetts", 21), ("Portland", "OR", "Oregon", 972)),
-    *(("Atlanta", "GA", "Georgia", 303), ("Raleigh", "NC", "North Carolina", 276), ("Detroit", "MI", "Michigan", 482)),
-    *(("Minneapolis", "MN", "Minnesota", 554), ("Las Vegas", "NV", "Nevada", 891), ("St. Louis", "MO", "Missouri", 631)),
-)
-US_SPELLINGS = ("United States",) * 14 + ("USA",) * 4 + ("US", "usa")
 
 
 @dataclass(frozen=True)
@@ -214,10 +45,10 @@ def make_customers(
     """Customers with these numbers. A few carry the e-mail of another one (``known_emails`` included) in other case."""
     count = len(ids)
     draws = rng.random((8, count))
-    first = [FIRST[int(draw * len(FIRST))] for draw in draws[0]]
-    last = [LAST[int(draw * draw * len(LAST))] for draw in draws[1]]
+    first = [_pick(FIRST_NAMES, draw) for draw in draws[0]]
+    last = [_pick(LAST_NAMES, draw * draw) for draw in draws[1]]
     emails = [
-        f"{_ascii(a)}.{_ascii(b)}{number}@{DOMAINS[int(draw * draw * len(DOMAINS))]}".lower()
+        f"{_ascii(a)}.{_ascii(b)}{number}@{_pick(MAIL_DOMAINS, draw * draw)}".lower()
         for a, b, number, draw in zip(first, last, ids.tolist(), draws[2], strict=True)
     ]
     _duplicate_some(rng, emails, known_emails)
@@ -240,14 +71,14 @@ def make_addresses(rng: np.random.Generator, count: int) -> Addresses:
     draws = rng.random((7, count)).tolist()
     addresses = Addresses([], [], [], [], [])
     for where, number, street, kind, spelling, country, tail in zip(*draws, strict=True):
-        text = f"{1 + int(number * number * 9800)} {STREETS[int(street * len(STREETS))]} {KINDS[int(kind * len(KINDS))]}"
+        text = f"{1 + int(number * number * 9800)} {_pick(STREETS, street)} {_pick(STREET_KINDS, kind)}"
         if where < 0.88:
-            city, code, name, zip_prefix = AT_HOME[int(where / 0.88 * len(AT_HOME))]
+            city, code, name, zip_prefix = _pick(AT_HOME, where / 0.88)
             state = code if spelling < 0.68 else name if spelling < 0.92 else code.lower() if spelling < 0.96 else f" {code} "
-            nation, zip_code = US_SPELLINGS[int(country * len(US_SPELLINGS))], f"{zip_prefix:03d}{int(tail * 100):02d}"
+            nation, zip_code = _pick(COUNTRY_SPELLINGS, country), f"{zip_prefix:03d}{int(tail * 100):02d}"
             addresses.state.append(None if spelling > 0.985 else state)
         else:
-            city, abroad, nation, zip_code = ABROAD[int((where - 0.88) / 0.12 * len(ABROAD))]
+            city, abroad, nation, zip_code = _pick(ABROAD, (where - 0.88) / 0.12)
             addresses.state.append(abroad)
         addresses.street.append(None if tail < 0.01 else text + (f", Apt {1 + int(tail * 40)}" if kind > 0.8 else ""))
         addresses.city.append(f"{city} " if number > 0.99 else city.upper() if number > 0.98 else city)
@@ -276,6 +107,10 @@ def choose_buyers(rng: np.random.Generator, ordered_at: Ints, ids: Ints, created
         eager, next_order = eager[next_order < len(ordered_at)], next_order[next_order < len(ordered_at)]
         buyers[next_order] = eager
     return np.asarray(buyers, dtype=np.int64)
+
+
+def _pick(choices: Sequence[Choice], draw: float) -> Choice:
+    return choices[int(draw * len(choices))]
 
 
 def _phone(have: float, digits: float) -> str | None:
