@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from ingestion.errors import (
     PermanentError,
     SettingsError,
     SourceUnavailableError,
+    WarehouseUnavailableError,
 )
 
 COPY_BYTES = 1 << 20
@@ -95,6 +98,8 @@ class Inbox:
 
     def _explained(self, error: Exception) -> IngestionError:
         reason = self._scrub(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return WarehouseUnavailableError(f"There is no space left in {tempfile.gettempdir()} for a copy of the CSV files.")
         if isinstance(error, PermissionError):
             return CredentialsError(f"The CSV inbox {self.shown} may not be read: {reason}. Check the rights and the keys.")
         if isinstance(error, FileNotFoundError):

@@ -10,13 +10,15 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
+import duckdb
+
 from ingestion.csv_uploads.header import Header, check_header, columns_in_file, text_column
 from ingestion.csv_uploads.inbox import Inbox, InboxFile
 from ingestion.csv_uploads.reading import Encoding, Record, encoding_of, printable, read_records
 from ingestion.csv_uploads.sorting import BATCH_ROWS, RowSorter
 from ingestion.csv_uploads.values import Value, ValueRefusedError, reader_for
 from ingestion.days import upper_bound
-from ingestion.errors import ContractError, TooManyRejectsError
+from ingestion.errors import ContractError, TooManyRejectsError, WarehouseUnavailableError
 from ingestion.records import LoadRecord, Reject, Window
 from ingestion.settings import CsvSettings
 from ingestion.sources import Column, RawTable, source
@@ -54,8 +56,19 @@ class CsvLoader:
         """Load one day and return its record.
 
         Raises ``MissingInputError`` (no inbox, or no file of a table), ``ContractError`` (a header), ``TooManyRejectsError``,
-        ``SourceUnavailableError`` (the inbox does not answer, or a file is being written). Nothing is loaded then.
+        ``SourceUnavailableError`` (the inbox does not answer, or a file is being written), ``WarehouseUnavailableError`` (no
+        space for temporary files). Nothing is loaded then.
         """
+        try:
+            record = self._run(day, full_refresh)
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise WarehouseUnavailableError(f"The CSV rows cannot be sorted in {tempfile.gettempdir()}: {error}") from error
+        if record.rows_rejected:
+            first = "; ".join(explain(reject) for reject in record.rejects)
+            logger.warning("%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.", record.rows_rejected, first)
+        return record
+
+    def _run(self, day: date, full_refresh: bool) -> LoadRecord:
         inbox = Inbox(self._settings.inbox)
         known_until = self._warehouse.watermark(SOURCE)
         # A refresh for an old day must not take later days out of the table.
@@ -67,11 +80,7 @@ class CsvLoader:
             for table in SOURCE.tables:
                 files = [_open(inbox, listed, table, Path(folder)) for listed in listings[table.name]]
                 self._load_table(load, table, files, until, Path(folder))
-            record = load.commit(watermark, replace=full_refresh)
-        if record.rows_rejected:
-            first = "; ".join(explain(reject) for reject in record.rejects)
-            logger.warning("%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.", record.rows_rejected, first)
-        return record
+            return load.commit(watermark, replace=full_refresh)
 
     def _load_table(self, load: Load, table: RawTable, files: list[OpenedFile], until: date, folder: Path) -> None:
         extra = tuple(text_column(name) for name in sorted({name for file in files for name in file.header.extra}))

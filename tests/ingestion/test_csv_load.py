@@ -16,7 +16,15 @@ import fsspec
 import pytest
 
 from ingestion.csv_uploads import CsvLoader
-from ingestion.errors import ContractError, MissingInputError, SettingsError, SourceUnavailableError, TooManyRejectsError
+from ingestion.csv_uploads.inbox import Inbox as CsvInbox
+from ingestion.errors import (
+    ContractError,
+    MissingInputError,
+    SettingsError,
+    SourceUnavailableError,
+    TooManyRejectsError,
+    WarehouseUnavailableError,
+)
 from ingestion.records import LoadRecord
 from ingestion.settings import CsvSettings
 from ingestion.sources import source
@@ -379,6 +387,14 @@ def test_an_inbox_that_does_not_answer_is_worth_another_try_and_its_password_sta
         inbox.load(inbox="ftp://user:hunter2@127.0.0.1:1/inbox")
     assert "hunter2" not in str(error.value)
     assert error.value.__cause__ is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_full_disk_is_not_blamed_on_the_inbox(inbox: Inbox) -> None:
+    reading = CsvInbox(str(inbox.folder))
+    (file,) = reading.files("campaign_performance*.csv")
+    with pytest.raises(WarehouseUnavailableError, match="no space left"):
+        reading.copy(file, Path("/dev/full"))
 
 
 def test_a_file_that_grows_while_it_is_read_is_not_loaded_in_half(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
