@@ -197,16 +197,28 @@ def test_a_bad_second_table_keeps_the_first_one_out(inbox: Inbox) -> None:
     assert inbox.is_untouched()
 
 
-def test_the_same_file_again_changes_nothing_even_with_a_new_time_and_name(inbox: Inbox) -> None:
-    content = f"{SPEND}\n{rows(3)}"
-    inbox.write("marketing_spend.csv", content)
+def test_the_same_file_again_changes_nothing(inbox: Inbox) -> None:
+    inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(3)}")
     inbox.load()
     everything = "select * from csv_uploads.raw_marketing_spend order by all"
     before = inbox.warehouse.query(everything)
+    for _ in range(2):
+        record = inbox.load()
+        assert inbox.warehouse.query(everything) == before
+        assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (0, 0, 3)
+
+
+def test_the_same_content_with_a_new_time_and_name_changes_no_row(inbox: Inbox) -> None:
+    """Where it was seen last moves along (`_file_name`, `_file_modified_at`): values, load and time of loading do not."""
+    content = f"{SPEND}\n{rows(3)}"
+    inbox.write("marketing_spend.csv", content)
+    inbox.load()
+    rows_and_loads = "select * exclude (_file_name, _file_modified_at) from csv_uploads.raw_marketing_spend order by all"
+    before = inbox.warehouse.query(rows_and_loads)
     inbox.write("marketing_spend.csv", content, modified=1_800_000_000)
     inbox.write("marketing_spend_copy.csv", content, modified=1_900_000_000)
     record = inbox.load(date(2026, 1, 21))
-    assert inbox.warehouse.query(everything) == before
+    assert inbox.warehouse.query(rows_and_loads) == before
     assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (0, 0, 3)
 
 
