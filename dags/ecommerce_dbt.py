@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import reduce
 from operator import and_
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_current_context, task
-from wiring.datasets import MARTS, RAW_DATASETS
-from wiring.days import DAY_FORMAT, day_of
 
 from alerting.policy import default_args
+from wiring.calendar import start_date
+from wiring.datasets import MARTS, RAW_DATASETS
+from wiring.days import DAY_FORMAT, day_of
 
 DOC = """
 ### What it does
@@ -34,7 +34,7 @@ with DAG(
         assets=reduce(and_, RAW_DATASETS),
         default_partition_mapper=StartOfDayMapper(input_format=DAY_FORMAT),
     ),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    start_date=start_date(),
     catchup=False,
     max_active_runs=1,
     default_args=default_args("dbt_run"),
@@ -45,9 +45,8 @@ with DAG(
     @task(task_id="all_extractions_complete")
     def all_extractions_complete() -> list[dict[str, Any]]:
         """The six loads of the day, from the warehouse's own records."""
-        from wiring.gate import check_complete
-
         from ingestion.warehouse import open_warehouse
+        from wiring.gate import check_complete
 
         day = day_of(get_current_context())
         return check_complete(day, open_warehouse().load_records(day))

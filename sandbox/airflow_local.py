@@ -47,11 +47,11 @@ def airflow_environment(
         pipeline: settings of sources, warehouse and alerts.
         dags: another DAGs folder than the project's (tests).
     """
-    secrets = layout.secrets
+    generated = layout.generated
     home = layout.airflow_home
     passwords = home / "passwords.json"
     passwords.touch(mode=0o600)
-    passwords.write_text(json.dumps({"admin": secrets["admin_password"], "viewer": secrets["viewer_password"]}))
+    passwords.write_text(json.dumps({"admin": generated["admin_password"], "viewer": generated["viewer_password"]}))
     dags = dags or PROJECT / "dags"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every task start takes twice as long
@@ -68,12 +68,12 @@ def airflow_environment(
         "AIRFLOW__CORE__PARALLELISM": "8",
         # Events sent while the dbt DAG is paused are dropped, not queued.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__FERNET_KEY": secrets["fernet_key"],
+        "AIRFLOW__CORE__FERNET_KEY": generated["fernet_key"],
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address.url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets["jwt_secret"],
-        "AIRFLOW__API__SECRET_KEY": secrets["api_secret"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": generated["jwt_secret"],
+        "AIRFLOW__API__SECRET_KEY": generated["api_secret"],
         "AIRFLOW__API__BASE_URL": address.url,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(address.port),

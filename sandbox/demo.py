@@ -14,7 +14,7 @@ from sandbox.layout import Layout
 from sandbox.processes import SandboxError
 from sandbox.screen import Screen, Summary, show_summary
 from sandbox.shop import live, open_shop
-from sandbox.stack import SOURCE_DATABASE, Stack
+from sandbox.stack import Stack
 
 DAY_TIMEOUT_SECONDS = 1800  # the specification's SLA for a whole day
 REVENUE_DAYS = 7
@@ -44,7 +44,7 @@ def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
     """Twelve months of the shop's life up to now; on a later call, what has happened since."""
     state = stack.layout.root / "shop.json"
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    address = (stack.postgres.dsn(SOURCE_DATABASE), stack.stripe_url, stack.layout.csv_inbox)
+    address = stack.shop_address
     if state.exists():
         known = json.loads(state.read_text())
         if known["scale"] != scale:

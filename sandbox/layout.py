@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -16,7 +17,7 @@ from ingestion.settings import PROJECT
 
 @dataclass(frozen=True)
 class Layout:
-    """The sandbox's folders and generated secrets. ``root`` is `.local` in the project unless a test says otherwise."""
+    """The sandbox's folders and what is generated for it. ``root`` is `.local` in the project unless a test says otherwise."""
 
     root: Path = PROJECT / ".local"
 
@@ -59,21 +60,23 @@ class Layout:
         return self.root / "sandbox.env"
 
     @cached_property
-    def secrets(self) -> dict[str, str]:
-        """Keys and passwords, generated once and readable by their owner only."""
-        path = self.root / "secrets.json"
+    def generated(self) -> dict[str, str]:
+        """Keys, passwords and the first scheduled day: generated once, readable by their owner only."""
+        path = self.root / "generated.json"
         if not path.exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            generated = {
+            fresh = {
                 "fernet_key": Fernet.generate_key().decode(),
                 "jwt_secret": secrets.token_urlsafe(64),
                 "api_secret": secrets.token_urlsafe(32),
                 "admin_password": secrets.token_urlsafe(9),
                 "viewer_password": secrets.token_urlsafe(9),
                 "stripe_key": f"sk_test_{secrets.token_hex(12)}",
+                # The schedules start tomorrow: what runs today, the demo has triggered.
+                "start_date": (datetime.now(UTC) + timedelta(days=1)).date().isoformat(),
             }
             path.touch(mode=0o600)
-            path.write_text(json.dumps(generated, indent=1))
+            path.write_text(json.dumps(fresh, indent=1))
         return cast("dict[str, str]", json.loads(path.read_text()))
 
     def make(self) -> None:

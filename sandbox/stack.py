@@ -82,7 +82,7 @@ class Stack:
 
     @property
     def airflow_address(self) -> AirflowAddress:
-        return AirflowAddress(self.ports()["airflow"], "admin", self.layout.secrets["admin_password"])
+        return AirflowAddress(self.ports()["airflow"], "admin", self.layout.generated["admin_password"])
 
     @property
     def api(self) -> AirflowApi:
@@ -97,6 +97,11 @@ class Stack:
     def slack_url(self) -> str:
         return f"http://127.0.0.1:{self.ports()['slack']}"
 
+    @property
+    def shop_address(self) -> tuple[str, str, Path]:
+        """Where ``sandbox.shop`` finds its three systems: source database, Stripe, CSV inbox."""
+        return self.postgres.dsn(SOURCE_DATABASE), self.stripe_url, self.layout.csv_inbox
+
     # settings ----------------------------------------------------------------------------------------------------
 
     def pipeline_settings(self) -> dict[str, str]:
@@ -109,13 +114,14 @@ class Stack:
             "POSTGRES_DB": SOURCE_DATABASE,
             "POSTGRES_USER": str(source["user"]),
             "POSTGRES_PASSWORD": str(source["password"]),
-            "STRIPE_API_KEY": self.layout.secrets["stripe_key"],
+            "STRIPE_API_KEY": self.layout.generated["stripe_key"],
             "STRIPE_API_BASE": self.stripe_url,
             "CSV_INBOX": str(self.layout.csv_inbox),
             "WAREHOUSE_KIND": "duckdb",
             "WAREHOUSE_DUCKDB_DIR": str(self.layout.warehouse),
             "SLACK_WEBHOOK_URL": f"{self.slack_url}/services/T0SANDBOX/B0SANDBOX/pipeline",
             "AIRFLOW_UI_URL": self.airflow_address.url,
+            "PIPELINE_START_DATE": self.layout.generated["start_date"],
             **self.extra_env,
         }
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date
 from typing import Any
 
-from airflow.sdk import DAG, CronPartitionTimetable, get_current_context, task
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import DAG, CronPartitionTimetable, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.policy import default_args
 from ingestion.sources import Source, source
-from wiring.datasets import PUBLISH_POOL, raw_dataset
+from wiring.announcements import announced, is_correction
+from wiring.calendar import start_date
+from wiring.datasets import PUBLISH_POOL, RAW_DATASETS, raw_dataset
 from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
 
 
@@ -27,7 +32,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         dag_id=loaded.dag_id,
         description=loaded.description,
         schedule=CronPartitionTimetable("0 6 * * *", timezone="UTC", key_format=DAY_FORMAT),
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        start_date=start_date(),
         catchup=False,
         max_active_runs=1,
         default_args=default_args(loaded.kind),
@@ -54,14 +59,29 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 "seconds": round(record.seconds, 3),
             }
 
-        @task(task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
+        @task(task_id="publish", inlets=list(RAW_DATASETS), outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
         def publish(loaded_day: dict[str, Any]) -> None:
-            """Announce the loaded day; alone in its pool, so that two sources never announce in the same instant."""
+            """Announce the loaded day; alone in its pool, so that two sources never announce, or decide, in the same instant."""
             context = get_current_context()
+            day = date.fromisoformat(loaded_day["day"])
+            if is_correction(dataset.name, announced(context["inlet_events"], day)):
+                raise AirflowSkipException(f"{day} has been announced by all six sources before: rebuild_day announces it again.")
             event = context["outlet_events"][dataset]
             event.extra = loaded_day
             if not context["dag_run"].partition_key:
                 event.add_partitions(loaded_day["day"])
 
-        publish(load_day())
+        loading = load_day()
+        publishing = publish(loading)
+        # Runs only when `publish` was skipped, that is for a correction.
+        rebuilding = TriggerDagRunOperator(
+            task_id="rebuild_marts",
+            trigger_dag_id="rebuild_day",
+            conf={"first_day": f"{{{{ ti.xcom_pull('{loaded.dag_id}')['day'] }}}}", "correction_of": loaded.name},
+            trigger_rule=TriggerRule.ALL_SKIPPED,
+        )
+        # Both ways end here; without this leaf, a failed `publish` would leave the run green.
+        done = EmptyOperator(task_id="done", trigger_rule=TriggerRule.NONE_FAILED)
+        publishing >> rebuilding >> done
+        publishing >> done
     return dag
