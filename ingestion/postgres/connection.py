@@ -88,7 +88,7 @@ def explain(error: psycopg2.Error, settings: PostgresSettings, table: str | None
         return MissingInputError(
             f"{of_table}It is not in the {where}: {said}. Check POSTGRES_DB and POSTGRES_SOURCE_SCHEMA, or restore the table."
         )
-    if code in ("42703", "42804", "42883", "22021", "22P05"):
+    if code in ("42703", "42804", "42883") or code.startswith("22"):
         return ContractError(f"{of_table}It is not as declared: {said}. Nothing was loaded.")
     if code == "57014":
         return SourceUnavailableError(
