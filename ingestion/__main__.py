@@ -1,7 +1,8 @@
-"""The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all`` loads the six of them.
+"""The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all`` loads the six of them,
+``python -m ingestion reconcile [SOURCE] [--repair]`` compares what was loaded with its source.
 
-Exit codes: 0 loaded; 1 somebody has to act first; 2 the command was not understood; 75 (EX_TEMPFAIL of sysexits.h) worth another
-try in some minutes; 130 interrupted.
+Exit codes: 0 loaded, or equal; 1 somebody has to act first, or different; 2 the command was not understood;
+75 (EX_TEMPFAIL of sysexits.h) worth another try in some minutes; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from alerting.masking import mask
 from ingestion.days import current_day, past_day
 from ingestion.errors import IngestionError, PassingError
 from ingestion.load import load, summary
+from ingestion.reconcile.command import add_arguments as add_reconcile_arguments
+from ingestion.reconcile.command import run as reconcile
 from ingestion.sources import SOURCES
 
 LOADED, ACT_FIRST, TRY_AGAIN, INTERRUPTED = 0, 1, 75, 130
@@ -34,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     for source in SOURCES:
         commands.add_parser(source.name, parents=[day, common], help=source.description, description=source.description)
     commands.add_parser("all", parents=[day, common], help="All six, one after the other; one that fails does not stop the rest.")
+    reconciling = "Compare a source with what was loaded of it, row by row where they differ."
+    add_reconcile_arguments(commands.add_parser("reconcile", parents=[common], help=reconciling, description=reconciling))
     return parser
 
 
@@ -41,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; results go to standard output, one line per source, errors as one sentence to standard error."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if options.command == "reconcile":
+        return _reconcile(options.source, options.repair, options.verbose)
     try:
         day = past_day(options.day) if options.day else current_day()
     except IngestionError as error:
@@ -62,6 +69,14 @@ def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
         _explain(f"{name} {day}: nobody foresaw this: {type(error).__name__}: {error}.{hint}", verbose)
         return ACT_FIRST
     return LOADED
+
+
+def _reconcile(name: str | None, repair: bool, verbose: bool) -> int:
+    try:
+        return reconcile(name, repair)
+    except IngestionError as error:
+        _explain(f"reconcile: {error}", verbose)
+        return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
 
 
 def _explain(sentence: str, verbose: bool) -> None:
