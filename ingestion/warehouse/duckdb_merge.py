@@ -193,15 +193,20 @@ def _keep_newer(connection: duckdb.DuckDBPyConnection, table: RawTable, beside: 
 def _staged_rows(table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], number: int, rounds: int) -> str:
     """The staged rows of one round, one per key: the newest version, of equals the one that sorts last."""
     values = ", ".join(f"{quoted(column.name)}::{duckdb_type(column.type)} as {quoted(column.name)}" for column in columns)
-    files = [file for part in parts for file in part.files]
-    select = f"select {values} from {parquet_files(files)}"
-    if rounds > 1:
-        select += f" where hash({listed(table.key)}) % {rounds} = {number}"
+    files = parquet_files([file for part in parts for file in part.files])
+    key = listed(table.key)
+    this_round = f" where hash({key}) % {rounds} = {number}" if rounds > 1 else ""
+    select = f"select {values} from {files} staged"
     if _keys_are_distinct(parts):
-        return select
+        return select + this_round
+    # Only rows whose key came twice are sorted: a sort holds whole rows in memory, and most keys came once.
+    twice = f"(select {key} from {files}{this_round} group by {key} having count(*) > 1) twice"
     content = [column.name for column in columns if column.name not in table.key and column.name != table.version]
     order = ", ".join(f"{quoted(name)} desc nulls last" for name in [table.version, *content])
-    return f"{select} qualify row_number() over (partition by {listed(table.key)} order by {order}) = 1"
+    return (
+        f"{select} anti join {twice} using ({key}){this_round} union all ({select} semi join {twice} using ({key}){this_round} "
+        f"qualify row_number() over (partition by {key} order by {order}) = 1)"
+    )
 
 
 def _keys_are_distinct(parts: Sequence[StagedPart]) -> bool:
