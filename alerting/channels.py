@@ -60,13 +60,17 @@ class SlackChannel:
                 self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None,
                 error: Exception | None = None,
             ) -> bool:  # fmt: skip
-                asked = response.headers.get("retry-after") if response and response.status_code == 429 else None
-                return asked is not None and int(asked[0]) <= LONGEST_WAIT
+                if response is None or response.status_code != 429:
+                    return False
+                asked = [values[0] for name, values in response.headers.items() if name.lower() == "retry-after"]
+                return not asked or (asked[0].isdigit() and int(asked[0]) <= LONGEST_WAIT)
 
         handlers: list[RetryHandler] = [
             handler(max_retry_count=RETRIES) for handler in (ShortRateLimit, ServerErrorRetryHandler, ConnectionErrorRetryHandler)
         ]
-        client = WebhookClient(self._url, timeout=self._timeout, retry_handlers=handlers)
+        silent = logging.Logger("slack_sdk")  # the client logs its address, which is a secret
+        silent.disabled = True
+        client = WebhookClient(self._url, timeout=self._timeout, retry_handlers=handlers, logger=silent)
         try:
             response = client.send_dict(slack_message(alert))
         except (SlackClientError, OSError) as error:

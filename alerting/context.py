@@ -45,7 +45,7 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     return Alert(
         status=status,
         dag_id=dag_id,
-        key="|".join(map(str, (run_key, task_id, map_index, try_number, status))),
+        key="|".join(map(str, (run_key, task_id, map_index, try_number, "success" if status == "recovery" else status))),
         run=run_key,
         task_id=task_id,
         day=day_of(context),

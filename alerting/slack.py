@@ -23,7 +23,7 @@ def send_slack_alert(context: Mapping[str, Any], status: Status) -> None:
         from alerting.summary import summed_up
 
         alert = alert_of(context, status)
-        deliver(summed_up(alert) if status in ("success", "recovery") else alert)
+        deliver(summed_up(alert, _loads(context)) if status in ("success", "recovery") else alert)
     except Exception as error:
         _log_failure(f"The {status} alert could not be made", error)
 
@@ -52,6 +52,16 @@ def deliver(alert: Alert) -> bool:
     if channels:
         _settle(alert, delivered)
     return delivered
+
+
+def _loads(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the gate of the same run found, from its XCom; empty outside of that run."""
+    pull = getattr(context.get("ti"), "xcom_pull", None)
+    try:
+        return list((pull and pull(task_ids="all_extractions_complete")) or ())
+    except Exception as error:
+        logger.debug("No loads in XCom: %s", error)
+        return []
 
 
 def _named(alert: Alert) -> str:

@@ -139,6 +139,8 @@ def _engine(url: str) -> sa.Engine:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         options = {"timeout": WAIT_SECONDS}
     else:
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg2")
         options = {"connect_timeout": WAIT_SECONDS}
     engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
 from ingestion.days import upper_bound
@@ -21,15 +21,18 @@ SAME_MORNING = timedelta(hours=12)  # a day that completes later was run by hand
 Query = Callable[[str], list[tuple[object, ...]]]
 
 
-def summed_up(alert: Alert, now: datetime | None = None) -> Alert:
-    """The alert with the day's figures; status ``recovery`` where the day had been in trouble. Missing figures are left out."""
+def summed_up(alert: Alert, loads: Sequence[Mapping[str, Any]] = (), now: datetime | None = None) -> Alert:
+    """The alert with the day's figures; status ``recovery`` where the day had been in trouble. Missing figures are left out.
+
+    ``loads``: what the gate before dbt found, per source ``source``, ``rows`` and ``rows_rejected``.
+    """
     now = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     if alert.day is None:
         return alert
     day = date.fromisoformat(alert.day)
     facts = list(alert.facts)
     try:
-        facts = [*_published(day), *facts]
+        facts = [*_published(day), *_rejected(loads), *facts]
     except Exception as error:
         logger.warning("The figures of %s are left out of its summary: %s", day, error)
     since = now - upper_bound(day)
@@ -40,8 +43,7 @@ def summed_up(alert: Alert, now: datetime | None = None) -> Alert:
         return replace(alert, facts=tuple(facts))
     late = since - PIPELINE_SLA
     sentence = recovery_sentence(day, trouble, late if timedelta(0) < late and since < SAME_MORNING else None)
-    key = alert.key.removesuffix("|success") + "|recovery"
-    return replace(alert, status="recovery", key=key, facts=(("Recovered", sentence), *facts))
+    return replace(alert, status="recovery", facts=(("Recovered", sentence), *facts))
 
 
 def recovery_sentence(day: date, trouble: Trouble, late: timedelta | None) -> str:
@@ -80,6 +82,11 @@ def _published(day: date) -> list[tuple[str, str]]:
     facts = [("Rows loaded", _rows(publication)), ("Tests", _tests(publication))]
     revenue = revenue_line(read_published, day)
     return [*facts, ("Revenue", revenue)] if revenue else facts
+
+
+def _rejected(loads: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    rejected = [f"{load['source']} {load['rows_rejected']:,}" for load in loads if load.get("rows_rejected")]
+    return [("Rows set aside", f"{', '.join(rejected)} (see loads.rejected_rows)")] if rejected else []
 
 
 def _rows(publication: Publication) -> str:

@@ -1,0 +1,67 @@
+"""The policy table says what the specification's says, and permanent errors are not tried again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from airflow.sdk import RetryAction
+
+from alerting.policy import PIPELINE_SLA, POLICIES, RETRY_POLICY, default_args
+from ingestion.errors import CredentialsError, PassingError, PermanentError, RateLimitedError, SourceUnavailableError
+from ingestion.settings import PROJECT
+from transform.errors import DataTestError, ModelDefinitionError, ModelError, ProjectError
+
+# kind: retries, delay (min), SLA (min), as in the specification
+SPECIFICATION = {
+    "postgres": (2, 5, 10),
+    "stripe": (2, 5, 10),
+    "csv": (2, 5, 10),
+    "dbt_run": (2, 5, 15),
+    "dbt_test": (1, 3, 5),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIFICATION)
+def test_retries_delays_and_slas_are_the_specified_ones(kind: str) -> None:
+    policy = POLICIES[kind]  # type: ignore[index]
+    assert policy.sla is not None
+    assert (policy.retries, policy.delay / timedelta(minutes=1), policy.sla / timedelta(minutes=1)) == SPECIFICATION[kind]
+    assert policy.execution_timeout == timedelta(minutes=30)
+
+
+def test_a_notification_is_not_retried_and_the_pipeline_has_half_an_hour() -> None:
+    assert POLICIES["notification"].retries == 0
+    assert timedelta(minutes=30) == PIPELINE_SLA
+
+
+@pytest.mark.parametrize("error", [PermanentError, CredentialsError, ProjectError, ModelDefinitionError])
+def test_a_permanent_error_is_not_tried_again(error: type[Exception]) -> None:
+    assert RETRY_POLICY.evaluate(error("x"), 1, 2).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("error", [PassingError, SourceUnavailableError, ModelError, DataTestError, ValueError, RateLimitedError])
+def test_any_other_error_is_tried_again_as_the_table_says(error: type[Exception]) -> None:
+    assert RETRY_POLICY.evaluate(error("x"), 1, 2).action is RetryAction.DEFAULT
+
+
+def test_a_rate_limit_waits_what_the_server_asked_for() -> None:
+    decision = RETRY_POLICY.evaluate(RateLimitedError("x", retry_after=17), 1, 2)
+    assert (decision.action, decision.retry_delay) == (RetryAction.RETRY, timedelta(seconds=17))
+
+
+def test_delays_can_be_shortened_by_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERTING_RETRY_DELAY_SECONDS", "2")
+    assert default_args("postgres")["retry_delay"] == timedelta(seconds=2)
+    assert default_args("postgres")["retries"] == 2
+
+
+def test_a_dag_file_that_takes_its_policy_from_here_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, alerting, alerting.policy; alerting.policy.default_args('postgres');"
+        "print(sorted({'dbt', 'duckdb', 'pyarrow', 'pandas', 'slack_sdk', 'ingestion.settings'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,95 @@
+"""A breach is reported once, recorded, kills nothing; work in time, back-fills and old days are no breach."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from alerting import callbacks
+from alerting.sla import Breach, can_be_late, report_breach, watched
+from ingestion.days import current_day
+from ingestion.settings import WarehouseSettings, settings
+from ingestion.warehouse.duckdb import warehouse_lock
+from sandbox.slack_inbox import SlackInbox
+
+
+def breaches() -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(settings(WarehouseSettings).duckdb_dir / "ecommerce_raw.duckdb")) as connection:
+        return connection.execute("select scope, day, sla_seconds, waiting_for from loads.sla_breaches order by 1").fetchall()
+
+
+def deadline(day: date, run_type: str = "scheduled") -> dict[str, Any]:
+    """What Airflow hands to a deadline's callback: plain JSON."""
+    due = datetime.now(UTC)
+    return {
+        "dag_run": {
+            "dag_id": "extract_postgres_orders",
+            "dag_run_id": "scheduled__1",
+            "partition_key": str(day),
+            "run_type": run_type,
+            "run_after": due.isoformat(),
+        },
+        "deadline": {"id": "1", "deadline_time": due.isoformat()},
+    }
+
+
+def test_a_late_run_is_reported_once_and_recorded(slack: SlackInbox) -> None:
+    day = current_day()
+    for _ in range(2):
+        callbacks.on_deadline(
+            scope="extract_postgres_orders", sla_minutes=10, waiting_for="orders from PostgreSQL", context=deadline(day)
+        )
+    (message,) = slack.messages()
+    assert message.payload["text"] == f"[SLA BREACH] extract_postgres_orders · {day}"
+    assert "its SLA of 10 min from" in message.text
+    assert "Waiting for: orders from PostgreSQL" in message.text.replace("*", "")
+    assert "/dags/extract_postgres_orders/runs/scheduled__1|" in str(message.payload)
+    assert breaches() == [("extract_postgres_orders", day, 600.0, "orders from PostgreSQL")]
+
+
+def test_a_backfill_and_an_old_day_are_never_late(slack: SlackInbox) -> None:
+    day = current_day()
+    callbacks.on_deadline(scope="x", sla_minutes=10, context=deadline(day, "backfill"))
+    callbacks.on_deadline(scope="x", sla_minutes=10, context=deadline(day - timedelta(days=1)))
+    assert not slack.messages()
+    assert can_be_late(day) and not can_be_late(day, "backfill") and not can_be_late(day - timedelta(days=1))
+
+
+def test_work_that_takes_too_long_is_reported_while_it_goes_on(slack: SlackInbox) -> None:
+    with watched("dbt run", current_day(), timedelta(seconds=0.3)):
+        deadline_at = time.monotonic() + 10
+        while not slack.messages() and time.monotonic() < deadline_at:
+            time.sleep(0.05)
+        assert len(slack.messages()) == 1
+    assert "dbt run" in slack.messages()[0].text
+
+
+def test_work_that_shares_an_sla_is_late_from_the_start_of_the_first(slack: SlackInbox) -> None:
+    first = datetime.now(UTC) - timedelta(minutes=16)
+    with watched("dbt run", current_day(), timedelta(minutes=15), since=first):
+        deadline_at = time.monotonic() + 10
+        while not slack.messages() and time.monotonic() < deadline_at:
+            time.sleep(0.05)
+    assert len(slack.messages()) == 1
+
+
+def test_work_in_time_is_no_breach(slack: SlackInbox) -> None:
+    with watched("dbt run", current_day(), timedelta(seconds=0.2)):
+        pass
+    with watched("dbt run", current_day() - timedelta(days=1), timedelta(0)):
+        time.sleep(0.1)
+    time.sleep(0.4)
+    assert not slack.messages()
+
+
+def test_the_alert_does_not_wait_for_the_warehouse(slack: SlackInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerting.sla.LOCK_SECONDS", 1)
+    with warehouse_lock(settings(WarehouseSettings)):
+        started = time.monotonic()
+        assert report_breach(Breach("pipeline", current_day(), timedelta(minutes=30), datetime.now(UTC)))
+        assert time.monotonic() - started < 10
+    assert len(slack.messages()) == 1
