@@ -39,7 +39,7 @@ def runner(folder: Path, target_path: Path) -> Dbt:
 
     def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
         paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-        paths += ["--target-path", str(target_path), "--log-path", str(target_path / "logs"), "--log-level", "none"]
+        paths += ["--target-path", str(target_path), "--log-path", str(target_path / "logs"), "--log-level", "none", "--no-write-json"]
         with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
             if not manifest:
                 manifest.append(dbtRunner().invoke(["parse", *paths]).result)  # type: ignore[arg-type]
