@@ -6,6 +6,7 @@ Nothing is installed and no system user is added; where the server refuses to ru
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import importlib.util
 import os
@@ -31,7 +32,8 @@ from sandbox.unprivileged import Identity, unprivileged
 HOST = "127.0.0.1"
 USER = "postgres"
 NEEDED_BYTES = 200 * 1024 * 1024  # initdb writes 40 MB, the first WAL segments as much again
-PORT_ATTEMPTS = 5
+SEGMENTS = Path("/proc/sysvipc/shm")  # Linux; elsewhere a segment stays until the next start
+IPC_RMID = 0  # sys/ipc.h
 
 # Fit for a laptop and for containers: little shared memory, none of it in /dev/shm, room for Airflow's many connections.
 SETTINGS = {
@@ -120,7 +122,8 @@ class EmbeddedPostgres:
             if not self._data.exists():
                 self._initialise(identity)
             self._pid_file.unlink(missing_ok=True)  # stale: its process is gone, or is somebody else's by now
-            for attempt in range(1, PORT_ATTEMPTS + 1):
+            deadline = time.monotonic() + timeout
+            while True:
                 port = self._free_port()
                 self._configure(port, identity)
                 started = self._log_size()
@@ -130,9 +133,11 @@ class EmbeddedPostgres:
                 if result.returncode == 0:
                     return
                 log = self._log_since(started)
-                lost_the_port = "could not bind" in log or "Address already in use" in log
-                if not lost_the_port or attempt == PORT_ATTEMPTS:
+                # Somebody took the port in between, or workers of a killed server are still about to end.
+                passing = any(sign in log for sign in ("could not bind", "Address already in use", "is still in use"))
+                if not passing or time.monotonic() > deadline:
                     raise EmbeddedPostgresError(self._explain("could not be started", log or result.stderr + result.stdout))
+                time.sleep(0.2)
 
     def stop(self, timeout: float = 10) -> None:
         """Stop the server if it runs: ``fast``, after ``timeout`` seconds ``immediate``, at last by killing it."""
@@ -141,6 +146,7 @@ class EmbeddedPostgres:
         with self._locked():
             pid = self.pid
             if pid is None:
+                self._remove_remains()
                 return
             for step in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 with contextlib.suppress(ProcessLookupError):
@@ -272,11 +278,22 @@ class EmbeddedPostgres:
             time.sleep(0.02)
         return False
 
-    def _remove_remains(self) -> None:
-        """A killed server leaves its pid file and a small System V shared memory segment, whose id stands in that file."""
-        with contextlib.suppress(OSError, IndexError):
-            segment = self._pid_file.read_text().splitlines()[6].split()[1]
-            subprocess.run(["ipcrm", "-m", segment], check=False, capture_output=True)
+    def _remove_remains(self, timeout: float = 10) -> None:
+        """A killed server leaves its pid file and a small System V shared memory segment, whose key and id stand in it.
+
+        The segment goes once the last worker has let go of it: until then it keeps a new server from the same files.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            key, segment = map(int, self._pid_file.read_text().splitlines()[6].split())
+            while time.monotonic() < deadline:
+                rows = [list(map(int, line.split()[:7])) for line in SEGMENTS.read_text().splitlines()[1:]]
+                users = [row[6] for row in rows if row[:2] == [key, segment]]
+                if users == [0]:
+                    ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)
+                if users in ([], [0]):  # none: it is gone, or its id is somebody else's since the machine started again
+                    break
+                time.sleep(0.02)
         self._pid_file.unlink(missing_ok=True)
 
     def _log_size(self) -> int:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import stat
-import subprocess
+import sys
 import tempfile
 import time
 from contextlib import closing
@@ -19,8 +19,26 @@ import pytest
 from sandbox.postgres import EmbeddedPostgres, EmbeddedPostgresError
 
 
+def shared_memory_segment(server: EmbeddedPostgres) -> str:
+    """Id of the small System V segment by which a running server marks its files as in use."""
+    return (server.folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
+
+
 def shared_memory_segments() -> set[str]:
-    return set(subprocess.run(["ipcs", "-m"], capture_output=True, text=True, check=True).stdout.splitlines())
+    """Ids of all segments on this machine, those of other servers included."""
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def killed(server: EmbeddedPostgres) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while server.pid is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_it_starts_twice_as_one_server_and_stops_twice(tmp_path: Path) -> None:
@@ -62,19 +80,29 @@ def test_another_port_is_taken_when_the_kept_one_is_gone(tmp_path: Path) -> None
             psycopg2.connect(server.dsn()).close()
 
 
+@linux_only
 def test_a_killed_server_starts_again_with_its_data(tmp_path: Path) -> None:
-    before = shared_memory_segments()
     server = EmbeddedPostgres(tmp_path / "pg")
     with server:
         server.create_database("kept")
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while server.pid is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        first = shared_memory_segment(server)
+        killed(server)
         server.start()
         psycopg2.connect(server.dsn("kept")).close()
-    assert shared_memory_segments() == before
+        second = shared_memory_segment(server)
+        assert second in shared_memory_segments()
+    assert not {first, second} & shared_memory_segments()
+
+
+@linux_only
+def test_stop_clears_away_what_a_killed_server_left(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "pg")
+    with server:
+        segment = shared_memory_segment(server)
+        killed(server)
+        assert segment in shared_memory_segments()
+    assert not (tmp_path / "pg" / "data" / "postmaster.pid").exists()
+    assert segment not in shared_memory_segments()
 
 
 def test_a_stale_pid_file_of_a_foreign_process_does_not_hinder(tmp_path: Path) -> None:
@@ -87,14 +115,15 @@ def test_a_stale_pid_file_of_a_foreign_process_does_not_hinder(tmp_path: Path) -
         psycopg2.connect(server.dsn()).close()
 
 
+@linux_only
 def test_stop_leaves_no_process_socket_or_shared_memory(tmp_path: Path) -> None:
-    before = shared_memory_segments()
     server = EmbeddedPostgres(tmp_path / "pg")
     with server:
-        port = server.port
+        port, segment = server.port, shared_memory_segment(server)
+        assert segment in shared_memory_segments()
         client = psycopg2.connect(server.dsn())  # an open client must not hold it up
     client.close()
-    assert shared_memory_segments() == before
+    assert segment not in shared_memory_segments()
     assert not [path for path in tmp_path.rglob("*") if path.is_socket()]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
