@@ -2,13 +2,7 @@ with
 
 charges as (
 
-    select * from {{ ref('stg_charges') }}
-
-),
-
-orders as (
-
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_charges_converted') }}
 
 ),
 
@@ -24,12 +18,6 @@ disputes as (
 
 ),
 
-currency_rates as (
-
-    select * from {{ ref('currency_rates') }}
-
-),
-
 refunds_of_charge as (
 
     select
@@ -37,6 +25,7 @@ refunds_of_charge as (
         count(*) as refund_count,
         sum(case when is_succeeded then amount else 0 end) as amount_refunded,
         sum(case when is_succeeded then refunded_amount else 0 end) as refunded_amount,
+        sum(revenue_refund_amount) as revenue_refund_amount,
         max(case when is_succeeded then refunded_at end) as last_refunded_at,
         max(_loaded_at) as _loaded_at
     from refunds
@@ -63,81 +52,53 @@ disputes_of_charge as (
 joined as (
 
     select
-        charges.*,
-        orders.order_id as matched_order_id,
-        orders.total_amount as order_total_amount,
-        orders.is_cancelled as is_order_cancelled,
-        case when charges.status = 'succeeded' then charges.amount_captured else 0 end as amount_collected,
+        ---------- ids
+        charges.charge_id,
+        charges.order_id,
+        charges.order_reference,
+        charges.stripe_customer_id,
+        charges.payment_intent_id,
+
+        ---------- text
+        charges.status,
+        charges.currency,
+        charges.payment_method,
+        charges.card_brand,
+        charges.failure_code,
+
+        ---------- numerics, in the charge's currency
+        charges.amount,
+        charges.amount_collected,
+        coalesce(refunds_of_charge.amount_refunded, 0) as amount_refunded,
+        charges.amount_refunded_by_charge,
+
+        ---------- numerics, in the shop's currency
+        charges.captured_amount,
+        cast(coalesce(refunds_of_charge.refunded_amount, 0) as decimal(18, 2)) as refunded_amount,
+        cast(coalesce(refunds_of_charge.revenue_refund_amount, 0) as decimal(18, 2)) as revenue_refund_amount,
+        {{ to_shop_currency('coalesce(disputes_of_charge.amount_disputed, 0)', 'charges.rate_to_usd') }} as disputed_amount,
+        {{ to_shop_currency('coalesce(disputes_of_charge.amount_lost, 0)', 'charges.rate_to_usd') }} as lost_amount,
+        charges.order_total_amount,
         coalesce(refunds_of_charge.refund_count, 0) as refund_count,
-        coalesce(refunds_of_charge.amount_refunded, 0) as amount_of_refunds,
-        coalesce(refunds_of_charge.refunded_amount, 0) as refunded_amount,
-        refunds_of_charge.last_refunded_at,
         coalesce(disputes_of_charge.dispute_count, 0) as dispute_count,
-        coalesce(disputes_of_charge.amount_disputed, 0) as amount_disputed,
-        coalesce(disputes_of_charge.amount_lost, 0) as amount_lost,
+
+        ---------- booleans
+        charges.is_order_cancelled,
         coalesce(disputes_of_charge.has_open_dispute, false) as has_open_dispute,
-        currency_rates.rate_to_usd,
-        {{ newest_of(['charges._loaded_at', 'orders._loaded_at', 'refunds_of_charge._loaded_at', 'disputes_of_charge._loaded_at']) }}
-            as _newest_loaded_at
+        charges.is_foreign_currency,
+        charges.is_rate_missing,
+
+        ---------- timestamps
+        charges.charge_date,
+        charges.charged_at,
+        refunds_of_charge.last_refunded_at,
+        {{ newest_of(['charges._loaded_at', 'refunds_of_charge._loaded_at', 'disputes_of_charge._loaded_at']) }} as _loaded_at
     from charges
-    left join orders
-        on charges.order_id = orders.order_id
     left join refunds_of_charge
         on charges.charge_id = refunds_of_charge.charge_id
     left join disputes_of_charge
         on charges.charge_id = disputes_of_charge.charge_id
-    left join currency_rates
-        on
-            charges.currency = currency_rates.currency
-            and charges.charge_date between currency_rates.valid_from and currency_rates.valid_to
-
-),
-
-converted as (
-
-    select
-        ---------- ids
-        charge_id,
-        matched_order_id as order_id,
-        order_reference,
-        stripe_customer_id,
-        payment_intent_id,
-
-        ---------- text
-        status,
-        currency,
-        payment_method,
-        card_brand,
-        failure_code,
-
-        ---------- numerics, in the charge's currency
-        amount,
-        amount_collected,
-        amount_of_refunds as amount_refunded,
-        amount_refunded as amount_refunded_by_charge,
-
-        ---------- numerics, in the shop's currency
-        {{ to_shop_currency('amount_collected', 'rate_to_usd') }} as captured_amount,
-        cast(refunded_amount as decimal(18, 2)) as refunded_amount,
-        {{ to_shop_currency('amount_disputed', 'rate_to_usd') }} as disputed_amount,
-        {{ to_shop_currency('amount_lost', 'rate_to_usd') }} as lost_amount,
-        order_total_amount,
-        refund_count,
-        dispute_count,
-
-        ---------- booleans
-        is_order_cancelled,
-        has_open_dispute,
-        currency <> '{{ var("shop_currency") }}' as is_foreign_currency,
-        rate_to_usd is null as is_rate_missing,
-
-        ---------- timestamps
-        charge_date,
-        charged_at,
-        last_refunded_at,
-        _newest_loaded_at as _loaded_at
-    from joined
 
 )
 
-select * from converted
+select * from joined

@@ -13,7 +13,7 @@ lifetime as (
         cast(sum(case when is_cancelled then 0 else 1 end) as bigint) as order_count,
         cast(sum(case when is_cancelled then 1 else 0 end) as bigint) as cancelled_order_count,
         cast(sum(gross_revenue) as decimal(18, 2)) as gross_revenue,
-        cast(sum(case when is_cancelled then 0 else refunded_amount end) as decimal(18, 2)) as refunded_amount,
+        cast(sum(revenue_refund_amount) as decimal(18, 2)) as refunded_amount,
         cast(sum(net_revenue) as decimal(18, 2)) as net_revenue,
         min(ordered_at) as first_ordered_at,
         max(ordered_at) as last_ordered_at,

@@ -15,6 +15,7 @@ summed as (
         cast(sum(dispute_count) as bigint) as dispute_count,
         cast(coalesce(sum(captured_amount), 0) as decimal(18, 2)) as captured_amount,
         cast(coalesce(sum(refunded_amount), 0) as decimal(18, 2)) as refunded_amount,
+        cast(coalesce(sum(revenue_refund_amount), 0) as decimal(18, 2)) as revenue_refund_amount,
         cast(coalesce(sum(disputed_amount), 0) as decimal(18, 2)) as disputed_amount,
         cast(coalesce(sum(lost_amount), 0) as decimal(18, 2)) as lost_amount,
         max(case when is_foreign_currency then 1 else 0 end) = 1 as has_foreign_currency,

@@ -31,6 +31,7 @@ joined as (
         coalesce(payments_of_order.dispute_count, 0) as dispute_count,
         coalesce(payments_of_order.captured_amount, 0) as captured_amount,
         coalesce(payments_of_order.refunded_amount, 0) as refunded_amount,
+        coalesce(payments_of_order.revenue_refund_amount, 0) as revenue_refund_amount,
         coalesce(payments_of_order.disputed_amount, 0) as disputed_amount,
         coalesce(payments_of_order.lost_amount, 0) as lost_amount,
         payments_of_order.first_paid_at,
@@ -86,9 +87,10 @@ priced as (
         amount_due as gross_revenue,
         captured_amount,
         refunded_amount,
+        revenue_refund_amount,
         disputed_amount,
         lost_amount,
-        case when is_cancelled then 0 else total_amount - refunded_amount end as net_revenue,
+        amount_due - revenue_refund_amount as net_revenue,
 
         ---------- booleans
         is_cancelled,

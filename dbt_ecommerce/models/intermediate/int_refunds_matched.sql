@@ -8,13 +8,7 @@ refunds as (
 
 charges as (
 
-    select * from {{ ref('stg_charges') }}
-
-),
-
-orders as (
-
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_charges_converted') }}
 
 ),
 
@@ -24,43 +18,94 @@ currency_rates as (
 
 ),
 
+captured_of_order as (
+
+    select
+        order_id,
+        sum(coalesce(captured_amount, 0)) as captured_amount
+    from charges
+    where order_id is not null
+    group by order_id
+
+),
+
 -- a refund is converted at the rate of its charge's day, so that a full refund takes back exactly what was paid
 matched as (
 
     select
-        ---------- ids
-        refunds.refund_id,
-        refunds.charge_id,
-        orders.order_id,
-
-        ---------- text
-        refunds.status,
-        refunds.reason,
-        refunds.currency,
-
-        ---------- numerics
-        refunds.amount,
-        {{ to_shop_currency('refunds.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
-
-        ---------- booleans
-        refunds.is_succeeded,
+        refunds.*,
+        charges.order_id,
         charges.charge_id is null as is_orphan_refund,
-        coalesce(not orders.is_cancelled, false) as is_of_revenue,
-
-        ---------- timestamps
-        refunds.refund_date,
-        refunds.refunded_at,
-        refunds._loaded_at
+        coalesce(not charges.is_order_cancelled, false) as is_of_live_order,
+        {{ to_shop_currency('refunds.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
+        captured_of_order.captured_amount - charges.order_total_amount as order_overpayment
     from refunds
     left join charges
         on refunds.charge_id = charges.charge_id
-    left join orders
-        on charges.order_id = orders.order_id
+    left join captured_of_order
+        on charges.order_id = captured_of_order.order_id
     left join currency_rates
         on
             refunds.currency = currency_rates.currency
             and coalesce(charges.charge_date, refunds.refund_date) between currency_rates.valid_from and currency_rates.valid_to
 
+),
+
+summed as (
+
+    select
+        *,
+        case when is_succeeded then coalesce(refunded_amount, 0) else 0 end as given_back,
+        sum(case when is_succeeded then coalesce(refunded_amount, 0) else 0 end) over (
+            partition by order_id
+            order by refunded_at, refund_id
+            rows between unbounded preceding and current row
+        ) as given_back_so_far,
+        case when order_overpayment > 0 then order_overpayment else 0 end as returnable
+    from matched
+
+),
+
+-- what gives back a double payment lowers no revenue; only what goes beyond it does
+weighed as (
+
+    select
+        *,
+        case when given_back_so_far > returnable then given_back_so_far - returnable else 0 end
+        - case when given_back_so_far - given_back > returnable then given_back_so_far - given_back - returnable else 0 end
+            as beyond_overpayment
+    from summed
+
+),
+
+final as (
+
+    select
+        ---------- ids
+        refund_id,
+        charge_id,
+        order_id,
+
+        ---------- text
+        status,
+        reason,
+        currency,
+
+        ---------- numerics
+        amount,
+        refunded_amount,
+        cast(case when is_of_live_order then beyond_overpayment else 0 end as decimal(18, 2)) as revenue_refund_amount,
+
+        ---------- booleans
+        is_succeeded,
+        is_orphan_refund,
+
+        ---------- timestamps
+        refund_date,
+        refunded_at,
+        _loaded_at
+    from weighed
+
 )
 
-select * from matched
+select * from final

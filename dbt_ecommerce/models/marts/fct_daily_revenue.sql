@@ -59,7 +59,7 @@ refunds_of_day as (
         refund_date as date_day,
         count(*) as refund_count,
         sum(refunded_amount) as refunds,
-        sum(case when is_of_revenue then refunded_amount else 0 end) as revenue_refunds
+        sum(revenue_refund_amount) as revenue_refunds
     from refunds
     where is_succeeded
     group by refund_date

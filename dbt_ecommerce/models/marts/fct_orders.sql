@@ -53,6 +53,7 @@ final as (
         cast(orders.gross_revenue as decimal(18, 2)) as gross_revenue,
         cast(orders.captured_amount as decimal(18, 2)) as captured_amount,
         cast(orders.refunded_amount as decimal(18, 2)) as refunded_amount,
+        cast(orders.revenue_refund_amount as decimal(18, 2)) as revenue_refund_amount,
         cast(orders.disputed_amount as decimal(18, 2)) as disputed_amount,
         cast(orders.lost_amount as decimal(18, 2)) as lost_amount,
         cast(orders.net_revenue as decimal(18, 2)) as net_revenue,
@@ -87,7 +88,8 @@ left join {{ this }} as known
     on final.order_id = known.order_id
 where
     {{ is_new_or_changed('final', 'known', 'order_id', [
-        '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'is_first_order', 'customer_key'
+        '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'revenue_refund_amount', 'is_first_order',
+        'customer_key'
     ]) }}
 
 {% endif %}

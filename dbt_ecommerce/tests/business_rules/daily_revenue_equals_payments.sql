@@ -20,7 +20,7 @@ payments as (
 orders as (
 
     select
-        coalesce(sum(case when is_cancelled then 0 else refunded_amount end), 0) as revenue_refunds,
+        coalesce(sum(revenue_refund_amount), 0) as revenue_refunds,
         coalesce(sum(net_revenue), 0) as net_revenue
     from {{ ref('fct_orders') }}
 

@@ -1,0 +1,76 @@
+with
+
+charges as (
+
+    select * from {{ ref('stg_charges') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('stg_orders') }}
+
+),
+
+currency_rates as (
+
+    select * from {{ ref('currency_rates') }}
+
+),
+
+collected as (
+
+    select
+        *,
+        case when status = 'succeeded' then amount_captured else 0 end as amount_collected
+    from charges
+
+),
+
+converted as (
+
+    select
+        ---------- ids
+        collected.charge_id,
+        orders.order_id,
+        collected.order_reference,
+        collected.stripe_customer_id,
+        collected.payment_intent_id,
+
+        ---------- text
+        collected.status,
+        collected.currency,
+        collected.payment_method,
+        collected.card_brand,
+        collected.failure_code,
+
+        ---------- numerics, in the charge's currency
+        collected.amount,
+        collected.amount_collected,
+        collected.amount_refunded as amount_refunded_by_charge,
+
+        ---------- numerics, in the shop's currency
+        currency_rates.rate_to_usd,
+        {{ to_shop_currency('collected.amount_collected', 'currency_rates.rate_to_usd') }} as captured_amount,
+        orders.total_amount as order_total_amount,
+
+        ---------- booleans
+        orders.is_cancelled as is_order_cancelled,
+        collected.currency <> '{{ var("shop_currency") }}' as is_foreign_currency,
+        currency_rates.rate_to_usd is null as is_rate_missing,
+
+        ---------- timestamps
+        collected.charge_date,
+        collected.charged_at,
+        {{ newest_of(['collected._loaded_at', 'orders._loaded_at']) }} as _loaded_at
+    from collected
+    left join orders
+        on collected.order_id = orders.order_id
+    left join currency_rates
+        on
+            collected.currency = currency_rates.currency
+            and collected.charge_date between currency_rates.valid_from and currency_rates.valid_to
+
+)
+
+select * from converted
