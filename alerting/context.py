@@ -50,7 +50,7 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         task_id=task_id,
         day=day_of(context),
         run_id=run_id,
-        seconds=_seconds(task_instance),
+        seconds=_seconds(task_instance, None if failed else run),
         exception=_text(context, exception) if failed else None,
         log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
         try_number=try_number if failed else None,
@@ -127,11 +127,12 @@ def _tries(context: Mapping[str, Any], task_instance: Any) -> int | None:
     return int(most) + 1 if isinstance(most, int) else None
 
 
-def _seconds(task_instance: Any) -> float | None:
-    start = _attribute(task_instance, "start_date")
+def _seconds(task_instance: Any, run: Any) -> float | None:
+    """How long the try took, or the run up to now where the alert is about the run."""
+    start, end = _attribute(run, "start_date"), datetime.now(UTC)
     if not isinstance(start, datetime):
-        return None
-    return max((_ended(task_instance) - start).total_seconds(), 0.0)
+        start, end = _attribute(task_instance, "start_date"), _ended(task_instance)
+    return max((end - start).total_seconds(), 0.0) if isinstance(start, datetime) else None
 
 
 def _ended(task_instance: Any) -> datetime:

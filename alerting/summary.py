@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
 from ingestion.days import upper_bound
+from ingestion.sources import SOURCES
 
 if TYPE_CHECKING:
     from alerting.store import Trouble
@@ -90,7 +91,8 @@ def _rejected(loads: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _rows(publication: Publication) -> str:
-    loaded = ", ".join(f"{source} {rows:,}" for source, rows in publication.rows_loaded.items())
+    by_source = publication.rows_loaded
+    loaded = ", ".join(f"{source.name} {by_source[source.name]:,}" for source in SOURCES if source.name in by_source)
     return f"{sum(publication.rows_loaded.values()):,} ({loaded})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from transform.errors import DataTestError, NodeFailure
 if TYPE_CHECKING:
     from tests.alerting.conftest import ContextOf
 
+SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 FAILED_TESTS = DataTestError(
     "2 of 41 tests of 2026-11-22 failed; its marts are not published.",
@@ -38,7 +40,8 @@ FAILED_TESTS = DataTestError(
 
 def alerts(context_of: ContextOf) -> dict[str, Alert]:
     """One of each kind."""
-    success = alert_of(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification", seconds=1.2), "success")
+    success = alert_of(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
+    success = replace(success, seconds=754.0)
     dbt = {"dag_id": "ecommerce_dbt", "task_id": "dbt_test_all", "kind": "dbt_test"}
     source = context_of(SourceUnavailableError("Connection refused to postgres-source:5432"))
     late = Breach(
@@ -133,6 +136,11 @@ def test_a_context_with_nothing_in_it_still_makes_a_message() -> None:
 
 def test_a_context_without_start_has_no_duration(context_of: ContextOf) -> None:
     assert "Duration" not in json.dumps(slack_message(alert_of(context_of(ValueError("x"), seconds=None), "failure")))
+
+
+def test_a_success_takes_as_long_as_its_run(context_of: ContextOf) -> None:
+    alert = alert_of(context_of(dag_id="ecommerce_dbt", task_id="notify_success", seconds=1.0), "success")
+    assert alert.seconds == pytest.approx((datetime.now(UTC) - SIX).total_seconds(), abs=60)
 
 
 def test_a_run_alone_is_enough_for_a_link(context_of: ContextOf) -> None:
