@@ -48,8 +48,10 @@ with DAG(
         from ingestion.warehouse import open_warehouse
         from wiring.gate import check_complete
 
-        day = day_of(get_current_context())
-        return check_complete(day, open_warehouse().load_records(day))
+        context = get_current_context()
+        day, warehouse = day_of(context), open_warehouse()
+        warehouse.begin_build(day, context["run_id"])  # before the records are read: what comes later has to announce again
+        return check_complete(day, warehouse.load_records(day))
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:

@@ -35,9 +35,9 @@ def is_correction(own: str, day: Announced) -> bool:
 def build_is_due(day: Announced, last_build: datetime | None) -> bool:
     """Whether dbt has been called for the day but has not begun yet: it will read everything loaded until now.
 
-    ``last_build``: when the newest dbt run for the day began to read the load records, UTC; None if none ever did.
+    ``last_build``: when the newest dbt run for the day began, before it read the load records; UTC without a zone.
     """
     called = [moment for moment in day.values() if moment is not None]
     if len(called) < len(day):
         return False
-    return last_build is None or max(called) > last_build
+    return last_build is None or max(called) > last_build.replace(tzinfo=UTC)

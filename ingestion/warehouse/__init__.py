@@ -104,6 +104,12 @@ class Warehouse(Protocol):
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         """The latest committed load of each source for that day, in the order of ``SOURCES``."""
 
+    def begin_build(self, day: date, build_id: str) -> None:
+        """Record that a build of the day's marts begins now: whatever is committed from here on, it may not have read."""
+
+    def last_build(self, day: date) -> datetime | None:
+        """When the newest build of the day's marts began, UTC without a zone; None if none ever did."""
+
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Rows of a read-only query."""
 

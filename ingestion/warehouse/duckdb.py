@@ -28,8 +28,8 @@ __all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
 
 RAW_FILE = "ecommerce_raw.duckdb"
 STAGED_FOLDER = "staged"
-MEMORY_LIMIT = "192MB"
-MAX_THREADS = 4  # each needs its share of the memory
+MEMORY_LIMIT = "128MB"  # beyond it DuckDB spills to disk
+MAX_THREADS = 2  # each needs its share of the memory
 _DISK_ERRORS = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,  # also when the disk is full that DuckDB spills to
@@ -61,6 +61,14 @@ class DuckDBWarehouse:
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         with self._reading() as connection:
             return records.latest_records(connection, day)
+
+    def begin_build(self, day: date, build_id: str) -> None:
+        with self.writing() as connection:
+            records.add_build(connection, day, build_id, utc_now())
+
+    def last_build(self, day: date) -> datetime | None:
+        with self._reading() as connection:
+            return records.last_build(connection, day)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._reading() as connection:
@@ -115,6 +123,7 @@ class DuckDBWarehouse:
         try:
             connection = duckdb.connect(path, read_only=read_only, config=config)
             try:
+                connection.execute("set enable_progress_bar = false")  # it draws into logs too
                 yield connection
             finally:
                 connection.close()
@@ -153,6 +162,7 @@ class DuckDBLoad:
         self._staged.add_column(table, column)
 
     def commit(self, watermark: datetime | None, *, replace: bool = False, parts: Sequence[str] | None = None) -> LoadRecord:
+        pa.default_memory_pool().release_unused()  # what staging took is DuckDB's to use now
         with self._warehouse.writing() as connection:
             record = records.record_of(connection, self.load_id) or self._commit(connection, watermark, replace, parts)
         self._staged.remove()
