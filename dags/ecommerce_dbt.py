@@ -9,7 +9,6 @@ from typing import Any
 from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_current_context, task
 
 from alerting.policy import default_args
-from wiring.calendar import start_date
 from wiring.datasets import MARTS, RAW_DATASETS
 from wiring.days import DAY_FORMAT, day_of
 
@@ -34,7 +33,6 @@ with DAG(
         assets=reduce(and_, RAW_DATASETS),
         default_partition_mapper=StartOfDayMapper(input_format=DAY_FORMAT),
     ),
-    start_date=start_date(),
     catchup=False,
     max_active_runs=1,
     default_args=default_args("dbt_run"),

@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.policy import default_args
 from wiring.announcements import announced, build_is_due
-from wiring.calendar import start_date
 from wiring.datasets import PUBLISH_POOL, RAW_DATASETS
 
 DOC = """
@@ -36,7 +35,6 @@ with DAG(
     dag_id="rebuild_day",
     description="Announce a complete day again, so that its marts are rebuilt after a correction.",
     schedule=None,
-    start_date=start_date(),
     catchup=False,
     max_active_runs=1,
     default_args=default_args("publish"),

@@ -101,9 +101,10 @@ class DayRun:
         load, publish = self._step(dag_id, dag_id, tasks.get(dag_id)), self._step(dag_id, "publish", tasks.get("publish"))
         if load.done and dag_id not in self._rows:
             self._rows[dag_id] = int(self.api.xcom(dag_id, self.runs[dag_id], dag_id)["rows"])
-        state = load.state if not load.done else "success" if publish.done else "announcing"
-        if publish.state == "failed":
+        if publish.state in FAILED:
             return publish
+        # A correction skips `publish`: rebuild_day announces the whole day again.
+        state = load.state if not load.done else "success" if publish.state in ("success", "skipped") else "announcing"
         return Step(dag_id, dag_id, state, self._rows.get(dag_id), load.seconds, load.try_number)
 
     @staticmethod
