@@ -1,0 +1,255 @@
+"""2,000,000 orders from PostgreSQL into the raw table in DuckDB: against dlt's backends, and against a bare COPY.
+
+    python -m benchmarks.ingestion_postgres [--rows 2000000] [--large-rows 10000000] [--rounds 3]
+
+Every contender runs in a process of its own, in turn, several times; the medians count. Measured is what a process does
+beyond starting and importing: from the first question to the source to the committed load record. dlt runs in an
+environment of its own, made from ``benchmarks/requirements.txt`` on the first run, and appends, which is its quickest; its
+default backend reads fewer rows, because it is so much slower. Memory is the largest sum over a process and its children,
+sampled every 10 ms; the PostgreSQL server is not ours and not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from ingestion.settings import PROJECT, PostgresSettings, WarehouseSettings
+from sandbox.postgres import EmbeddedPostgres
+from sandbox.shop import SCHEMA
+
+DAY, NEXT_DAY = date(2026, 11, 22), date(2026, 11, 23)
+CHANGED_A_DAY = 1_600
+DLT_ENVIRONMENT = PROJECT / ".local" / "benchmark-venv"
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+ORDERS_OF_A_YEAR = """
+insert into orders
+select i, 1 + i * 7919::bigint %% 50000, born, (array['completed', 'pending', 'shipped', 'cancelled'])[1 + i %% 4],
+       (1000 + i * 37::bigint %% 99000) / 100.0,
+       (i %% 9999) || ' Main Street Apt ' || (i %% 77), (array['Springfield', 'New York', 'Los Angeles', 'Chicago'])[1 + i %% 4],
+       (array['CA', 'NY', 'IL', 'TX'])[1 + i %% 4], 'US', lpad((i %% 99999)::text, 5, '0'), born,
+       born + (i %% 100) * interval '1 minute 0.123456 seconds'
+from (select i, timestamp '2025-11-21' + i * (interval '364 days' / %(rows)s) as born from generate_series(1, %(rows)s) i) orders
+"""
+A_DAYS_CHANGES = """
+update orders set status = 'returned', updated_at = timestamp '2026-11-22 12:00' + order_id %% 3600 * interval '1 second'
+where order_id in (select 1 + n * (%(rows)s::bigint - 1) / (%(changed)s - 1) from generate_series(0, %(changed)s - 1) n)
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    seconds: float
+    rows: int
+    peak_mb: float
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds
+
+
+def fill(server: EmbeddedPostgres, name: str, rows: int) -> None:
+    """A database with that many orders, spread over the year before the day."""
+    server.create_database(name)
+    with closing(psycopg2.connect(server.dsn(name))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(SCHEMA)
+            cursor.execute("alter table orders drop constraint orders_customer_id_fkey")
+            cursor.execute(ORDERS_OF_A_YEAR, {"rows": rows})
+            cursor.execute("vacuum analyze orders")
+
+
+def measured(command: list[str]) -> Run:
+    """Run a contender, which prints seconds and rows as its last line, and watch its memory."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = psutil.Popen(command, stdout=output, stderr=errors, cwd=PROJECT, text=True)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _memory(process))
+            time.sleep(0.01)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command[:4])} failed:\n{errors.read()[-2000:]}")
+        said = json.loads(output.read().splitlines()[-1])
+    return Run(said["seconds"], said["rows"], peak / 2**20)
+
+
+def _memory(process: psutil.Process) -> int:
+    total = 0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+def ours(server: EmbeddedPostgres, name: str, warehouse: Path, day: date) -> Run:
+    return measured(
+        [sys.executable, "-m", "benchmarks.ingestion_postgres", "--one-load", _source(server, name), str(warehouse), str(day)]
+    )
+
+
+def bare_copy(server: EmbeddedPostgres, name: str) -> Run:
+    return measured([sys.executable, "-m", "benchmarks.ingestion_postgres", "--one-copy", _source(server, name)])
+
+
+def dlt(server: EmbeddedPostgres, name: str, backend: str) -> Run:
+    dsn = server.dsn(name).replace("postgresql://", "postgresql+psycopg2://")
+    with tempfile.TemporaryDirectory() as folder:
+        script = str(Path(__file__).with_name("dlt_postgres.py"))
+        return measured([str(DLT_ENVIRONMENT / "bin" / "python"), script, dsn, backend, folder])
+
+
+def _source(server: EmbeddedPostgres, name: str) -> str:
+    return json.dumps(server.settings(name))
+
+
+def one_load(source: str, warehouse: str, day: str) -> None:
+    from ingestion.postgres import PostgresExtractor
+    from ingestion.warehouse.duckdb import DuckDBWarehouse
+
+    settings = PostgresSettings(_env_file=None, **json.loads(source))
+    started = time.perf_counter()
+    target = DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=Path(warehouse)))
+    record = PostgresExtractor(settings, target).extract_table("orders", date.fromisoformat(day))
+    print(json.dumps({"seconds": time.perf_counter() - started, "rows": record.rows_extracted}))
+
+
+def one_copy(source: str) -> None:
+    class Discarded:
+        def write(self, row: bytes) -> int:
+            return len(row)
+
+        def read(self, size: int = -1) -> bytes:
+            raise NotImplementedError
+
+    place = json.loads(source)
+    started = time.perf_counter()
+    with closing(psycopg2.connect(dbname=place.pop("db"), **place)) as connection, connection.cursor() as cursor:
+        cursor.copy_expert("copy orders to stdout (format binary)", Discarded())
+        rows = cursor.rowcount
+    print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}))
+
+
+def prepare_dlt() -> None:
+    python = DLT_ENVIRONMENT / "bin" / "python"
+    uv = str(Path(sys.executable).with_name("uv"))
+    if not python.exists():
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(DLT_ENVIRONMENT)], check=True)
+    install = [uv, "pip", "install", "-q", "--python", str(python), "--require-hashes", "-r", str(REQUIREMENTS)]
+    subprocess.run(install, check=True)
+
+
+def median(runs: list[Run]) -> Run:
+    return Run(statistics.median(run.seconds for run in runs), runs[0].rows, max(run.peak_mb for run in runs))
+
+
+def compare(server: EmbeddedPostgres, arguments: argparse.Namespace) -> None:
+    rows = arguments.rows
+    fill(server, "orders", rows)
+    fill(server, "few_orders", arguments.default_backend_rows)
+    runs: dict[str, list[Run]] = {}
+
+    def take(name: str, run: Run, expected: int) -> None:
+        if run.rows != expected:
+            raise SystemExit(f"{name}: {run.rows:,} rows instead of {expected:,}")
+        runs.setdefault(name, []).append(run)
+        print(f"{name:16} {run.seconds:7.2f} s {run.rows_per_second:12,.0f} rows/s {run.peak_mb:6.0f} MB", flush=True)
+
+    for _ in range(arguments.rounds):
+        take("bare copy", bare_copy(server, "orders"), rows)
+        with tempfile.TemporaryDirectory() as warehouse:
+            take("ours", ours(server, "orders", Path(warehouse), DAY), rows)
+        if not arguments.without_dlt:
+            for backend in ("pyarrow", "connectorx"):
+                take(f"dlt {backend}", dlt(server, "orders", backend), rows)
+    if not arguments.without_dlt:
+        take("dlt default", dlt(server, "few_orders", "default"), arguments.default_backend_rows)
+    best = {name: median(of_name) for name, of_name in runs.items()}
+    speed = best["ours"].rows_per_second
+    if not arguments.without_dlt:
+        fastest = max(run.rows_per_second for name, run in best.items() if name.startswith("dlt"))
+        ratio("postgres_vs_dlt_fastest", speed / fastest, ">=", 1.6)
+        ratio("postgres_vs_dlt_default", speed / best["dlt default"].rows_per_second, ">=", 30)
+    ratio("postgres_time_vs_bare_copy", best["ours"].seconds / best["bare copy"].seconds, "<=", 2.5)
+    ratio("postgres_peak_memory_mb", best["ours"].peak_mb, "<=", 400)
+    incremental = a_day(server, "orders", rows, arguments.rounds)
+    ratio("postgres_incremental_seconds", incremental.seconds, "<=", 1)
+    if arguments.large_rows:
+        server.drop_database("few_orders")
+        fill(server, "many_orders", arguments.large_rows)
+        with tempfile.TemporaryDirectory() as warehouse:
+            take("ours, large", ours(server, "many_orders", Path(warehouse), DAY), arguments.large_rows)
+        ratio("postgres_peak_memory_growth", runs["ours, large"][0].peak_mb / best["ours"].peak_mb, "<=", 1.15)
+        large = a_day(server, "many_orders", arguments.large_rows, arguments.rounds)
+        ratio("postgres_incremental_growth", large.seconds / incremental.seconds, "<=", 1.5)
+
+
+def a_day(server: EmbeddedPostgres, name: str, rows: int, rounds: int) -> Run:
+    """The load of a day on which 1,600 orders spread over the whole table changed, onto a warehouse that has all others."""
+    runs = []
+    for _ in range(rounds):
+        with closing(psycopg2.connect(server.dsn(name))) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("update orders set updated_at = created_at where updated_at > '2026-11-22 06:00'")
+        with tempfile.TemporaryDirectory() as warehouse:
+            ours(server, name, Path(warehouse), DAY)
+            with closing(psycopg2.connect(server.dsn(name))) as connection, connection, connection.cursor() as cursor:
+                cursor.execute(A_DAYS_CHANGES, {"rows": rows, "changed": CHANGED_A_DAY})
+            run = ours(server, name, Path(warehouse), NEXT_DAY)
+        if run.rows != CHANGED_A_DAY:
+            raise SystemExit(f"{run.rows:,} changed rows instead of {CHANGED_A_DAY:,}")
+        runs.append(run)
+    result = median(runs)
+    print(f"a day of {rows:,}: {result.seconds:.3f} s, {result.peak_mb:.0f} MB", flush=True)
+    return result
+
+
+def ratio(name: str, value: float, operator: str, goal: float) -> None:
+    print(f"ratio {name} {value:.2f} goal {operator} {goal:g}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--large-rows", type=int, default=10_000_000, help="0: leave the large table out")
+    parser.add_argument("--default-backend-rows", type=int, default=50_000, help="for dlt's default backend")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-dlt", action="store_true")
+    parser.add_argument("--one-load", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one-copy", nargs=1, help=argparse.SUPPRESS)
+    arguments: Any = parser.parse_args()
+    if arguments.one_load:
+        one_load(*arguments.one_load)
+    elif arguments.one_copy:
+        one_copy(*arguments.one_copy)
+    else:
+        everything(arguments)
+
+
+def everything(arguments: argparse.Namespace) -> None:
+    if not arguments.without_dlt:
+        prepare_dlt()
+    print(f"python {platform.python_version()}, {psutil.cpu_count()} cores, {arguments.rows:,} orders", flush=True)
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "postgres", durable=False) as server:
+        compare(server, arguments)
+
+
+if __name__ == "__main__":
+    main()
