@@ -21,12 +21,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
+from airflow.sdk import (
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryDecision,
+    RetryRule,
+)
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from alerting.alert import PIPELINE_SLA
-from alerting.callbacks import on_execute, on_failure, on_retry
+from alerting.callbacks import on_deadline, on_execute, on_failure, on_retry
 
-__all__ = ["PIPELINE_SLA", "POLICIES", "RETRY_POLICY", "Kind", "RetryByFamily", "TaskPolicy", "default_args", "policy"]
+__all__ = [
+    "PIPELINE_SLA",
+    "POLICIES",
+    "RETRY_POLICY",
+    "Kind",
+    "RetryByFamily",
+    "TaskPolicy",
+    "default_args",
+    "pipeline_sla",
+    "policy",
+    "sla_deadline",
+]
 
 Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "notification"]
 
@@ -80,13 +98,40 @@ RETRY_POLICY = RetryByFamily(
 
 
 def policy(kind: Kind) -> TaskPolicy:
-    """The policy of one kind. ``ALERTING_RETRY_DELAY_SECONDS`` shortens every delay, for tests on a real scheduler."""
+    """The policy of one kind. For tests on a real scheduler two settings shorten it, and only ever shorten:
+    ``ALERTING_RETRY_DELAY_SECONDS=2`` every delay, ``ALERTING_SLA_SECONDS=postgres=5,dbt_test=1`` the SLAs of some kinds.
+    """
     found = POLICIES[kind]
-    shortened = os.environ.get("ALERTING_RETRY_DELAY_SECONDS")
-    if not shortened:
-        return found
-    delay = min(found.delay, timedelta(seconds=float(shortened)))
-    return TaskPolicy(found.retries, delay, found.sla, found.execution_timeout)
+    shortest = os.environ.get("ALERTING_RETRY_DELAY_SECONDS")
+    delay = min(found.delay, timedelta(seconds=float(shortest))) if shortest else found.delay
+    sla = None if found.sla is None else _shortened_sla(kind, found.sla)
+    return TaskPolicy(found.retries, delay, sla, found.execution_timeout)
+
+
+def pipeline_sla() -> timedelta:
+    """How long after 06:00 UTC a day must be published (``ALERTING_SLA_SECONDS=pipeline=60`` shortens it)."""
+    return _shortened_sla("pipeline", PIPELINE_SLA)
+
+
+def _shortened_sla(name: str, sla: timedelta) -> timedelta:
+    pairs = (part.partition("=") for part in os.environ.get("ALERTING_SLA_SECONDS", "").split(",") if part.strip())
+    seconds = {kind.strip(): float(value) for kind, _, value in pairs}
+    return min(sla, timedelta(seconds=seconds[name])) if name in seconds else sla
+
+
+def sla_deadline(kind: Kind, scope: str, waiting_for: str = "") -> DeadlineAlert:
+    """For a DAG's ``deadline=``: a run that is not done when its SLA ends, counted from when it was queued, is reported.
+
+    Airflow keeps the breach as a row of its ``deadline`` table, and the run goes on. ``scope`` names what is late and
+    ``waiting_for`` what it is doing, for the person who reads the alert.
+    """
+    sla = policy(kind).sla
+    if sla is None:
+        raise ValueError(f"Tasks of kind {kind!r} have no SLA.")
+    kwargs = {"scope": scope, "sla_minutes": sla / timedelta(minutes=1), "waiting_for": waiting_for}
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=sla, callback=SyncCallback(on_deadline, kwargs=kwargs)
+    )
 
 
 def default_args(kind: Kind) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import timedelta
 
 import pytest
-from airflow.sdk import RetryAction
+from airflow.sdk import DAG, RetryAction
+from airflow.sdk.bases.operator import BaseOperator
 
-from alerting.policy import PIPELINE_SLA, POLICIES, RETRY_POLICY, default_args
+from alerting.policy import PIPELINE_SLA, POLICIES, RETRY_POLICY, default_args, pipeline_sla, policy, sla_deadline
 from ingestion.errors import CredentialsError, PassingError, PermanentError, RateLimitedError, SourceUnavailableError
 from ingestion.settings import PROJECT
 from transform.errors import DataTestError, ModelDefinitionError, ModelError, ProjectError
@@ -26,10 +28,12 @@ SPECIFICATION = {
 
 @pytest.mark.parametrize("kind", SPECIFICATION)
 def test_retries_delays_and_slas_are_the_specified_ones(kind: str) -> None:
-    policy = POLICIES[kind]  # type: ignore[index]
-    assert policy.sla is not None
-    assert (policy.retries, policy.delay / timedelta(minutes=1), policy.sla / timedelta(minutes=1)) == SPECIFICATION[kind]
-    assert policy.execution_timeout == timedelta(minutes=30)
+    specified = POLICIES[kind]  # type: ignore[index]
+    assert specified.sla is not None
+    assert (specified.retries, specified.delay / timedelta(minutes=1), specified.sla / timedelta(minutes=1)) == SPECIFICATION[
+        kind
+    ]
+    assert specified.execution_timeout == timedelta(minutes=30)
 
 
 def test_a_notification_is_not_retried_and_the_pipeline_has_half_an_hour() -> None:
@@ -56,6 +60,25 @@ def test_delays_can_be_shortened_by_a_setting(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ALERTING_RETRY_DELAY_SECONDS", "2")
     assert default_args("postgres")["retry_delay"] == timedelta(seconds=2)
     assert default_args("postgres")["retries"] == 2
+
+
+def test_slas_can_be_shortened_by_a_setting_and_never_lengthened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERTING_SLA_SECONDS", "postgres=5, pipeline=60, dbt_test=86400")
+    assert policy("postgres").sla == timedelta(seconds=5)
+    assert pipeline_sla() == timedelta(seconds=60)
+    assert policy("dbt_test").sla == timedelta(minutes=5)
+    assert policy("csv").sla == timedelta(minutes=10)
+
+
+def test_the_sla_of_a_dag_survives_airflows_serialization() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("late", schedule=None, deadline=sla_deadline("postgres", "extract_postgres_orders", "orders")) as dag:
+        BaseOperator(task_id="load", **default_args("postgres"))
+    serialized = json.dumps(DagSerialization.to_dict(dag), default=str)
+    assert "alerting.callbacks.on_deadline" in serialized
+    assert "extract_postgres_orders" in serialized
+    assert "has_retry_policy" in serialized
 
 
 def test_a_dag_file_that_takes_its_policy_from_here_loads_nothing_heavy() -> None:
