@@ -28,7 +28,7 @@ __all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
 
 RAW_FILE = "ecommerce_raw.duckdb"
 STAGED_FOLDER = "staged"
-MEMORY_LIMIT = "128MB"  # beyond it DuckDB spills to disk
+MEMORY_LIMIT = "192MB"  # beyond it DuckDB spills to disk
 MAX_THREADS = 2  # each needs its share of the memory
 _DISK_ERRORS = (
     duckdb.IOException,

@@ -25,7 +25,9 @@ from ingestion.warehouse.duckdb_sql import (
 )
 from ingestion.warehouse.staging import StagedPart
 
-ROUND_ROWS = 500_000  # staged rows merged at once: bounds memory, whatever the size of the load
+# Staged rows merged at once: bounds memory, whatever the size of the load.
+ROUND_ROWS = 250_000
+ROUND_BYTES = 32 * 2**20
 METADATA = tuple(column.name for column in METADATA_COLUMNS)
 
 
@@ -87,8 +89,8 @@ def _fill(
     rows = sum(part.rows for part in parts)
     inserted = 0
     names = [column.name for column in columns]
-    rounds = 1 if _keys_are_distinct(parts) else _rounds(rows)
-    for number in range(rounds if rows else 0):
+    rounds = min(1, rows) if _keys_are_distinct(parts) else _rounds(parts)
+    for number in range(rounds):
         staged = _staged_rows(table, columns, parts, number, rounds)
         inserted += _count(
             connection.execute(
@@ -123,9 +125,9 @@ def _upsert(
     differs = " or ".join(f"incoming.{quoted(name)} is distinct from raw.{quoted(name)}" for name in content) or "false"
     if_newer = "compare" if table.version in lineage else "replace"
     carried = "".join(f", raw.{quoted(name)}" for name in kept)
-    rounds = _rounds(rows)
+    rounds = _rounds(parts)
     inserted = updated = 0
-    for number in range(rounds if rows else 0):
+    for number in range(rounds):
         connection.execute(f"create or replace temp table incoming as {_staged_rows(table, columns, parts, number, rounds)}")
         # Gone from the source before this load read it: the row has begun a new life, whatever its version. Gone later:
         # it was read before it went, and stays deleted.
@@ -216,8 +218,9 @@ def _keys_are_distinct(parts: Sequence[StagedPart]) -> bool:
     return len(known) == len(ranges) and all(first[1] < second[0] for first, second in pairwise(known))
 
 
-def _rounds(rows: int) -> int:
-    return max(1, -(-rows // ROUND_ROWS))
+def _rounds(parts: Sequence[StagedPart]) -> int:
+    """0 if there are no rows."""
+    return max(-(-sum(part.rows for part in parts) // ROUND_ROWS), -(-sum(part.size for part in parts) // ROUND_BYTES))
 
 
 def _count(result: duckdb.DuckDBPyConnection) -> int:

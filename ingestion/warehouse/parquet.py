@@ -59,6 +59,7 @@ def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[p
                 writer.close()
         said = {
             "rows": writer.rows,
+            "size": writer.size,
             "files": writer.files,
             "digest": writer.digest.hexdigest(),
             "finished_at": utc_now().isoformat(),
@@ -144,6 +145,7 @@ class _PartWriter:
         self.schema = schema
         self.files: list[str] = []
         self.rows = 0
+        self.size = 0
         self.digest = hashlib.sha256()
         self._groups = 0
         self._sink: BinaryIO | None = None
@@ -165,6 +167,7 @@ class _PartWriter:
             )
         self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         self.rows += rows.num_rows
+        self.size += rows.nbytes
         self._groups += 1
         if self._groups % FILE_ROW_GROUPS == 0:
             self.close()

@@ -37,12 +37,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class StagedPart:
-    """One complete part. ``key_range`` is None unless its keys are known to be distinct integers."""
+    """One complete part. ``size`` is that of its rows in memory, in bytes; ``key_range`` is None unless its keys are known
+    to be distinct integers."""
 
     table: str
     name: str
     files: tuple[Path, ...]
     rows: int
+    size: int
     digest: str
     finished_at: datetime
     key_range: tuple[int, int] | None
@@ -75,6 +77,7 @@ class StagedLoad:
                     name=folder.name,
                     files=tuple(folder / name for name in said["files"]),
                     rows=said["rows"],
+                    size=said["size"],
                     digest=said["digest"],
                     finished_at=datetime.fromisoformat(said["finished_at"]),
                     key_range=tuple(said["key_range"]) if said["key_range"] else None,

@@ -37,7 +37,7 @@ SHOP = source("products")
 STEPS = {"execute", "open", "mkdir", "rename", "replace", "flock", "close", "write_table", "rmtree", "write"}
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["tests.ingestion.test_kill", "pandas"])
+_clean.set_forkserver_preload(["tests.ingestion.test_kill"])
 
 
 @dataclass(frozen=True)
