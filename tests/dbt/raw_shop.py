@@ -67,11 +67,11 @@ class RawShop:
         self.tables: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in TABLES}
         self.loads: list[Row] = []
         self._late: list[Callable[[], None]] = []  # rows that the source had before, and whose load comes a day late
-        self._start_load()
+        self.start_load()
 
     # --- time and loads ---
 
-    def _start_load(self) -> None:
+    def start_load(self) -> None:
         self.loaded_at = datetime.combine(self.day, datetime.min.time()) + timedelta(hours=6, minutes=1)
         for number, source in enumerate(SOURCES):
             committed_at = self.loaded_at + timedelta(seconds=number)
@@ -124,7 +124,7 @@ class RawShop:
     def next_day(self) -> None:
         """Another day of random changes."""
         self.day += timedelta(days=1)
-        self._start_load()
+        self.start_load()
         late, self._late = self._late, []
         for arrive in late:
             arrive()

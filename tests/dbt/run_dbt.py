@@ -33,17 +33,29 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _arguments(target_path: Path) -> list[str]:
+    paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target_path)]
+    return [*paths, "--log-path", str(target_path / "logs"), "--log-level", "none", "--no-write-json"]
+
+
+def parse(folder: Path, target_path: Path) -> Manifest:
+    """The project as dbt reads it."""
+    with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
+        result = dbtRunner().invoke(["parse", *_arguments(target_path)])
+    assert result.success, result.exception
+    assert isinstance(result.result, Manifest)
+    return result.result
+
+
 def runner(folder: Path, target_path: Path) -> Dbt:
     """Runs dbt on the DuckDB files of a folder, and lets go of them after each run."""
     manifest: list[Manifest] = []
 
     def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
-        paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-        paths += ["--target-path", str(target_path), "--log-path", str(target_path / "logs"), "--log-level", "none", "--no-write-json"]
+        if not manifest:
+            manifest.append(parse(folder, target_path))
         with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
-            if not manifest:
-                manifest.append(dbtRunner().invoke(["parse", *paths]).result)  # type: ignore[arg-type]
-            result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *paths])
+            result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *_arguments(target_path)])
         DuckDBConnectionManager.close_all_connections()
         if succeeds:
             assert result.success, result.exception or failures(result)
