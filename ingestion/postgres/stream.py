@@ -7,10 +7,12 @@ through a float.
 
 from __future__ import annotations
 
+import io
 import queue
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import psycopg2
 import pyarrow as pa
@@ -19,6 +21,9 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
 from ingestion.errors import ContractError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 BLOCK_BYTES = 4 * 2**20
 QUEUED_BLOCKS = 3  # with the one being filled and the one being parsed: 20 MB of CSV at most are in memory
@@ -35,9 +40,9 @@ def copy_batches(
         ContractError: a value that the declared type cannot hold (infinity, NaN); names table and column.
         psycopg2.Error: the server broke off.
     """
-    blocks = _Blocks(block_bytes)
+    blocks = _Blocks()
     with ThreadPoolExecutor(1, thread_name_prefix="copy") as executor:
-        copying = executor.submit(_copy, connection, query, blocks)
+        copying = executor.submit(_copy, connection, query, blocks, block_bytes)
         try:
             while (block := blocks.next()) is not None:
                 yield from _parse(block, schema, table)
@@ -49,10 +54,12 @@ def copy_batches(
             raise
 
 
-def _copy(connection: Connection, query: sql.Composable, blocks: _Blocks) -> None:
+def _copy(connection: Connection, query: sql.Composable, blocks: _Blocks, block_bytes: int) -> None:
+    rows = io.BufferedWriter(blocks, block_bytes)
     try:
         with connection.cursor() as cursor:
-            cursor.copy_expert(sql.SQL("copy ({}) to stdout (format csv)").format(query), blocks)
+            cursor.copy_expert(sql.SQL("copy ({}) to stdout (format csv)").format(query), rows)
+        rows.flush()
     finally:
         blocks.end()
 
@@ -65,54 +72,47 @@ def _cancel(connection: Connection) -> None:
             return
 
 
-class _AbandonedError(Exception):
+class _OverError(Exception):
     """Nobody reads any more."""
 
 
-class _Blocks:
-    """The file that COPY writes into: rows gather in blocks, which wait in a bounded queue for the reader."""
+class _Blocks(io.RawIOBase):
+    """Hands blocks of rows from the thread that writes them to the one that reads them, through a bounded queue.
 
-    def __init__(self, block_bytes: int) -> None:
-        self._block_bytes = block_bytes
+    A ``BufferedWriter`` in front gathers the rows: it writes out its buffer before a row that no longer fits, so a block
+    always ends where a row ends. Rows number in the millions: none of them may cost a call into Python.
+    """
+
+    def __init__(self) -> None:
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_BLOCKS)
-        self._rows: list[bytes] = []
-        self._size = 0
-        self._abandoned = False
+        self._is_over = False
 
-    def write(self, row: bytes) -> int:
-        self._rows.append(row)
-        self._size += len(row)
-        if self._size >= self._block_bytes:
-            self._flush()
-        return len(row)
+    def writable(self) -> bool:
+        return True
 
-    def read(self, size: int = -1) -> bytes:
-        """COPY OUT never reads, but psycopg2's types ask for a whole file."""
-        raise NotImplementedError
+    def write(self, rows: Buffer) -> int:
+        if self._is_over:
+            raise _OverError
+        block = bytes(rows)
+        self._queue.put(block)
+        return len(block)
 
     def end(self) -> None:
-        if not self._abandoned:
-            self._flush()
+        if not self._is_over:
             self._queue.put(None)
+        self._is_over = True  # what a failed COPY left in the buffer in front comes to nothing
 
     def next(self) -> bytes | None:
         """The next block, or None after the last one."""
         return self._queue.get()
 
     def abandon(self) -> None:
-        self._abandoned = True
+        self._is_over = True
         while True:  # makes room for a writer that waits, once and for all: it looks at the flag before it writes again
             try:
                 self._queue.get_nowait()
             except queue.Empty:
                 return
-
-    def _flush(self) -> None:
-        if self._abandoned:
-            raise _AbandonedError
-        if self._rows:
-            self._queue.put(b"".join(self._rows))
-            self._rows, self._size = [], 0
 
 
 def _parse(block: bytes, schema: pa.Schema, table: str) -> Iterator[pa.RecordBatch]:
