@@ -4,7 +4,9 @@
     [scheduler] mp_forkserver_preload = transform.preload
 
 The parsed project is used only while no file of it and no setting has changed; else the task parses it again, from dbt's
-partial-parse file. A project that cannot be parsed is no reason for Airflow not to start: the tasks will say what is wrong.
+partial-parse file. Measured with a layer of ten views in a project of 27 models and 300 tests: 4.4 s of processor time in
+a new process, 1.8 s in a preloaded one. A project that cannot be parsed is no reason for Airflow not to start: the tasks
+will say what is wrong.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from transform.settings import TransformSettings
 logger = logging.getLogger(__name__)
 
 SCHEMA = "published"
-_CREATE_PUBLICATION = f"""
+CREATE_PUBLICATION = f"""
 create table {SCHEMA}.publication (
     publication_id varchar not null, day date not null, built_for date not null, published_at timestamp not null,
     tested_at timestamp not null, tests_passed integer not null, tests_warned integer not null,
@@ -161,7 +161,7 @@ def _write_version(day: date, warehouse: WarehouseSettings) -> Publication:
             rows_loaded=marts.raw.rows_loaded,
         )
         connection.execute("use publication")
-        connection.execute(_CREATE_PUBLICATION)
+        connection.execute(CREATE_PUBLICATION)
         values = [publication.publication_id, publication.day, publication.built_for, now, publication.tested_at]
         counts = [publication.tests_passed, publication.tests_warned]
         texts = [json.dumps(text) for text in (models, publication.load_ids, publication.rows_loaded)]

@@ -1,0 +1,78 @@
+"""The green message sums up what was published."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from alerting import send_slack_alert
+from alerting.alert import Alert
+from alerting.summary import summed_up
+from sandbox.slack_inbox import SlackInbox
+from transform.publication import CREATE_PUBLICATION, published_file
+
+if TYPE_CHECKING:
+    from tests.alerting.conftest import ContextOf
+
+DAY = date(2026, 11, 22)
+SUCCESS = Alert("success", "ecommerce_dbt", "key", "notify_success", str(DAY))
+
+
+@pytest.fixture
+def published() -> None:
+    """A publication of 2026-11-22 with three days of revenue."""
+    file = published_file()
+    file.parent.mkdir(parents=True)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create schema published")
+        connection.execute(CREATE_PUBLICATION)
+        connection.execute(
+            """insert into published.publication values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
+               '{}', '{}', '{"charges": 60, "orders": 1600}')"""
+        )
+        connection.execute("create table published.fct_daily_revenue (order_date date, gross_revenue decimal(18, 2))")
+        connection.execute(
+            """insert into published.fct_daily_revenue values
+               ('2026-11-14', 1000.00), ('2026-11-21', 1100.00), ('2026-11-22', 5.00)"""
+        )
+
+
+@pytest.mark.usefixtures("published")
+def test_the_summary_names_rows_tests_time_and_revenue() -> None:
+    loads = [{"source": "marketing", "rows": 10, "rows_rejected": 34}, {"source": "orders", "rows": 1600, "rows_rejected": 0}]
+    facts = dict(summed_up(SUCCESS, loads, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
+    assert facts == {
+        "Rows loaded": "1,660 (orders 1,600, charges 60)",
+        "Tests": "246 passed, 9 warned",
+        "Revenue": "1,100.00 on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14",
+        "Rows set aside": "marketing 34 (see loads.rejected_rows)",
+        "Total time": "12m 34s from 06:00 UTC",
+    }
+
+
+@pytest.mark.usefixtures("published")
+def test_a_day_that_was_caught_up_later_is_not_measured_from_six() -> None:
+    assert "Total time" not in dict(summed_up(SUCCESS, now=datetime(2026, 11, 22, 21, 0)).facts)
+
+
+@pytest.mark.usefixtures("published")
+def test_figures_of_another_days_publication_are_left_out() -> None:
+    other = Alert("success", "ecommerce_dbt", "key", "notify_success", "2026-11-20")
+    assert summed_up(other, now=datetime(2026, 11, 22, 21, 0)).facts == ()
+
+
+@pytest.mark.usefixtures("published")
+def test_the_summary_reaches_slack(slack: SlackInbox, context_of: ContextOf) -> None:
+    send_slack_alert(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
+    (message,) = slack.messages()
+    assert "Rows loaded: 1,660 (orders 1,600, charges 60)" in message.text.replace("*", "")
+    assert message.colour == "#36a64f"
+
+
+def test_nothing_published_makes_a_shorter_message_and_no_error(slack: SlackInbox, context_of: ContextOf) -> None:
+    send_slack_alert(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
+    (message,) = slack.messages()
+    assert "Rows loaded" not in message.text
