@@ -7,6 +7,7 @@ Models run here on fakesnow, through the real dbt-snowflake and the real connect
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -16,10 +17,12 @@ import fakesnow
 import pytest
 import snowflake.connector
 import sqlglot
+import yaml
 from dbt.adapters.snowflake import SnowflakeCredentials
 from dbt.cli.main import dbtRunner
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
+from dbt_common.context import set_invocation_context
 from raw_shop import TABLES, RawShop
 from run_dbt import PROJECT, environment, failures
 
@@ -53,18 +56,11 @@ def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeC
         monkeypatch.delenv(f"SNOWFLAKE_{name}", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    profile = Profile.render(ProfileRenderer({}), "ecommerce", target_override="snowflake")
+    set_invocation_context(os.environ)
+    raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())
+    profile = Profile.from_raw_profiles(raw, "ecommerce", ProfileRenderer({}), target_override="snowflake")
     assert isinstance(profile.credentials, SnowflakeCredentials)
     return profile.credentials
-
-
-@pytest.fixture(autouse=True)
-def profile_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles are looked for where dbt was last told to; here always in the project."""
-    from dbt import flags
-
-    dbtRunner().invoke(["--version"])
-    monkeypatch.setattr(flags.get_flags(), "PROFILES_DIR", str(PROJECT), raising=False)
 
 
 def test_the_project_parses_for_snowflake_without_credentials(tmp_path: Path) -> None:
