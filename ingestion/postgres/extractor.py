@@ -103,8 +103,8 @@ class PostgresExtractor:
         new = [column.name for column in snapshot.table.gained if column.name not in known]
         if known and new:
             logger.warning("The source table %s has gained %s: all its rows are read again.", source.name, ", ".join(new))
-        watermark = self.warehouse.watermark(source) if known and not new else None
-        return window_of(day, watermark, timedelta(minutes=self.settings.overlap_minutes))
+        overlap = timedelta(minutes=self.settings.overlap_minutes)
+        return window_of(day, self.warehouse.watermark(source), overlap, from_the_beginning=not known or bool(new))
 
     def _watermark(self, snapshot: Snapshot, window: Window) -> datetime:
         return snapshot.horizon.watermark(window.end, timedelta(minutes=self.settings.blind_overlap_minutes))

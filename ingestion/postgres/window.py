@@ -85,11 +85,17 @@ def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
     return Horizon(asked_at, oldest_open, oldest_prepared, blind_because)
 
 
-def window_of(day: date, watermark: datetime | None, overlap: timedelta) -> Window:
-    """From the watermark less the overlap to 06:00 of the day; an older day is read again whole."""
+def window_of(day: date, watermark: datetime | None, overlap: timedelta, *, from_the_beginning: bool = False) -> Window:
+    """From the watermark less the overlap to 06:00 of the day; an older day is read again whole.
+
+    Read from the beginning, the window never ends before the watermark: the next load starts there, so nobody would
+    bring what lies in between.
+    """
     end = upper_bound(day)
     if watermark is None:
         return Window(None, end)
+    if from_the_beginning:
+        return Window(None, max(end, watermark))
     return Window(min(watermark, upper_bound(day - timedelta(days=1))) - overlap, end)
 
 

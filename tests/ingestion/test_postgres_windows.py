@@ -273,6 +273,25 @@ def test_a_full_refresh_forgets_what_the_source_no_longer_has(shop: Shop) -> Non
     shop.assert_equal()
 
 
+@pytest.mark.parametrize("reason", ["full refresh", "table lost", "new column"])
+def test_an_old_day_read_from_the_beginning_loses_nothing_that_later_days_brought(shop: Shop, reason: str) -> None:
+    shop.order(1)
+    shop.load()
+    shop.order(2, "2026-03-10 12:00:00")
+    shop.load(NEXT_DAY)
+    extra = []
+    if reason == "table lost":
+        with shop.warehouse.writing() as connection:
+            connection.execute("drop table postgres.raw_orders")
+    elif reason == "new column":
+        shop.source.execute("alter table orders add column channel text default 'web'")
+        extra = ["channel"]
+    shop.load(DAY, full_refresh=reason == "full refresh")
+    shop.assert_equal(extra=extra)
+    shop.load(NEXT_DAY + timedelta(days=1))
+    shop.assert_equal(extra=extra)
+
+
 def test_a_replica_is_taken_for_blind() -> None:
     horizon = window.Horizon(moment("2026-03-10 05:00:00"), None, None, blind_because="it is a replica")
     assert horizon.watermark(moment("2026-03-10 06:00:00"), timedelta(hours=3)) == moment("2026-03-10 02:00:00")
