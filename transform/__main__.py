@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from alerting.masking import mask
 from ingestion.days import current_day, past_day
 from ingestion.errors import IngestionError
 from transform import publish_marts, read_publication, read_published, rollback, run_layer, source_freshness, test_all
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except IngestionError as error:
         if options.verbose:
             raise
-        print(error, file=sys.stderr)
+        print(mask(str(error)), file=sys.stderr)
         return 1
     return 0
 

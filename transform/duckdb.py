@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from ingestion.errors import WarehouseUnavailableError
 from ingestion.settings import WarehouseSettings
 
 RAW, STAGING, ANALYTICS = "ecommerce_raw", "ecommerce_staging", "ecommerce_analytics"
@@ -46,8 +47,18 @@ def connect(settings: WarehouseSettings, *, read_only: bool = True) -> Iterator[
             file = database_file(settings, database)
             if file.exists() or (not read_only and database == ANALYTICS):
                 mode = "" if not read_only and database == ANALYTICS else "(read_only)"
-                connection.execute(f"attach {quoted(file)} as {database} {mode}")
+                try:
+                    connection.execute(f"attach {quoted(file)} as {database} {mode}")
+                except duckdb.IOException as error:
+                    raise unavailable(file, error) from error
         yield connection
+
+
+def unavailable(file: Path, error: Exception) -> WarehouseUnavailableError:
+    """DuckDB's own words for it name the process that has the file open."""
+    return WarehouseUnavailableError(
+        f"{file.name} cannot be opened: {error}. Is a shell or a tool open on it? People should open the published file."
+    )
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> int | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingestion.errors import WarehouseUnavailableError
 from ingestion.settings import WarehouseSettings
 from ingestion.settings import settings as configured
 from transform.errors import ProjectError
@@ -131,6 +132,8 @@ def _invoke(project: Project, arguments: Sequence[str], manifest: Any = None) ->
         return outcome.result
     if isinstance(outcome.exception, DbtBaseException):
         text = str(outcome.exception).strip()
+        if "IO Error" in text:  # DuckDB: the file is open elsewhere, or the disk is full; the next try may find it otherwise
+            raise WarehouseUnavailableError(f"dbt could not use the warehouse: {text}") from outcome.exception
         raise ProjectError(f"dbt could not run `{arguments[0]}`: {text}") from outcome.exception
     raise outcome.exception  # a time limit or Ctrl-C, which dbt catches like any other
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 
@@ -12,7 +14,7 @@ import pytest
 
 import transform
 from ingestion.days import current_day
-from ingestion.errors import PassingError, PermanentError
+from ingestion.errors import PassingError, PermanentError, WarehouseUnavailableError
 from transform.errors import ModelDefinitionError
 from transform.results import Layer
 
@@ -156,6 +158,20 @@ def test_a_retry_of_the_tests_runs_only_those_that_failed_and_counts_all(shop: S
     result = transform.test_all(DAY, **shop.settings())
     assert (result.passed, len(result.tests)) == (4, 4)
     assert [test.name for test in result.tests if not test.kept] == ["no_negative_orders"]
+
+
+def test_a_working_file_that_somebody_has_open_is_worth_a_retry(shop: Shop) -> None:
+    build(shop, "staging", "intermediate")
+    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    file = shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "open\n"
+        with pytest.raises(WarehouseUnavailableError, match=f"PID {other.pid}"):
+            build(shop, "marts")
+        other.communicate(timeout=10)
+    assert build(shop, "marts")[0].rows == 8
 
 
 def test_freshness_fails_only_for_the_current_day(shop: Shop) -> None:
