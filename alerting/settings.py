@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from ingestion.settings import PROJECT, _FromEnvironment
+from ingestion.settings import WarehouseSettings, _FromEnvironment, settings
 
 
 class AlertingSettings(_FromEnvironment):
     """All optional: without ``SLACK_WEBHOOK_URL`` alerts are logged only.
 
     ``ALERT_WEBHOOK_URL`` receives every alert as plain JSON as well. ``ALERTS_DATABASE_URL`` is where sent alerts are
-    remembered, so that none is sent twice: a SQLite file by default; with workers on several machines a PostgreSQL URL
-    that all of them reach. ``RUNBOOK_URL`` is where people read docs/runbook.md.
+    remembered, so that none is sent twice: by default a SQLite file in ``WAREHOUSE_DUCKDB_DIR``; with workers on several
+    machines a PostgreSQL URL that all of them reach. ``RUNBOOK_URL`` is where people read docs/runbook.md.
     """
 
     slack_webhook_url: SecretStr | None = None
@@ -22,4 +22,9 @@ class AlertingSettings(_FromEnvironment):
         default="http://localhost:8080", validation_alias=AliasChoices("AIRFLOW_UI_URL", "AIRFLOW__API__BASE_URL")
     )
     runbook_url: str | None = None
-    alerts_database_url: SecretStr = SecretStr(f"sqlite:///{PROJECT / '.local' / 'alerts.sqlite'}")
+    alerts_database_url: SecretStr | None = None
+
+    def store_url(self) -> str:
+        if self.alerts_database_url is not None:
+            return self.alerts_database_url.get_secret_value()
+        return f"sqlite:///{settings(WarehouseSettings).duckdb_dir / 'alerts.sqlite'}"

@@ -126,7 +126,7 @@ def trouble_of(day: str) -> Trouble:
 
 @contextmanager
 def _transaction() -> Iterator[sa.Connection]:
-    with _engine(configured(AlertingSettings).alerts_database_url.get_secret_value()).begin() as connection:
+    with _engine(configured(AlertingSettings).store_url()).begin() as connection:
         yield connection
 
 

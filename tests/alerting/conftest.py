@@ -28,10 +28,9 @@ ContextOf = Callable[..., dict[str, Any]]
 def alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings of this test alone: no webhook, an empty store of sent alerts, an empty warehouse."""
     (tmp_path / "empty.env").touch()
-    for name in ("SLACK_WEBHOOK_URL", "ALERT_WEBHOOK_URL", "RUNBOOK_URL", "AIRFLOW__API__BASE_URL"):
+    for name in ("SLACK_WEBHOOK_URL", "ALERT_WEBHOOK_URL", "RUNBOOK_URL", "AIRFLOW__API__BASE_URL", "ALERTS_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "empty.env"))
-    monkeypatch.setenv("ALERTS_DATABASE_URL", f"sqlite:///{tmp_path / 'alerts.sqlite'}")
     monkeypatch.setenv("WAREHOUSE_DUCKDB_DIR", str(tmp_path / "warehouse"))
     monkeypatch.setenv("AIRFLOW_UI_URL", "https://airflow.example.com")
     settings.cache_clear()
