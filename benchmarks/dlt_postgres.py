@@ -1,11 +1,13 @@
 """One run of dlt for the comparison: the table ``orders`` from PostgreSQL into DuckDB, with one of its backends.
 
-Runs in the environment of ``benchmarks/requirements.txt``; prints one line of JSON with seconds and rows.
+Runs in the environment of ``benchmarks/requirements.txt``; ``BENCHMARK_SOURCE`` is the database's address. Prints one line of
+JSON with seconds and rows.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ import duckdb
 from dlt.sources.sql_database import sql_table
 
 
-def main(dsn: str, backend: str, folder: str) -> None:
+def main(backend: str, folder: str) -> None:
     """Measured from the first row asked for to the last one committed; imports are not."""
     database = Path(folder) / "dlt.duckdb"
     pipeline = dlt.pipeline(
@@ -30,7 +32,9 @@ def main(dsn: str, backend: str, folder: str) -> None:
     else:
         options |= {"backend": backend, "chunk_size": 50_000}
     started = time.perf_counter()
-    table = sql_table(credentials=dsn, table="orders", reflection_level="full_with_precision", **options)
+    table = sql_table(
+        credentials=os.environ["BENCHMARK_SOURCE"], table="orders", reflection_level="full_with_precision", **options
+    )
     pipeline.run(table, write_disposition="append")  # its quickest: no keys are looked at
     seconds = time.perf_counter() - started
     with duckdb.connect(str(database), read_only=True) as connection:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -34,7 +35,9 @@ from sandbox.shop import SCHEMA
 
 DAY, NEXT_DAY = date(2026, 11, 22), date(2026, 11, 23)
 CHANGED_A_DAY = 1_600
-DLT_ENVIRONMENT = PROJECT / ".local" / "benchmark-venv"
+SOURCE_VARIABLE = "BENCHMARK_SOURCE"
+OURSELVES = [sys.executable, "-m", "benchmarks.ingestion_postgres"]
+DLT_ENVIRONMENT = Path(sys.prefix) / "benchmark"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 ORDERS_OF_A_YEAR = """
 insert into orders
@@ -74,10 +77,14 @@ def fill(server: EmbeddedPostgres, name: str, rows: int) -> None:
             cursor.execute("vacuum analyze orders")
 
 
-def measured(command: list[str]) -> Run:
-    """Run a contender, which prints seconds and rows as its last line, and watch its memory."""
+def measured(command: list[str], source: str) -> Run:
+    """Run a contender, which prints seconds and rows as its last line, and watch its memory.
+
+    ``source`` says where the database is, with a password in it, so it goes into the environment.
+    """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = psutil.Popen(command, stdout=output, stderr=errors, cwd=PROJECT, text=True)
+        environment = {**os.environ, SOURCE_VARIABLE: source}
+        process = psutil.Popen(command, stdout=output, stderr=errors, cwd=PROJECT, env=environment, text=True)
         peak = 0
         while process.poll() is None:
             peak = max(peak, _memory(process))
@@ -101,38 +108,36 @@ def _memory(process: psutil.Process) -> int:
 
 
 def ours(server: EmbeddedPostgres, name: str, warehouse: Path, day: date) -> Run:
-    return measured(
-        [sys.executable, "-m", "benchmarks.ingestion_postgres", "--one-load", _source(server, name), str(warehouse), str(day)]
-    )
+    return measured([*OURSELVES, "--one-load", str(warehouse), str(day)], _source(server, name))
 
 
 def bare_copy(server: EmbeddedPostgres, name: str) -> Run:
-    return measured([sys.executable, "-m", "benchmarks.ingestion_postgres", "--one-copy", _source(server, name)])
+    return measured([*OURSELVES, "--one-copy"], _source(server, name))
 
 
 def dlt(server: EmbeddedPostgres, name: str, backend: str) -> Run:
     dsn = server.dsn(name).replace("postgresql://", "postgresql+psycopg2://")
     with tempfile.TemporaryDirectory() as folder:
         script = str(Path(__file__).with_name("dlt_postgres.py"))
-        return measured([str(DLT_ENVIRONMENT / "bin" / "python"), script, dsn, backend, folder])
+        return measured([str(DLT_ENVIRONMENT / "bin" / "python"), script, backend, folder], dsn)
 
 
 def _source(server: EmbeddedPostgres, name: str) -> str:
     return json.dumps(server.settings(name))
 
 
-def one_load(source: str, warehouse: str, day: str) -> None:
+def one_load(warehouse: str, day: str) -> None:
     from ingestion.postgres import PostgresExtractor
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
-    settings = PostgresSettings(_env_file=None, **json.loads(source))
+    settings = PostgresSettings(_env_file=None, **json.loads(os.environ[SOURCE_VARIABLE]))
     started = time.perf_counter()
     target = DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=Path(warehouse)))
     record = PostgresExtractor(settings, target).extract_table("orders", date.fromisoformat(day))
     print(json.dumps({"seconds": time.perf_counter() - started, "rows": record.rows_extracted}))
 
 
-def one_copy(source: str) -> None:
+def one_copy() -> None:
     class Discarded:
         def write(self, row: bytes) -> int:
             return len(row)
@@ -140,7 +145,7 @@ def one_copy(source: str) -> None:
         def read(self, size: int = -1) -> bytes:
             raise NotImplementedError
 
-    place = json.loads(source)
+    place = json.loads(os.environ[SOURCE_VARIABLE])
     started = time.perf_counter()
     with closing(psycopg2.connect(dbname=place.pop("db"), **place)) as connection, connection.cursor() as cursor:
         cursor.copy_expert("copy orders to stdout (format binary)", Discarded())
@@ -232,13 +237,13 @@ def main() -> None:
     parser.add_argument("--default-backend-rows", type=int, default=50_000, help="for dlt's default backend")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-dlt", action="store_true")
-    parser.add_argument("--one-load", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--one-copy", nargs=1, help=argparse.SUPPRESS)
+    parser.add_argument("--one-load", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one-copy", action="store_true", help=argparse.SUPPRESS)
     arguments: Any = parser.parse_args()
     if arguments.one_load:
         one_load(*arguments.one_load)
     elif arguments.one_copy:
-        one_copy(*arguments.one_copy)
+        one_copy()
     else:
         everything(arguments)
 

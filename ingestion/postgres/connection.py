@@ -27,7 +27,7 @@ _REFUSED = (
 
 @contextmanager
 def connect(settings: PostgresSettings) -> Iterator[Connection]:
-    """A connection in autocommit mode, closed at the end of the block; times in and out of it are UTC.
+    """A connection in autocommit mode, closed at the end of the block.
 
     Any database error inside the block becomes an ``IngestionError`` with the sentence of ``explain``.
     """
@@ -54,14 +54,21 @@ def _open(settings: PostgresSettings) -> Connection:
         keepalives_count=3,
     )
     connection.autocommit = True
+    return connection
+
+
+def begin_read(connection: Connection, settings: PostgresSettings) -> None:
+    """Begin one ``REPEATABLE READ READ ONLY`` transaction. Its snapshot is taken by the first statement that reads."""
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
     with connection.cursor() as cursor:
-        # Not as connection options: poolers refuse those. Without row_security a policy would hide rows silently.
+        # For this transaction only, and not as connection options: poolers keep neither. Without row_security off, a policy
+        # would hide rows silently.
         cursor.execute(
-            "set timezone to 'UTC'; set datestyle to 'ISO'; set intervalstyle to 'postgres'; set extra_float_digits to 1; "
-            "set bytea_output to 'hex'; set row_security to off; set lock_timeout to %s; set statement_timeout to %s",
+            "set local timezone to 'UTC'; set local datestyle to 'ISO'; set local intervalstyle to 'postgres'; "
+            "set local extra_float_digits to 1; set local bytea_output to 'hex'; set local row_security to off; "
+            "set local lock_timeout to %s; set local statement_timeout to %s",
             (LOCK_TIMEOUT, settings.statement_timeout_seconds * 1000),
         )
-    return connection
 
 
 def explain(error: psycopg2.Error, settings: PostgresSettings, table: str | None = None) -> IngestionError:

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from ingestion.arrow import arrow_type
 from ingestion.postgres.catalog import SourceTable, check_contract, check_keys, look_up
-from ingestion.postgres.connection import connect, explain
+from ingestion.postgres.connection import begin_read, connect, explain
 from ingestion.postgres.stream import copy_batches
 from ingestion.postgres.window import Horizon, look_around
 from ingestion.settings import PostgresSettings
@@ -59,7 +59,7 @@ def open_snapshot(settings: PostgresSettings, table: RawTable, remembered: tuple
         try:
             oid, can_be_locked = look_up(connection, table, settings)
             horizon = look_around(connection, settings)
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+            begin_read(connection, settings)
             if can_be_locked:
                 # Before the snapshot: one taken while somebody rewrites the table would see it empty.
                 with connection.cursor() as cursor:
