@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import reduce
 from operator import and_
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_current_context, task
 
-from alerting.policy import default_args
+from alerting.callbacks import on_dag_failure
+from alerting.policy import default_args, policy
 from wiring.datasets import MARTS, RAW_DATASETS
 from wiring.days import DAY_FORMAT, day_of
 
@@ -36,6 +38,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=default_args("dbt_run"),
+    on_failure_callback=on_dag_failure,
     tags=["ecommerce", "dbt"],
     doc_md=DOC,
 ) as dag:
@@ -48,21 +51,30 @@ with DAG(
 
         context = get_current_context()
         day, warehouse = day_of(context), open_warehouse()
-        warehouse.begin_build(day, context["run_id"])  # before the records are read: what comes later has to announce again
+        warehouse.begin_build(context["run_id"], day)  # before the records are read: what comes later has to announce again
         return check_complete(day, warehouse.load_records(day))
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:
-        """Run one layer; the result lists its models with rows and seconds."""
+        """Run one layer; the result lists its models with rows and seconds. The three layers share one SLA."""
         import transform
+        from alerting.sla import watched
 
-        return transform.run_layer(layer, day_of(get_current_context())).as_dict()
+        context = get_current_context()
+        day, first = day_of(context), context["ti"].xcom_pull(task_ids="dbt_run_staging")
+        began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
+        with watched("dbt run", day, policy("dbt_run").sla, began, dag_id=dag.dag_id):
+            return transform.run_layer(layer, day).as_dict()
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
     def dbt_test_all() -> dict[str, Any]:
+        """Run every test; a failed one of severity error stops the day here, before anything is published."""
         import transform
+        from alerting.sla import watched
 
-        return transform.test_all(day_of(get_current_context())).as_dict()
+        day = day_of(get_current_context())
+        with watched("dbt test", day, policy("dbt_test").sla, dag_id=dag.dag_id):
+            return transform.test_all(day).as_dict()
 
     @task(task_id="publish_marts", outlets=[MARTS])
     def publish_marts(loads: list[dict[str, Any]]) -> dict[str, Any]:

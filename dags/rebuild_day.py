@@ -8,8 +8,9 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args
-from wiring.announcements import announced, build_is_due
+from wiring.announcing import announcement_id
 from wiring.datasets import PUBLISH_POOL, RAW_DATASETS
 
 DOC = """
@@ -38,6 +39,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=default_args("publish"),
+    on_failure_callback=on_dag_failure,
     params={
         "first_day": Param(
             None, type=["null", "string"], format="date", title="First day", description="Empty: the current day."
@@ -71,23 +73,17 @@ with DAG(
             check_complete(day, warehouse.load_records(day))
         return [day.isoformat() for day in days_between(first, last)]
 
-    @task(task_id="announce_days", inlets=list(RAW_DATASETS), outlets=list(RAW_DATASETS), pool=PUBLISH_POOL)
+    @task(task_id="announce_days", outlets=list(RAW_DATASETS), pool=PUBLISH_POOL)
     def announce_days(days: list[str]) -> list[str]:
         """All six Datasets in one transaction, so that dbt fires once per day; returns the days announced."""
         from ingestion.warehouse import open_warehouse
 
         context = get_current_context()
         reason = context["params"]["correction_of"]
-        due = days
-        if reason:
-            builds = open_warehouse()
-            due = [
-                key
-                for key in days
-                if not build_is_due(
-                    announced(context["inlet_events"], date.fromisoformat(key)), builds.last_build(date.fromisoformat(key))
-                )
-            ]
+        announced = open_warehouse().announce_again(
+            announcement_id(context, "rebuild"), [date.fromisoformat(day) for day in days], unless_due=bool(reason)
+        )
+        due = [day.isoformat() for day in announced]
         if not due:
             raise AirflowSkipException(f"dbt is about to run for {', '.join(days)} and will read this correction.")
         for dataset in RAW_DATASETS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from ingestion.sources import SOURCES
+
 
 @dataclass(frozen=True)
 class Window:
@@ -64,3 +66,28 @@ class LoadRecord:
     @property
     def seconds(self) -> float:
         return (self.committed_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class DayState:
+    """What has become of a day. Times are UTC without a zone.
+
+    Attributes:
+        announced: when each source last announced the day, by its name; sources that have not are absent.
+        last_build: when the newest build of the day's marts began, before it read the load records.
+    """
+
+    day: date
+    announced: dict[str, datetime]
+    last_build: datetime | None
+
+    @property
+    def announced_by_all(self) -> bool:
+        return all(source.name in self.announced for source in SOURCES)
+
+    @property
+    def build_is_due(self) -> bool:
+        """Whether a build was called for and has not begun: it will read everything that is committed until now."""
+        if not self.announced_by_all:
+            return False
+        return self.last_build is None or max(self.announced.values()) > self.last_build

@@ -10,11 +10,12 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, CronPartitionTimetable, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from alerting.policy import default_args
+from alerting.callbacks import on_dag_failure
+from alerting.policy import default_args, sla_deadline
 from ingestion.sources import Source, source
-from wiring.announcements import announced, is_correction
+from wiring.announcing import announcement_id
 from wiring.calendar import start_date
-from wiring.datasets import PUBLISH_POOL, RAW_DATASETS, raw_dataset
+from wiring.datasets import PUBLISH_POOL, raw_dataset
 from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
 
 
@@ -36,6 +37,8 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         catchup=False,
         max_active_runs=1,
         default_args=default_args(loaded.kind),
+        on_failure_callback=on_dag_failure,
+        deadline=sla_deadline(loaded.kind, loaded.dag_id, f"its load of {loaded.name}"),
         params={"day": DAY_PARAM},
         tags=["ecommerce", "extraction", loaded.kind],
         doc_md=doc_md,
@@ -59,12 +62,13 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 "seconds": round(record.seconds, 3),
             }
 
-        @task(task_id="publish", inlets=list(RAW_DATASETS), outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
+        @task(task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
         def publish(loaded_day: dict[str, Any]) -> None:
             """Announce the loaded day; alone in its pool, so that two sources never announce, or decide, in the same instant."""
-            context = get_current_context()
-            day = date.fromisoformat(loaded_day["day"])
-            if is_correction(dataset.name, announced(context["inlet_events"], day)):
+            from ingestion.warehouse import open_warehouse
+
+            context, day = get_current_context(), date.fromisoformat(loaded_day["day"])
+            if not open_warehouse().announce(announcement_id(context, loaded_day["load_id"]), day, loaded):
                 raise AirflowSkipException(f"{day} has been announced by all six sources before: rebuild_day announces it again.")
             event = context["outlet_events"][dataset]
             event.extra = loaded_day
@@ -81,7 +85,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
             trigger_rule=TriggerRule.ALL_SKIPPED,
         )
         # Both ways end here; without this leaf, a failed `publish` would leave the run green.
-        done = EmptyOperator(task_id="done", trigger_rule=TriggerRule.NONE_FAILED)
+        done = EmptyOperator(task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None)
         publishing >> rebuilding >> done
         publishing >> done
     return dag

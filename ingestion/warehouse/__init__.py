@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ingestion.records import LoadRecord, Reject, Window
+    from ingestion.records import DayState, LoadRecord, Reject, Window
     from ingestion.settings import WarehouseSettings
     from ingestion.sources import Column, RawTable, Source
 
@@ -104,11 +104,26 @@ class Warehouse(Protocol):
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         """The latest committed load of each source for that day, in the order of ``SOURCES``."""
 
-    def begin_build(self, day: date, build_id: str) -> None:
-        """Record that a build of the day's marts begins now: whatever is committed from here on, it may not have read."""
+    def day_state(self, day: date) -> DayState:
+        """Which sources have announced a day, and when its newest build began."""
 
-    def last_build(self, day: date) -> datetime | None:
-        """When the newest build of the day's marts began, UTC without a zone; None if none ever did."""
+    def pending_days(self, since: date) -> list[date]:
+        """Days from ``since`` on that some sources have announced and others have not."""
+
+    def announce(self, announcement_id: str, day: date, source: Source) -> bool:
+        """Record that a source announces a day now, unless all six have before; tells whether it is to announce alone.
+
+        Trying the same announcement again gives the same answer: the first try may have died before its event was sent.
+        """
+
+    def announce_again(self, announcement_id: str, wanted: Sequence[date], *, unless_due: bool) -> list[date]:
+        """Record that all six sources announce these days again, and return them.
+
+        ``unless_due`` leaves out days whose build was called for and has not begun: it will read everything there is.
+        """
+
+    def begin_build(self, build_id: str, day: date) -> None:
+        """Record that a build of the day's marts begins now: whatever is committed from here on, it may not have read."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Rows of a read-only query."""

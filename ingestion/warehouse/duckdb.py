@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from ingestion.arrow import arrow_type
 from ingestion.errors import PermanentError, WarehouseUnavailableError
-from ingestion.records import LoadRecord, Reject, Window
+from ingestion.records import DayState, LoadRecord, Reject, Window
 from ingestion.settings import WarehouseSettings
-from ingestion.sources import Column, RawTable, Source
+from ingestion.sources import SOURCES, Column, RawTable, Source
+from ingestion.warehouse import duckdb_days as days
 from ingestion.warehouse import duckdb_records as records
 from ingestion.warehouse.duckdb_merge import Stamp, merge, rebuild
 from ingestion.warehouse.duckdb_sql import address, existing_columns, quoted
@@ -62,13 +63,37 @@ class DuckDBWarehouse:
         with self._reading() as connection:
             return records.latest_records(connection, day)
 
-    def begin_build(self, day: date, build_id: str) -> None:
-        with self.writing() as connection:
-            records.add_build(connection, day, build_id, utc_now())
-
-    def last_build(self, day: date) -> datetime | None:
+    def day_state(self, day: date) -> DayState:
         with self._reading() as connection:
-            return records.last_build(connection, day)
+            return days.day_state(connection, day)
+
+    def pending_days(self, since: date) -> list[date]:
+        with self._reading() as connection:
+            return days.pending_days(connection, since)
+
+    def announce(self, announcement_id: str, day: date, source: Source) -> bool:
+        with self.writing() as connection:
+            if days.is_announced_by(connection, announcement_id, day):
+                return True
+            if days.day_state(connection, day).announced_by_all:
+                return False
+            days.add_announcements(connection, announcement_id, day, [source.name], utc_now())
+            return True
+
+    def announce_again(self, announcement_id: str, wanted: Sequence[date], *, unless_due: bool) -> list[date]:
+        with self.writing() as connection:
+            due = []
+            for day in wanted:
+                if not days.is_announced_by(connection, announcement_id, day):
+                    if unless_due and days.day_state(connection, day).build_is_due:
+                        continue
+                    days.add_announcements(connection, announcement_id, day, [source.name for source in SOURCES], utc_now())
+                due.append(day)
+            return due
+
+    def begin_build(self, build_id: str, day: date) -> None:
+        with self.writing() as connection:
+            days.add_build(connection, build_id, day, utc_now())
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._reading() as connection:
@@ -95,6 +120,7 @@ class DuckDBWarehouse:
         with warehouse_lock(self.settings), self._opened(read_only=False) as connection:
             connection.execute("begin")
             records.create_record_tables(connection)
+            days.create_day_tables(connection)
             yield connection
             connection.execute("commit")
 

@@ -34,9 +34,6 @@ create table if not exists loads.rejected_rows (
     file varchar not null, line bigint not null, column_name varchar, reason varchar not null, text varchar not null,
     rejected_at timestamp not null
 );
-create table if not exists loads.builds (
-    build_id varchar not null, day date not null, started_at timestamp not null
-);
 """
 
 
@@ -105,17 +102,6 @@ def add_rejected(
     if rows:
         connection.executemany(f"insert into loads.rejected_rows values ({', '.join('?' * 10)})", rows)
     return len(rows), tuple(first)
-
-
-def add_build(connection: duckdb.DuckDBPyConnection, day: date, build_id: str, at: datetime) -> None:
-    connection.execute("insert into loads.builds values (?, ?, ?)", [build_id, day, at])
-
-
-def last_build(connection: duckdb.DuckDBPyConnection, day: date) -> datetime | None:
-    rows: list[tuple[datetime | None]] = connection.execute(
-        "select max(started_at) from loads.builds where day = ?", [day]
-    ).fetchall()
-    return rows[0][0]
 
 
 def record_of(connection: duckdb.DuckDBPyConnection, load_id: str) -> LoadRecord | None:

@@ -1,0 +1,83 @@
+"""How a day stands: what is loaded, what is announced, whether dbt was called; and what to do about it. No Airflow in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from ingestion.records import DayState, LoadRecord
+from ingestion.sources import SOURCES
+
+SourceState = Literal["loaded", "loaded, not announced", "running", "missing"]
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """One day, as the load records, the announcements and the publication tell it. Times are UTC without a zone."""
+
+    day: date
+    sources: dict[str, SourceState]
+    rows: dict[str, int]
+    newest_load: datetime | None
+    last_build: datetime | None
+    published: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all six sources have loaded the day."""
+        return all(state.startswith("loaded") for state in self.sources.values())
+
+    @property
+    def lost(self) -> bool:
+        """Whether all six are loaded and dbt has not begun since: nobody is going to build this day unless it is told to."""
+        if not self.complete or self.newest_load is None:
+            return False
+        return self.last_build is None or self.last_build < self.newest_load
+
+    @property
+    def waiting_for(self) -> list[str]:
+        return [name for name, state in self.sources.items() if not state.startswith("loaded")]
+
+    def sentences(self) -> list[str]:
+        """What a person on call needs to know, a sentence each."""
+        said = []
+        for name, state in self.sources.items():
+            rows = f", {self.rows[name]:,} rows" if name in self.rows else ""
+            said.append(f"{name}: {state}{rows}.")
+        if self.published:
+            said.append(f"{self.day} is published.")
+        elif self.lost:
+            said.append(f"All six sources of {self.day} are loaded, but dbt has not begun: it is announced again.")
+        elif self.complete:
+            said.append(f"All six sources of {self.day} are loaded; dbt began at {self.last_build:%H:%M:%S} UTC.")
+        else:
+            said.append(f"dbt waits for {', '.join(self.waiting_for)}.")
+        return said
+
+
+def report_day(
+    state: DayState, records: tuple[LoadRecord, ...], running: frozenset[str], published_day: date | None
+) -> DayReport:
+    """Put together what is known of a day.
+
+    Args:
+        records: the day's latest load of each source.
+        running: sources whose DAG has a run in progress.
+        published_day: the newest day that is published.
+    """
+    loaded = {record.source: record for record in records}
+    states: dict[str, SourceState] = {}
+    for source in SOURCES:
+        if source.name in loaded:
+            states[source.name] = "loaded" if source.name in state.announced else "loaded, not announced"
+        else:
+            states[source.name] = "running" if source.name in running else "missing"
+    return DayReport(
+        day=state.day,
+        sources=states,
+        rows={name: record.rows_extracted for name, record in loaded.items()},
+        newest_load=max((record.committed_at for record in records), default=None),
+        last_build=state.last_build,
+        published=published_day is not None and published_day >= state.day,
+    )

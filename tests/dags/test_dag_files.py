@@ -1,0 +1,86 @@
+"""What the DAG files promise, read from the DAGs themselves: no scheduler is needed to draw them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import CronPartitionTimetable, PartitionedAssetTimetable
+
+from ingestion.settings import PROJECT
+from ingestion.sources import SOURCES
+from wiring.datasets import MARTS, PUBLISH_POOL, RAW_DATASETS
+
+DAGS = PROJECT / "dags"
+LAYERS = ["dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts"]
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
+
+
+def test_every_dag_file_imports(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    expected = {source.dag_id for source in SOURCES} | {"ecommerce_dbt", "ecommerce_sla_monitor", "rebuild_day"}
+    assert set(bag.dags) == expected
+    assert {path.stem for path in DAGS.glob("*.py")} == expected
+
+
+def test_every_dag_says_what_to_do_at_night(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        for section in ("What it does", "When it fails", "Who cares"):
+            assert section in (dag.doc_md or ""), f"{dag.dag_id} does not say: {section}"
+
+
+def test_a_source_loads_its_day_at_six_and_announces_it_through_the_pool_of_one_slot(bag: DagBag) -> None:
+    for source, dataset in zip(SOURCES, RAW_DATASETS, strict=True):
+        dag = bag.dags[source.dag_id]
+        assert isinstance(dag.timetable, CronPartitionTimetable)
+        assert (dag.timetable.expression, dag.timetable.key_format) == ("0 6 * * *", "%Y-%m-%d")
+        load, publish = dag.task_dict[source.dag_id], dag.task_dict["publish"]
+        assert load.pool != PUBLISH_POOL
+        assert load.downstream_task_ids == {"publish"}
+        assert publish.pool == PUBLISH_POOL
+        assert [asset.uri for asset in publish.outlets] == [dataset.uri]
+
+
+def test_no_dag_catches_up_or_overlaps_with_itself(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert (dag.catchup, dag.max_active_runs) == (False, 1), dag.dag_id
+        assert not any(task.depends_on_past for task in dag.tasks), dag.dag_id
+
+
+def test_dbt_waits_for_all_six_and_runs_its_tasks_in_a_row(bag: DagBag) -> None:
+    dag = bag.dags["ecommerce_dbt"]
+    assert isinstance(dag.timetable, PartitionedAssetTimetable)
+    assert {asset.uri for asset in dag.timetable.asset_condition.objects} == {asset.uri for asset in RAW_DATASETS}
+    row = ["all_extractions_complete", *LAYERS, "dbt_test_all", "publish_marts", "notify_success"]
+    assert [task.task_id for task in dag.topological_sort()] == row
+    assert [asset.uri for asset in dag.task_dict["publish_marts"].outlets] == [MARTS.uri]
+
+
+def test_every_task_alerts_when_it_fails_and_when_it_will_be_tried_again(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert dag.has_on_failure_callback, dag.dag_id
+        for task in dag.tasks:
+            assert task.has_on_failure_callback, f"{dag.dag_id}.{task.task_id}"
+            assert task.has_on_retry_callback, f"{dag.dag_id}.{task.task_id}"
+
+
+def test_drawing_a_dag_loads_nothing_heavy() -> None:
+    heavy = ("pandas", "pyarrow", "dbt", "duckdb", "snowflake", "stripe", "psycopg2", "numpy")
+    code = "; ".join(
+        [
+            "import sys, importlib",
+            *(f"importlib.import_module({path.stem!r})" for path in sorted(DAGS.glob("*.py"))),
+            f"print([name for name in {heavy!r} if name in sys.modules])",
+        ]
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(DAGS)])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path("/"), capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,109 @@
+"""Which day a run is for, when a day is complete, and what is announced for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ingestion.days import DayError, current_day
+from ingestion.records import DayState, LoadRecord, TableCounts, Window
+from ingestion.sources import SOURCES
+from wiring.day_report import report_day
+from wiring.days import day_of
+from wiring.gate import IncompleteDayError, check_complete
+
+DAY = date(2026, 11, 2)
+SEVEN = datetime(2026, 11, 2, 7, tzinfo=UTC)
+
+
+def run(partition_key: str | None = None, day: str | None = None, run_after: datetime = SEVEN) -> dict[str, Any]:
+    return {"dag_run": SimpleNamespace(partition_key=partition_key, run_after=run_after), "params": {"day": day}}
+
+
+def record(source: str, committed: datetime = SEVEN) -> LoadRecord:
+    moment = committed.replace(tzinfo=None)
+    return LoadRecord(
+        load_id=f"load-{source}",
+        source=source,
+        day=DAY,
+        window=Window(None, datetime(2026, 11, 2, 6)),
+        watermark=None,
+        started_at=moment,
+        extracted_at=moment,
+        committed_at=moment,
+        tables=(TableCounts(source, 3, 2, 1, 0),),
+        checksum="x",
+    )
+
+
+def state(without: tuple[str, ...] = (), last_build: datetime | None = None) -> DayState:
+    """A day announced at seven by all sources but some."""
+    seven = SEVEN.replace(tzinfo=None)
+    return DayState(DAY, {source.name: seven for source in SOURCES if source.name not in without}, last_build)
+
+
+def test_a_scheduled_run_is_for_its_partition() -> None:
+    assert day_of(run(partition_key="2026-11-02", day="2026-11-01")) == DAY
+
+
+def test_a_run_from_the_trigger_form_is_for_the_day_given_there() -> None:
+    assert day_of(run(day="2026-11-01")) == date(2026, 11, 1)
+
+
+def test_a_run_without_a_day_is_for_the_day_current_when_it_was_asked_for() -> None:
+    assert day_of(run()) == DAY
+    assert day_of(run(run_after=SEVEN - timedelta(hours=2))) == date(2026, 11, 1)  # 05:00: the day has not begun to count
+
+
+@pytest.mark.parametrize("text", ["2026-13-01", "yesterday", "02.11.2026"])
+def test_what_is_no_day_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(DayError, match=r"is not a day\. Give it as YYYY-MM-DD"):
+        day_of(run(partition_key=text))
+
+
+def test_a_future_day_is_refused_with_a_sentence() -> None:
+    tomorrow = current_day() + timedelta(days=1)
+    with pytest.raises(DayError, match=f"{tomorrow} has not come yet"):
+        day_of(run(partition_key=tomorrow.isoformat()))
+
+
+def test_the_gate_names_every_missing_source_and_its_dag() -> None:
+    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
+    with pytest.raises(IncompleteDayError, match=r"no load record of orders \(DAG extract_postgres_orders\), charges \(DAG"):
+        check_complete(DAY, records)
+
+
+def test_the_gate_passes_six_loads_on_in_the_order_of_the_sources() -> None:
+    loads = check_complete(DAY, tuple(record(source.name) for source in reversed(SOURCES)))
+    assert [load["source"] for load in loads] == [source.name for source in SOURCES]
+    assert {load["rows"] for load in loads} == {3}
+
+
+def test_a_build_is_due_between_the_sixth_announcement_and_its_beginning() -> None:
+    seven = SEVEN.replace(tzinfo=None)
+    assert state().build_is_due
+    assert state(last_build=seven - timedelta(seconds=1)).build_is_due
+    assert not state(last_build=seven + timedelta(seconds=1)).build_is_due
+    assert not state(without=("orders",)).build_is_due
+
+
+def test_a_day_all_six_have_loaded_and_dbt_never_read_is_lost() -> None:
+    records = tuple(record(source.name) for source in SOURCES)
+    lost = report_day(state(), records, frozenset(), None)
+    assert lost.lost
+    assert lost.sentences()[-1] == "All six sources of 2026-11-02 are loaded, but dbt has not begun: it is announced again."
+    begun = SEVEN.replace(tzinfo=None) + timedelta(minutes=1)
+    assert not report_day(state(last_build=begun), records, frozenset(), None).lost
+
+
+def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
+    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
+    report = report_day(state(without=("orders", "charges", "customers")), records, frozenset({"orders"}), None)
+    assert (report.complete, report.lost) == (False, False)
+    assert report.sources["orders"] == "running"
+    assert report.sources["charges"] == "missing"
+    assert report.sources["customers"] == "loaded, not announced"
+    assert report.sentences()[-1] == "dbt waits for orders, charges."
