@@ -40,8 +40,6 @@ converted as (
         ---------- text
         collected.status,
         collected.currency,
-        collected.payment_method,
-        collected.card_brand,
         collected.failure_code,
 
         ---------- numerics, in the charge's currency

@@ -62,8 +62,6 @@ joined as (
         ---------- text
         charges.status,
         charges.currency,
-        charges.payment_method,
-        charges.card_brand,
         charges.failure_code,
 
         ---------- numerics, in the charge's currency

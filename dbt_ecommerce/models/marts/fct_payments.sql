@@ -30,8 +30,6 @@ final as (
         status,
         match_status,
         currency,
-        payment_method,
-        card_brand,
         failure_code,
 
         ---------- numerics, in the charge's currency
