@@ -56,12 +56,14 @@ with DAG(
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:
-        """Run one layer; the result lists its models with rows and seconds. The three layers share one SLA."""
+        """Run one layer, raw tables checked for freshness before the first; the result lists models with rows and seconds."""
         import transform
         from alerting.sla import watched
 
         context = get_current_context()
         day, first = day_of(context), context["ti"].xcom_pull(task_ids="dbt_run_staging")
+        if layer == "staging":
+            transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
         with watched("dbt run", day, policy("dbt_run").sla, began, dag_id=dag.dag_id):
             return transform.run_layer(layer, day).as_dict()

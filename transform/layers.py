@@ -75,7 +75,9 @@ def run_layer(
 
 
 def test_all(day: date, *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> TestResult:
-    """Run every data test and unit test. A failing test of severity warn is reported, and fails nothing.
+    """Run every data test. A failing test of severity warn is reported, and fails nothing.
+
+    Unit tests are about the code, not about the day: they run where the code is checked, not every morning.
 
     A retry runs only the tests that failed, if nothing has happened since. Raises ``DataTestError``, which names the
     tests, their numbers of failing rows and the first of those rows.
@@ -86,7 +88,7 @@ def test_all(day: date, *, dbt: TransformSettings | None = None, warehouse: Ware
     with _locked(here):
         kept = step.kept_results()
         names = [result["name"] for result in kept or () if result["status"] not in good]
-        outcome = run(here, ["test", *(["--select", *names] if names else [])])
+        outcome = run(here, ["test", "--exclude-resource-type", "unit_test", *(["--select", *names] if names else [])])
         with step.connect() as connection:
             tests = tuple(_test(result, connection) for result in outcome.results)
             tests += tuple(_kept(DataTest, result) for result in kept or () if result["status"] in good)
@@ -226,16 +228,14 @@ def _model(result: Any, connection: duckdb.DuckDBPyConnection) -> ModelResult:
 
 def _test(result: Any, connection: duckdb.DuckDBPyConnection) -> DataTest:
     node, status = result.node, str(result.status)
-    unit = str(node.resource_type) == "unit_test"
-    relation = None if unit else node.relation_name
-    keys = _keys(connection, relation) if relation and result.failures else ()
-    attached = node.depends_on.nodes[0].split(".")[-1] if unit else (getattr(node, "attached_node", None) or "").split(".")[-1]
+    keys = _keys(connection, node.relation_name) if node.relation_name and result.failures else ()
+    attached = (getattr(node, "attached_node", None) or "").split(".")[-1]
     return DataTest(
         name=node.name,
         model=attached or None,
         status=status,  # type: ignore[arg-type]
-        severity="error" if unit else str(node.config.severity).lower(),  # type: ignore[arg-type]
-        failing_rows=None if unit else result.failures,
+        severity=str(node.config.severity).lower(),  # type: ignore[arg-type]
+        failing_rows=result.failures,
         seconds=round(result.execution_time, 3),
         message="" if status == "pass" else _message(result.message),
         keys=keys,
