@@ -113,8 +113,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     steps.add_row("from trigger to notified", f"{summary.total_seconds:.1f}", style="bold")
     console.print(steps)
 
-    addresses = Table(title="\nOpen", title_justify="left", box=None, show_header=False)
+    console.print("\nOpen", style="italic")
     for name, address in summary.addresses.items():
-        addresses.add_row(name, address)
-    console.print(addresses)
+        console.print(f" {name:16} {address}", markup=False)
     console.print("\nmake status says what runs, make stop ends all of it.")
