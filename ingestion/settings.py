@@ -70,6 +70,7 @@ class StripeSettings(_FromEnvironment):
         max_retries: further tries of one request before the load fails.
         relist_days: how far back a re-list reaches, for changes that no event told of.
         relist_weekday: whose loads re-list in any case; ``never``: only when the cursor is older than Stripe's events.
+        reconcile_days: how far back a reconciliation compares; 0: everything there ever was.
     """
 
     model_config = SettingsConfigDict(env_prefix="STRIPE_")
@@ -83,6 +84,7 @@ class StripeSettings(_FromEnvironment):
     timeout_seconds: float = Field(default=60, gt=0)
     relist_days: int = Field(default=180, ge=0)
     relist_weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "never"] = "sunday"
+    reconcile_days: int = Field(default=400, ge=0)
 
 
 class CsvSettings(_FromEnvironment):

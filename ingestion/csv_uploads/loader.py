@@ -41,6 +41,16 @@ class OpenedFile:
     header: Header
 
 
+@dataclass(frozen=True)
+class SortedRows:
+    """All rows of one table. ``files`` are the names of those they came from, ``extra`` columns that no contract declares."""
+
+    table: RawTable
+    files: tuple[str, ...]
+    extra: tuple[Column, ...]
+    rows: RowSorter
+
+
 class CsvLoader:
     """Marketing spend and campaign performance, together, in one load.
 
@@ -76,30 +86,36 @@ class CsvLoader:
         window = Window(None, upper_bound(until))
         watermark = max(filter(None, (known_until, window.end)))
         with tempfile.TemporaryDirectory(prefix="csv-") as folder, self._warehouse.begin_load(SOURCE, day, window) as load:
-            listings = {table.name: inbox.files(f"{table.name}*.csv") for table in SOURCE.tables}
-            for table in SOURCE.tables:
-                files = [_open(inbox, listed, table, Path(folder)) for listed in listings[table.name]]
-                self._load_table(load, table, files, until, Path(folder))
+            for sorted_rows in self.read(inbox, Path(folder)):
+                self._load_table(load, sorted_rows, until)
             return load.commit(watermark, replace=full_refresh)
 
-    def _load_table(self, load: Load, table: RawTable, files: list[OpenedFile], until: date, folder: Path) -> None:
-        extra = tuple(text_column(name) for name in sorted({name for file in files for name in file.header.extra}))
-        with RowSorter(table, extra, folder) as rows:
-            for file in files:
-                read_file(file, table, extra, rows)
-            rows.reject_contradictions()
-            self._check_rejects(table, rows)
-            for column in extra:
-                logger.warning("%s has gained the column %s: loaded as text.", table.name, column.name)
-                load.add_column(table, column)
-            staged = load.stage(table, rows.winners(until))
-            for rejects in rows.rejects():
-                load.reject(table, rejects)
-            waiting = rows.waiting(until)
-            logger.info(
-                "%s: %d files, %d rows staged, %d rejected, %d repeated or superseded, %d dated after %s and waiting",
-                *(table.name, len(files), staged, rows.rejected, rows.accepted - waiting - staged, waiting, until),
-            )
+    def read(self, inbox: Inbox, folder: Path) -> Iterator[SortedRows]:
+        """The rows of each table as its files give them now; each can be asked until the next is taken."""
+        listings = {table.name: inbox.files(f"{table.name}*.csv") for table in SOURCE.tables}
+        for table in SOURCE.tables:
+            files = [_open(inbox, listed, table, folder) for listed in listings[table.name]]
+            extra = tuple(text_column(name) for name in sorted({name for file in files for name in file.header.extra}))
+            with RowSorter(table, extra, folder) as rows:
+                for file in files:
+                    read_file(file, table, extra, rows)
+                rows.reject_contradictions()
+                self._check_rejects(table, rows)
+                yield SortedRows(table, tuple(file.listed.name for file in files), extra, rows)
+
+    def _load_table(self, load: Load, read: SortedRows, until: date) -> None:
+        table, rows = read.table, read.rows
+        for column in read.extra:
+            logger.warning("%s has gained the column %s: loaded as text.", table.name, column.name)
+            load.add_column(table, column)
+        staged = load.stage(table, rows.winners(until))
+        for rejects in rows.rejects():
+            load.reject(table, rejects)
+        waiting = rows.waiting(until)
+        logger.info(
+            "%s: %d files, %d rows staged, %d rejected, %d repeated or superseded, %d dated after %s and waiting",
+            *(table.name, len(read.files), staged, rows.rejected, rows.accepted - waiting - staged, waiting, until),
+        )
 
     def _check_rejects(self, table: RawTable, rows: RowSorter) -> None:
         rejected, total = rows.rejected, rows.rejected + rows.accepted

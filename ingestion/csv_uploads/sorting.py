@@ -90,6 +90,12 @@ class RowSorter:
     def accepted(self) -> int:
         return self._number("SELECT count(*) FROM accepted")
 
+    @property
+    def earliest(self) -> date | None:
+        """The first date of all rows accepted."""
+        row = self._connection.execute('SELECT min("date") FROM accepted').fetchone()
+        return row[0] if row else None
+
     def waiting(self, until: date) -> int:
         """Rows accepted that are dated after ``until``."""
         return self._number('SELECT count(*) FROM accepted WHERE "date" > ?', [until])

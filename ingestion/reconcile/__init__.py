@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ingestion.errors import MissingInputError
+from ingestion.reconcile.loads import NeverLoadedError
 from ingestion.reconcile.report import Difference, Fingerprint, Report
-from ingestion.settings import PostgresSettings, settings
+from ingestion.settings import CsvSettings, PostgresSettings, StripeSettings, settings
 from ingestion.sources import SOURCES, source
 from ingestion.warehouse import Warehouse, open_warehouse
 
-__all__ = ["RECONCILABLE", "Difference", "Fingerprint", "Report", "reconcile"]
+__all__ = ["RECONCILABLE", "Difference", "Fingerprint", "NeverLoadedError", "Report", "reconcile"]
 
-RECONCILABLE = tuple(candidate.name for candidate in SOURCES if candidate.kind == "postgres")
+RECONCILABLE = tuple(candidate.name for candidate in SOURCES)
 
 
 def reconcile(source_name: str, repair: bool = False, *, warehouse: Warehouse | None = None) -> Report:
@@ -20,11 +21,22 @@ def reconcile(source_name: str, repair: bool = False, *, warehouse: Warehouse | 
     the source gets its ``_deleted_at``. What changed after the last load's watermark is not due and no difference.
 
     Raises:
-        MissingInputError: no such source, one that cannot be compared, or one that was never loaded.
+        NeverLoadedError: there is nothing to compare.
+        MissingInputError: no such source.
         IngestionError: source or warehouse could not be read; see their families for whether to try again.
     """
     if source_name not in RECONCILABLE:
         raise MissingInputError(f"{source_name!r} cannot be reconciled. These sources can: {', '.join(RECONCILABLE)}.")
-    from ingestion.reconcile.postgres import reconcile_table
+    chosen, warehouse = source(source_name), warehouse or open_warehouse()
+    # Imported here, so that a reconciliation needs the libraries of its own source only.
+    if chosen.kind == "postgres":
+        from ingestion.reconcile.postgres import reconcile_table
 
-    return reconcile_table(source(source_name), settings(PostgresSettings), warehouse or open_warehouse(), repair=repair)
+        return reconcile_table(chosen, settings(PostgresSettings), warehouse, repair=repair)
+    if chosen.kind == "stripe":
+        from ingestion.reconcile.stripe import reconcile_charges
+
+        return reconcile_charges(chosen, settings(StripeSettings), warehouse, repair=repair)
+    from ingestion.reconcile.csv import reconcile_inbox
+
+    return reconcile_inbox(chosen, settings(CsvSettings), warehouse, repair=repair)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from ingestion.errors import MissingInputError
+from alerting.masking import mask
+from ingestion.errors import IngestionError, PassingError
 from ingestion.reconcile import RECONCILABLE, reconcile
 
-EQUAL, DIFFERENT = 0, 1
+EQUAL, DIFFERENT, TRY_AGAIN = 0, 1, 75
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,19 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(source: str | None, repair: bool, say: Callable[[str], None] = print) -> int:
-    """Reconcile one source, or all that were loaded; 0 if source and warehouse agree now, 1 if not."""
+    """Reconcile one source, or all of them; 0 if source and warehouse agree now, 1 if not.
+
+    With all of them, one that cannot be compared does not hide the others: its error is said in its place. Then 75 stands
+    for passing errors only.
+    """
     if source:
-        report = reconcile(source, repair)
-        say(str(report))
-        return EQUAL if report.is_equal else DIFFERENT
+        return _reconciled(source, repair, say)
     codes = set()
     for name in RECONCILABLE:
         try:
-            report = reconcile(name, repair)
-        except MissingInputError as error:
-            say(str(error))
-            codes.add(DIFFERENT)
-            continue
-        say(str(report))
-        codes.add(EQUAL if report.is_equal else DIFFERENT)
-    return max(codes)
+            codes.add(_reconciled(name, repair, say))
+        except IngestionError as error:
+            say(mask(f"{name}: {error}"))
+            codes.add(TRY_AGAIN if isinstance(error, PassingError) else DIFFERENT)
+    return next((code for code in (DIFFERENT, TRY_AGAIN) if code in codes), EQUAL)
+
+
+def _reconciled(name: str, repair: bool, say: Callable[[str], None]) -> int:
+    report = reconcile(name, repair)
+    say(str(report))
+    return EQUAL if report.is_equal else DIFFERENT

@@ -48,15 +48,17 @@ def warehouse_buckets(table: RawTable, columns: Sequence[Column]) -> str:
     """DuckDB: the same of the raw table's rows that are not marked as deleted."""
     return (
         f"select floor(key / {BUCKET_KEYS}.0)::bigint, count(*), sum(key), max(version), sum(content) "
-        f"from (select {_warehouse_row(table, columns)} from {_raw(table)} where _deleted_at is null) group by 1"
+        f"from (select {_warehouse_row(table, columns)} from {raw_address(table)} where _deleted_at is null) group by 1"
     )
 
 
 def warehouse_rows(table: RawTable, columns: Sequence[Column], ranges: Sequence[tuple[int, int]]) -> str:
     """DuckDB: key, version, content, time of loading, whether marked as deleted, of the rows in ranges of keys."""
-    key = _quoted(table.key[0])
+    key = quoted(table.key[0])
     wanted = " or ".join(f"({key} >= {low} and {key} < {high})" for low, high in ranges)
-    return f"select {_warehouse_row(table, columns)}, _loaded_at, _deleted_at is not null from {_raw(table)} where {wanted}"
+    return (
+        f"select {_warehouse_row(table, columns)}, _loaded_at, _deleted_at is not null from {raw_address(table)} where {wanted}"
+    )
 
 
 def source_rows(table: SourceTable, compared: Sequence[Column], ranges: Sequence[tuple[int, int]]) -> sql.Composable:
@@ -89,27 +91,29 @@ def _source_text(column: SourceColumn, declared: ColumnType) -> sql.Composable:
     return sql.SQL("case when {} is null then chr(2) else concat({}) end").format(name, text)
 
 
+def content_of(columns: Sequence[Column], further: Sequence[str] = ()) -> str:
+    """DuckDB: a row's content. ``further`` are expressions that count like columns."""
+    texts = [*map(_warehouse_text, columns), *(f"coalesce({expression}, chr(2))" for expression in further)]
+    return f"('0x' || left(md5(concat({', chr(1), '.join(texts)})), {_HEX_DIGITS}))::bigint"
+
+
 def _warehouse_row(table: RawTable, columns: Sequence[Column]) -> str:
-    texts = ", chr(1), ".join(_warehouse_text(column) for column in columns)
-    return (
-        f"{_quoted(table.key[0])} as key, {_quoted(table.version)} as version, "
-        f"('0x' || left(md5(concat({texts})), {_HEX_DIGITS}))::bigint as content"
-    )
+    return f"{quoted(table.key[0])} as key, {quoted(table.version)} as version, {content_of(columns)} as content"
 
 
 def _warehouse_text(column: Column) -> str:
-    name = _quoted(column.name)
+    name = quoted(column.name)
     text = {"timestamp": f"epoch_us({name})::varchar", "boolean": f"{name}::int::varchar"}.get(
         column.type.name, f"{name}::varchar"
     )
     return f"coalesce({text}, chr(2))"
 
 
-def _raw(table: RawTable) -> str:
-    return f"ecommerce_raw.{_quoted(table.schema.lower())}.{_quoted(table.raw_name.lower())}"
+def raw_address(table: RawTable) -> str:
+    return f"ecommerce_raw.{quoted(table.schema.lower())}.{quoted(table.raw_name.lower())}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 

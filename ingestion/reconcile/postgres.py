@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from ingestion.arrow import arrow_type
 from ingestion.days import upper_bound
-from ingestion.errors import MissingInputError, PermanentError
+from ingestion.errors import PermanentError
 from ingestion.postgres.connection import explain
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window
@@ -27,6 +27,7 @@ from ingestion.reconcile.fingerprint import (
     warehouse_buckets,
     warehouse_rows,
 )
+from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Fingerprint, Report
 from ingestion.records import Window
 from ingestion.settings import PostgresSettings
@@ -69,7 +70,7 @@ def reconcile_table(source: Source, settings: PostgresSettings, warehouse: Wareh
     ``repair`` reads the buckets that differ again and marks rows as deleted that the source no longer has.
 
     Raises:
-        MissingInputError: the source was never loaded.
+        NeverLoadedError: there is nothing to compare.
         PermanentError: its key is no single integer, or it has columns that were never loaded.
     """
     report = _compare(source, settings, warehouse, _repair if repair else None)
@@ -88,7 +89,7 @@ def _compare(
     watermark = warehouse.watermark(source)
     known = warehouse.raw_columns(table)
     if watermark is None or not known:
-        raise MissingInputError(f"{source.name} was never loaded: there is nothing to compare. Load a day of it first.")
+        raise NeverLoadedError(source)
     if len(table.key) != 1 or table.column(table.key[0]).type.name not in ("integer", "bigint"):
         raise PermanentError(f"{source.name} cannot be compared in buckets: its key is no single integer.")
     own = {column.name for column in METADATA_COLUMNS}
@@ -115,7 +116,8 @@ def _compare(
         if repairing is None or not differences:
             return report
         reloaded, marked = repairing(source, sides, differences)
-        return replace(report, repaired=True, rows_reloaded=reloaded, rows_marked=marked)
+        day = last_day(source, warehouse)
+        return replace(report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day)
 
 
 def _fingerprints(rows: Iterable[tuple[Any, ...]]) -> dict[int, Fingerprint]:
@@ -190,7 +192,7 @@ def _repair(source: Source, sides: _Sides, differences: Sequence[Difference]) ->
     ranges = [(difference.low, difference.high) for difference in differences if difference.missing or difference.changed]
     if not ranges:
         return 0, marked
-    day = _last_day(source, sides.warehouse)
+    day = last_day(source, sides.warehouse)
     window = Window(None, upper_bound(day))
     everything = Window(None, max(upper_bound(day), sides.watermark))
     condition = sql.SQL("({}) and ({})").format(in_window(sides.table, table.by_name, everything), in_ranges(table, ranges))
@@ -205,10 +207,3 @@ def _repair(source: Source, sides: _Sides, differences: Sequence[Difference]) ->
 def _keys(table: RawTable, keys: Sequence[int]) -> pa.RecordBatch:
     name = table.key[0]
     return pa.record_batch([pa.array(keys, arrow_type(table.column(name).type))], names=[name])
-
-
-def _last_day(source: Source, warehouse: Warehouse) -> date:
-    found = warehouse.query("select max(day) from ecommerce_raw.loads.load_records where source = ?", [source.name])
-    day = found[0][0]
-    assert isinstance(day, date)
-    return day

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A bucket of rows on one side: equal rows give equal fingerprints. ``newest`` is the newest version, UTC."""
+    """A bucket of rows on one side: equal rows give equal fingerprints.
+
+    ``key_sum`` adds up the keys, or hashes of them where they are no numbers. ``newest`` is the newest version, UTC; None
+    where versions say when a row was read, not when it changed.
+    """
 
     count: int = 0
     key_sum: int = 0
@@ -16,12 +21,15 @@ class Fingerprint:
     content: int = 0
 
     def __str__(self) -> str:
-        return f"{self.count:,} rows, key sum {self.key_sum:,}, newest {self.newest or 'none'}"
+        newest = f", newest {self.newest}" if self.newest else ""
+        return f"{self.count:,} rows, key sum {self.key_sum:,}{newest}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A bucket of keys in ``[low, high)`` in which the two sides differ.
+    """A bucket in which the two sides differ: keys in ``[low, high)``, or days where these are dates.
+
+    A key is its value, or a tuple where it has several columns.
 
     Attributes:
         missing: rows of the source that the warehouse lacks.
@@ -31,23 +39,20 @@ class Difference:
     """
 
     table: str
-    low: int
-    high: int
+    low: Any
+    high: Any
     source: Fingerprint
     warehouse: Fingerprint
-    missing: tuple[int, ...] = ()
-    changed: tuple[int, ...] = ()
-    deleted: tuple[int, ...] = ()
-    ahead: tuple[int, ...] = ()
+    missing: tuple[Any, ...] = ()
+    changed: tuple[Any, ...] = ()
+    deleted: tuple[Any, ...] = ()
+    ahead: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         kinds = (("missing", self.missing), ("changed", self.changed), ("deleted in the source", self.deleted))
         rows = "; ".join(f"{len(keys):,} {kind} ({_some(keys)})" for kind, keys in kinds if keys)
-        return (
-            f"{self.table}, keys {self.low} to {self.high - 1}: {rows}\n"
-            f"    source    {self.source}\n"
-            f"    warehouse {self.warehouse}"
-        )
+        bucket = f"day {self.low}" if isinstance(self.low, date) else f"keys {self.low} to {self.high - 1}"
+        return f"{self.table}, {bucket}: {rows}\n    source    {self.source}\n    warehouse {self.warehouse}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Report:
         compared_at: when the source was asked, UTC without a zone.
         rows: rows of the source that were compared.
         rows_reloaded: rows a repair read again; ``rows_marked`` those it marked as deleted.
+        repaired_day: the day whose marts have to be built again for the repair to show.
         remaining: what still differed after the repair.
     """
 
@@ -71,7 +77,12 @@ class Report:
     repaired: bool = False
     rows_reloaded: int = field(default=0)
     rows_marked: int = field(default=0)
+    repaired_day: date | None = None
     remaining: tuple[Difference, ...] = ()
+
+    @property
+    def rows_that_differ(self) -> int:
+        return sum(len(bucket.missing) + len(bucket.changed) + len(bucket.deleted) for bucket in self.differences)
 
     @property
     def is_equal(self) -> bool:
@@ -82,17 +93,22 @@ class Report:
         compared = f"{self.source}: {self.rows:,} rows in {self.buckets:,} buckets compared up to {self.watermark}"
         if not self.differences:
             return f"{compared}: source and warehouse are equal."
-        found = sum(len(bucket.missing) + len(bucket.changed) + len(bucket.deleted) for bucket in self.differences)
         lines = [
-            f"{compared}: {found:,} rows in {len(self.differences):,} buckets differ.",
+            f"{compared}: {self.rows_that_differ:,} rows in {len(self.differences):,} buckets differ.",
             *(f"  {one}" for one in self.differences),
         ]
         if self.repaired:
             lines.append(f"  Repaired: {self.rows_reloaded:,} rows read again, {self.rows_marked:,} marked as deleted.")
+        if self.repaired_day:
+            lines.append(f"  The marts follow when {self.repaired_day} is built again (DAG rebuild_day).")
         if self.remaining:
             lines.append(f"  {len(self.remaining):,} buckets still differ. Load {self.source} with --full-refresh.")
         return "\n".join(lines)
 
 
-def _some(keys: tuple[int, ...], shown: int = 5) -> str:
-    return ", ".join(str(key) for key in keys[:shown]) + (", ..." if len(keys) > shown else "")
+def _some(keys: tuple[Any, ...], shown: int = 5) -> str:
+    return ", ".join(map(_shown, keys[:shown])) + (", ..." if len(keys) > shown else "")
+
+
+def _shown(key: Any) -> str:
+    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EVENTS_KEPT = timedelta(days=29)  # Stripe serves events of the last 30 days, https://docs.stripe.com/api/events
-_LISTS = ((CHARGES, "/v1/charges"), (REFUNDS, "/v1/refunds"), (DISPUTES, "/v1/disputes"))
+LISTS = ((CHARGES, "/v1/charges"), (REFUNDS, "/v1/refunds"), (DISPUTES, "/v1/disputes"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class StripeConnector:
             return load.commit(reached if cursor is None else max(cursor, reached), replace=full_refresh)
 
     def _stage_listed(self, api: StripeApi, load: Load, planned: Plan) -> None:
-        for table, path in _LISTS:
+        for table, path in LISTS:
             load.stage(table, self.listed(api, table, path, planned.list_from, planned.window.end))
 
     def listed(
@@ -106,12 +106,12 @@ class StripeConnector:
     ) -> Iterator[pa.RecordBatch]:
         """Batches of all objects of one kind created in ``(after, until]``."""
         threads = self._settings.parallel_windows
-        return batches(table, list_pages(api, path, None if after is None else _epoch(after), _epoch(until), threads=threads))
+        return batches(table, list_pages(api, path, None if after is None else epoch(after), epoch(until), threads=threads))
 
     def _stage_changed(self, api: StripeApi, load: Load, start: datetime, planned: Plan) -> None:
         threads = self._settings.parallel_windows
-        after, until = _epoch(start), _epoch(planned.window.end)
-        listed_after = _epoch(planned.list_from) if planned.list_from else 0
+        after, until = epoch(start), epoch(planned.window.end)
+        listed_after = epoch(planned.list_from) if planned.list_from else 0
         touched = touched_since(api, after, until, listed_after=listed_after, threads=threads)
         logger.info("Stripe's events since %s touched %d older charges.", start, len(touched.charges))
         for current in fetch_current(api, touched, until, threads=threads):
@@ -124,6 +124,6 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _epoch(moment: datetime) -> int:
+def epoch(moment: datetime) -> int:
     """Seconds since 1970 of a UTC moment, rounded down."""
     return timegm(moment.timetuple())

@@ -1,0 +1,199 @@
+"""Compares Stripe's charges, refunds and disputes with their raw tables, by the day they were created; repairs on request."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingestion.days import upper_bound
+from ingestion.errors import PermanentError
+from ingestion.reconcile.by_day import DAY, Pending, Shape, SourceRows, differences, key_batch
+from ingestion.reconcile.loads import NeverLoadedError, last_day
+from ingestion.reconcile.report import Difference, Report
+from ingestion.records import Window
+from ingestion.settings import StripeSettings
+from ingestion.sources import CHARGES, DISPUTES, REFUNDS, RawTable, Source
+from ingestion.stripe_api.changes import Touched, touched_since
+from ingestion.stripe_api.client import StripeApi
+from ingestion.stripe_api.connector import EVENTS_KEPT, LISTS, StripeConnector, epoch
+from ingestion.warehouse import Warehouse
+
+SECOND = timedelta(seconds=1)
+CLOCKS_DIFFER = timedelta(minutes=1)  # Stripe's clock and ours, at most
+
+# The payload as a whole is not compared: Stripe adds fields to old objects whenever it likes, and some, such as
+# receipt_url, differ each time they are asked for. What staging reads from it is.
+_FROM_PAYLOAD = {
+    CHARGES.name: (
+        "payload ->> '$.id'",
+        "payload ->> '$.payment_method_details.type'",
+        "payload ->> '$.payment_method_details.card.brand'",
+    ),
+    REFUNDS.name: ("payload ->> '$.id'",),
+    DISPUTES.name: ("payload ->> '$.id'",),
+}
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Objects created in ``(after, until]``, UTC without a zone; ``after`` None: from the beginning."""
+
+    after: datetime | None
+    until: datetime
+
+
+def reconcile_charges(source: Source, settings: StripeSettings, warehouse: Warehouse, *, repair: bool = False) -> Report:
+    """Compare everything created in the last ``STRIPE_RECONCILE_DAYS`` up to the cursor of the last load.
+
+    What events have touched since that cursor is the next load's business and no difference. ``repair`` lists the days
+    that differ again, and marks as deleted what that listing does not have either.
+
+    Raises:
+        NeverLoadedError: there is nothing to compare.
+        PermanentError: the last load is older than Stripe's events.
+        IngestionError: Stripe or the warehouse could not be read.
+    """
+    cursor = warehouse.watermark(source)
+    if cursor is None or not all(warehouse.raw_columns(table) for table in source.tables):
+        raise NeverLoadedError(source)
+    if cursor < _now() - EVENTS_KEPT:
+        raise PermanentError(
+            f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach back to it, so it cannot be said "
+            "what is due. Load a day first, then reconcile."
+        )
+    after = cursor - timedelta(days=settings.reconcile_days) if settings.reconcile_days else None
+    with closing(StripeApi(settings)) as api:
+        comparison = _Comparison(source, settings, warehouse, api, cursor)
+        report = comparison.compare(_Span(after, cursor))
+        if not repair or not report.differences:
+            return report
+        repaired = comparison.repair(report)
+        return replace(repaired, remaining=comparison.compare(_around(report.differences, after, cursor)).differences)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    source: Source
+    settings: StripeSettings
+    warehouse: Warehouse
+    api: StripeApi
+    cursor: datetime
+
+    @property
+    def connector(self) -> StripeConnector:
+        return StripeConnector(self.settings, self.warehouse)
+
+    def compare(self, span: _Span) -> Report:
+        asked_at = datetime.now(UTC).replace(tzinfo=None)
+        with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
+            listed = [self._listed(table, path, span, Path(folder)) for table, path in LISTS]
+            try:
+                touched = self._touched_since_cursor()  # after the listing: what changed meanwhile is not due either
+                buckets, rows = 0, 0
+                found: list[Difference] = []
+                for shape, source_rows in listed:
+                    pending = _pending(shape.table, touched)
+                    days, count, of_table = differences(shape, source_rows, self.warehouse, asked_at, pending)
+                    buckets, rows = buckets + days, rows + count
+                    found += of_table
+            finally:
+                for _, source_rows in listed:
+                    source_rows.close()
+        return Report(self.source.name, self.cursor, asked_at, buckets, rows, tuple(found))
+
+    def repair(self, report: Report) -> Report:
+        """Load the days that differ again, then mark what is gone."""
+        tables = {table.name: table for table in self.source.tables}
+        for difference in report.differences:
+            if difference.ahead:  # no load replaces a newer version by an older one, but what comes after a deletion is new
+                table = tables[difference.table]
+                self.warehouse.mark_deleted(table, [key_batch(table, difference.ahead)], report.compared_at)
+        day = last_day(self.source, self.warehouse)
+        seen: dict[str, set[str]] = {name: set() for name in tables}
+        reloaded = 0
+        with self.warehouse.begin_load(self.source, day, Window(None, upper_bound(day))) as load:
+            for table, path in LISTS:
+                for span in _spans(report.differences, table, self.cursor):
+                    batches = self.connector.listed(self.api, table, path, span.after, span.until)
+                    reloaded += load.stage(table, _noting(batches, table, seen[table.name]))
+            load.commit(None)
+        marked = 0
+        for name, table in tables.items():
+            deleted = [key for found in report.differences if found.table == name for key in found.deleted]
+            if gone := [key for key in deleted if key not in seen[name]]:
+                marked += self.warehouse.mark_deleted(table, [key_batch(table, gone)], report.compared_at)
+        return replace(report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day)
+
+    def _listed(self, table: RawTable, path: str, span: _Span, folder: Path) -> tuple[Shape, SourceRows]:
+        shape = Shape(
+            table,
+            day_of="created_at",
+            compared=tuple(column for column in table.columns if column.name not in ("payload", table.version)),
+            further=_FROM_PAYLOAD[table.name],
+            origin="charge_id",
+            due=_created_in(span),
+        )
+        rows = SourceRows(shape, folder)
+        rows.add(self.connector.listed(self.api, table, path, span.after, span.until))
+        return shape, rows
+
+    def _touched_since_cursor(self) -> Touched:
+        until = epoch(_now() + CLOCKS_DIFFER)
+        threads = self.settings.parallel_windows
+        return touched_since(self.api, epoch(self.cursor), until, listed_after=until, threads=threads)
+
+
+def _pending(table: RawTable, touched: Touched) -> Pending:
+    charges = {
+        CHARGES.name: touched.charges,
+        REFUNDS.name: touched.with_refunds,
+        DISPUTES.name: touched.with_disputes,
+    }[table.name]
+    return lambda key, charge_id, _: charge_id in charges or key[0] in touched.loose_refunds
+
+
+def _created_in(span: _Span) -> str:
+    until = f"created_at <= timestamp '{span.until}'"
+    return (
+        f"({until} and created_at > timestamp '{span.after}') or created_at is null"
+        if span.after
+        else f"{until} or created_at is null"
+    )
+
+
+def _spans(found: Sequence[Difference], table: RawTable, cursor: datetime) -> Iterator[_Span]:
+    """The days of a table that differ, those in a row as one."""
+    days: list[date] = sorted(difference.low for difference in found if difference.table == table.name)
+    while days:
+        first = last = days.pop(0)
+        while days and days[0] == last + DAY:
+            last = days.pop(0)
+        yield _Span(_midnight(first) - SECOND, min(_midnight(last + DAY) - SECOND, cursor))
+
+
+def _around(found: Sequence[Difference], after: datetime | None, cursor: datetime) -> _Span:
+    """One span with all days that differ."""
+    first = _midnight(min(difference.low for difference in found)) - SECOND
+    last = _midnight(max(difference.high for difference in found)) - SECOND
+    return _Span(max(first, after) if after else first, min(last, cursor))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
+
+
+def _noting(batches: Iterator[pa.RecordBatch], table: RawTable, seen: set[str]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        seen.update(map(str, batch.column(table.key[0]).to_pylist()))
+        yield batch
+
+
+def _now() -> datetime:
+    """By Stripe's clock, or near enough."""
+    return datetime.now(UTC).replace(tzinfo=None)
