@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 LOG_LINES_SHOWN = 15
+REST_SECONDS = 3  # for what the process itself has not ended
 
 
 class SandboxError(Exception):
@@ -88,22 +89,25 @@ def remembered(file: Path) -> psutil.Process | None:
 
 
 def stop(file: Path, seconds: float = 15) -> bool:
-    """End the process of a run file with all its descendants: SIGTERM, then SIGKILL. Tells whether anything ran."""
+    """End the process of a run file with all its descendants; tells whether anything ran.
+
+    SIGTERM goes to the process alone first, so that it can end its children and give back their semaphores; then to
+    whatever is left of its group; SIGKILL comes last, because one scheduler in seven was seen to ignore SIGTERM.
+    """
     process = remembered(file)
     family: list[psutil.Process] = []
     if process:
         with suppress(psutil.NoSuchProcess):
             family = [process, *process.children(recursive=True)]
-        # One scheduler in seven was seen to ignore SIGTERM; a time limit and SIGKILL are what ends it.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
         _, alive = psutil.wait_procs(family, timeout=seconds)
-        for survivor in alive:
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal_number)
+            _, alive = psutil.wait_procs(alive, timeout=REST_SECONDS)
+        for survivor in alive:  # one that left the group
             with suppress(psutil.NoSuchProcess):
                 survivor.kill()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=5)
     file.unlink(missing_ok=True)
     return bool(family)
 
