@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -19,9 +19,11 @@ from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, Column, RawTable, Source
 from ingestion.warehouse import duckdb_days as days
 from ingestion.warehouse import duckdb_records as records
+from ingestion.warehouse.duckdb_beside import TableBeside, drop_abandoned
 from ingestion.warehouse.duckdb_merge import Stamp, merge, rebuild
 from ingestion.warehouse.duckdb_sql import address, existing_columns, quoted
 from ingestion.warehouse.lock import warehouse_lock
+from ingestion.warehouse.memory import return_freed_memory
 from ingestion.warehouse.parquet import write_part
 from ingestion.warehouse.staging import StagedLoad, StagedPart, checksum, open_staged_load, utc_now
 
@@ -30,6 +32,7 @@ __all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
 RAW_FILE = "ecommerce_raw.duckdb"
 STAGED_FOLDER = "staged"
 MEMORY_LIMIT = "192MB"  # beyond it DuckDB spills to disk
+MEMORY_LIMIT_AHEAD = "96MB"
 MAX_THREADS = 2  # each needs its share of the memory
 _DISK_ERRORS = (
     duckdb.IOException,
@@ -48,6 +51,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def begin_load(self, source: Source, day: date, window: Window, *, load_id: str | None = None) -> Iterator[DuckDBLoad]:
+        return_freed_memory()
         with open_staged_load(self.settings.duckdb_dir / STAGED_FOLDER, source, day, window, load_id) as staged:
             yield DuckDBLoad(self, source, staged, shared=load_id is not None)
 
@@ -115,12 +119,17 @@ class DuckDBWarehouse:
             return int(marked[0][0])
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction under the lock: committed when the block ends well, else undone."""
-        with warehouse_lock(self.settings), self._opened(read_only=False) as connection:
+    def writing(self, *, ahead: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction under the lock: committed when the block ends well, else undone.
+
+        ``ahead``: while rows are still being read; does not wait for the lock, and leaves memory and a core to the reading.
+        """
+        settings = self.settings.model_copy(update={"lock_timeout_seconds": 0}) if ahead else self.settings
+        with warehouse_lock(settings), self._opened(read_only=False, ahead=ahead) as connection:
             connection.execute("begin")
             records.create_record_tables(connection)
             days.create_day_tables(connection)
+            drop_abandoned(connection, self.settings.duckdb_dir / STAGED_FOLDER)
             yield connection
             connection.execute("commit")
 
@@ -138,11 +147,11 @@ class DuckDBWarehouse:
             yield connection
 
     @contextmanager
-    def _opened(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(self, *, read_only: bool, ahead: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         path = self.settings.duckdb_dir / RAW_FILE
         config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY_LIMIT,
-            "threads": min(MAX_THREADS, os.cpu_count() or 1),
+            "memory_limit": MEMORY_LIMIT_AHEAD if ahead else MEMORY_LIMIT,
+            "threads": 1 if ahead else min(MAX_THREADS, os.cpu_count() or 1),
             "preserve_insertion_order": False,
             "temp_directory": str(self.settings.duckdb_dir / "tmp"),
         }
@@ -166,7 +175,7 @@ class DuckDBLoad:
         self._staged = staged
         self._shared = shared
         self._unnamed = 0
-        self._record: LoadRecord | None = None
+        self._beside: dict[str, TableBeside | None] = {}  # of each table that was staged
 
     @property
     def load_id(self) -> str:
@@ -179,7 +188,21 @@ class DuckDBLoad:
             part = f"part-{self._unnamed:05d}"
             self._unnamed += 1
         columns = (*table.columns, *self._staged.added_columns(table))
-        return write_part(table, columns, batches, self._staged.part_folder(table, part))
+        return write_part(table, columns, batches, self._staged.part_folder(table, part), self._begin_beside(table, columns))
+
+    def _begin_beside(self, table: RawTable, columns: Sequence[Column]) -> TableBeside | None:
+        """A table to load ahead into: for rows that are read from the beginning, in this process, in one go."""
+        again = table.name in self._beside
+        ahead = None
+        if self._staged.window.start is None and not self._shared and not again:
+            ahead = TableBeside(table, columns, self.load_id, self._writing_ahead)
+        elif again and (before := self._beside[table.name]):
+            before.is_usable = False
+        self._beside[table.name] = ahead or self._beside.get(table.name)
+        return ahead
+
+    def _writing_ahead(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return self._warehouse.writing(ahead=True)
 
     def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
         self._staged.reject(table, rejects)
@@ -207,7 +230,11 @@ class DuckDBLoad:
             table_parts = _wanted(table, staged.parts(table), parts)
             found += table_parts
             columns = (*table.columns, *staged.added_columns(table))
-            counts.append((rebuild if replace else merge)(connection, table, columns, table_parts, stamp))
+            beside = self._beside.get(table.name)
+            usable = beside if beside and beside.is_usable and beside.files else None
+            counts.append((rebuild if replace else merge)(connection, table, columns, table_parts, stamp, usable))
+            if beside:
+                connection.execute(f"drop table if exists {beside.address}")  # but for the one that has the raw name now
         rejected, first_rejects = records.add_rejected(
             connection, self.load_id, staged.source, staged.day, staged.rejected(), stamp.loaded_at
         )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
 
@@ -13,7 +13,9 @@ import duckdb
 
 from ingestion.records import TableCounts
 from ingestion.sources import METADATA_COLUMNS, Column, RawTable
+from ingestion.warehouse.duckdb_beside import TableBeside
 from ingestion.warehouse.duckdb_sql import (
+    add_metadata,
     address,
     create_table,
     duckdb_type,
@@ -46,12 +48,24 @@ class Stamp:
 
 
 def merge(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], stamp: Stamp
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    columns: Sequence[Column],
+    parts: Sequence[StagedPart],
+    stamp: Stamp,
+    beside: TableBeside | None = None,
 ) -> TableCounts:
-    """Upsert the staged rows by key; creates the table or missing columns first. Runs in the caller's transaction."""
+    """Upsert the staged rows by key; creates the table or missing columns first. Runs in the caller's transaction.
+
+    ``beside`` is a table that has some of the staged rows already.
+    """
     existing = existing_columns(connection, table)
     refuse_changed_types(table, columns, existing)
     if not existing:
+        if beside and _keys_are_distinct(parts):
+            counts = _complete(connection, table, beside, columns, parts, stamp)
+            connection.execute(f"alter table {beside.address} rename to {quoted(table.raw_name.lower())}")
+            return counts
         create_table(connection, table, address(table), columns)
         return _fill(connection, table, address(table), columns, parts, stamp)
     for column in columns:
@@ -62,19 +76,49 @@ def merge(
 
 
 def rebuild(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, columns: Sequence[Column], parts: Sequence[StagedPart], stamp: Stamp
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    columns: Sequence[Column],
+    parts: Sequence[StagedPart],
+    stamp: Stamp,
+    beside: TableBeside | None = None,
 ) -> TableCounts:
     """Make the staged rows the whole table, but for rows that other loads have brought since this one began."""
     existing = existing_columns(connection, table)
     if not existing:
-        return merge(connection, table, columns, parts, stamp)
-    beside = f"{quoted(table.schema.lower())}.{quoted(table.raw_name.lower() + '__rebuilt')}"
-    create_table(connection, table, beside, columns)
-    counts = _fill(connection, table, beside, columns, parts, stamp)
-    _keep_newer(connection, table, beside, [column.name for column in columns if column.name.lower() in existing], stamp)
+        return merge(connection, table, columns, parts, stamp, beside)
+    if beside and _keys_are_distinct(parts):
+        rebuilt = beside.address
+        counts = _complete(connection, table, beside, columns, parts, stamp)
+    else:
+        rebuilt = f"{quoted(table.schema.lower())}.{quoted(table.raw_name.lower() + '__rebuilt')}"
+        create_table(connection, table, rebuilt, columns)
+        counts = _fill(connection, table, rebuilt, columns, parts, stamp)
+    _keep_newer(connection, table, rebuilt, [column.name for column in columns if column.name.lower() in existing], stamp)
     connection.execute(f"drop table {address(table)}")
-    connection.execute(f"alter table {beside} rename to {quoted(table.raw_name.lower())}")
+    connection.execute(f"alter table {rebuilt} rename to {quoted(table.raw_name.lower())}")
     return counts
+
+
+def _complete(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    beside: TableBeside,
+    columns: Sequence[Column],
+    parts: Sequence[StagedPart],
+    stamp: Stamp,
+) -> TableCounts:
+    """Insert the staged rows that the table beside does not have yet, and give it the metadata columns."""
+    rows = sum(part.rows for part in parts)
+    missing = [
+        replace(part, files=files) for part in parts if (files := tuple(f for f in part.files if f.name not in beside.files))
+    ]
+    if missing:
+        names = listed(column.name for column in columns)
+        staged = _staged_rows(table, columns, missing, 0, 1)
+        connection.execute(f"insert into {beside.address} ({names}) select {names} from ({staged})")
+    add_metadata(connection, beside.address, [stamp.load_id, str(stamp.loaded_at), str(stamp.day), None])
+    return TableCounts(table.name, extracted=rows, inserted=rows)
 
 
 def _fill(

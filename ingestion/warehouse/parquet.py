@@ -8,11 +8,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -24,28 +24,43 @@ from ingestion.errors import ContractError, WarehouseUnavailableError
 from ingestion.sources import Column, RawTable
 from ingestion.warehouse.staging import utc_now, write_text
 
+if TYPE_CHECKING:
+    from ingestion.warehouse.duckdb_beside import TableBeside
+
 ROW_GROUP_ROWS = 122_880  # DuckDB's own row group: each is read, compressed and written by one thread
 ROW_GROUP_BYTES = 32 * 2**20  # less rows where they are wide, such as Stripe's payloads
 FILE_ROW_GROUPS = 4
 
 
-def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[pa.RecordBatch], folder: Path) -> int:
+def write_part(
+    table: RawTable,
+    columns: tuple[Column, ...],
+    batches: Iterable[pa.RecordBatch],
+    folder: Path,
+    beside: TableBeside | None = None,
+) -> int:
     """Write one part and return its rows; an earlier part in the same folder is replaced when all rows are there.
 
-    One thread encodes while the caller's fetches the next rows; two row groups at most are in memory.
+    One thread encodes while the caller's fetches the next rows; two row groups at most are in memory. ``beside`` is given
+    each file that is complete before the last one, as long as no key has come twice.
 
     Raises:
         ContractError: the batches do not have the declared columns and types, or a null where none may be.
         WarehouseUnavailableError: the disk is full or cannot be written.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(3)}")
     schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
-    writer = _PartWriter(beside, schema)
     keys = _DistinctIntegers(table)
+
+    def complete(file: Path) -> None:
+        if beside and keys.range():
+            beside.add(file)
+
+    writer = _PartWriter(unfinished, schema, complete)
     try:
         with _disk_errors(table, folder):
-            beside.mkdir(parents=True)
-        with ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
+            unfinished.mkdir(parents=True)
+        with beside or nullcontext(), ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
             encoding: Future[None] | None = None
             for rows in _row_groups(_checked(table, columns, schema, batches)):
                 keys.add(rows)
@@ -66,11 +81,11 @@ def write_part(table: RawTable, columns: tuple[Column, ...], batches: Iterable[p
             "key_range": keys.range(),
         }
         with _disk_errors(table, folder):
-            write_text(beside / "part.json", json.dumps(said))
-            _put_in_place(beside, folder)
+            write_text(unfinished / "part.json", json.dumps(said))
+            _put_in_place(unfinished, folder)
     finally:
         writer.abandon()
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return writer.rows
 
 
@@ -84,10 +99,10 @@ def _disk_errors(table: RawTable, folder: Path) -> Iterator[None]:
         raise WarehouseUnavailableError(f"Rows of {table.name} cannot be staged in {folder.parent}: {reason}.") from error
 
 
-def _put_in_place(beside: Path, folder: Path) -> None:
+def _put_in_place(unfinished: Path, folder: Path) -> None:
     while True:
         try:
-            beside.rename(folder)
+            unfinished.rename(folder)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -140,9 +155,10 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 class _PartWriter:
     """The Parquet files of one part, a new one every few row groups, and the digest over all of them."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, complete: Callable[[Path], None]) -> None:
         self.folder = folder
         self.schema = schema
+        self.complete = complete  # called with each file, but for the last one
         self.files: list[str] = []
         self.rows = 0
         self.size = 0
@@ -171,6 +187,7 @@ class _PartWriter:
         self._groups += 1
         if self._groups % FILE_ROW_GROUPS == 0:
             self.close()
+            self.complete(self.folder / self.files[-1])
 
     def close(self) -> None:
         """End the current file."""

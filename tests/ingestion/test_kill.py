@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -29,6 +30,7 @@ from ingestion.arrow import schema_of
 from ingestion.records import Window
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import PRODUCTS, source
+from ingestion.warehouse import parquet
 from ingestion.warehouse.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 22)
@@ -78,6 +80,11 @@ def load(folder: Path, shop: Shop, *, replace: bool) -> None:
         open_load.commit(END + timedelta(minutes=shop.generation), replace=replace)
 
 
+def with_small_files() -> None:
+    """As many files as a large table has: their rows go into a table beside while others are still being staged."""
+    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS = 100, 1
+
+
 def load_until_step(folder: Path, shop: Shop, replace: bool, step: int, counted: Any) -> None:
     """Load, but die right before the given step; ``counted`` says how many steps there were."""
 
@@ -87,7 +94,9 @@ def load_until_step(folder: Path, shop: Shop, replace: bool, step: int, counted:
             if counted.value == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    with_small_files()
     sys.setprofile(watch)
+    threading.setprofile(watch)
     try:
         load(folder, shop, replace=replace)
     finally:
@@ -138,6 +147,8 @@ class Round:
         assert [path.name for path in (self.folder / "staged").iterdir()] == [".lock"], (
             "staged rows of a dead process were not swept"
         )
+        tables = warehouse_in(self.folder).query("select table_name from duckdb_tables() where schema_name = 'postgres'")
+        assert tables == [("raw_products",)], "a table that a dead process had begun beside the raw one was not swept"
         assert warehouse_in(self.folder).watermark(SHOP) == END + timedelta(minutes=1)
         shutil.rmtree(self.folder)
 
