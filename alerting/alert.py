@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-Status = Literal["success", "failure", "retry", "sla_breach", "recovery"]
+Status = Literal["success", "failure", "retry", "sla_breach", "recovery", "difference"]
 
 PIPELINE_SLA = timedelta(minutes=30)  # from 06:00 UTC of the day to its publication
 
@@ -16,6 +16,7 @@ LABELS: dict[Status, str] = {
     "retry": "RETRY",
     "sla_breach": "SLA BREACH",
     "recovery": "RECOVERED",
+    "difference": "SOURCE DIFFERS",
 }
 
 

@@ -17,6 +17,7 @@ COLOURS: dict[Status, str] = {
     "failure": "#ff0000",
     "retry": "#ff9900",
     "sla_breach": "#ffcc00",
+    "difference": "#ffcc00",
 }
 SECTION_LIMIT = 3000
 EXCEPTION_LIMIT = 1500  # enough for any sentence; the log has the rest

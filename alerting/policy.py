@@ -7,6 +7,7 @@
     publish        2        10 s            5 min
     dbt_run        2        5 min   15 min  30 min      the SLA is for the three dbt run tasks together
     dbt_test       1        3 min   5 min   30 min
+    reconcile      1        10 min          2 h         reads whole sources, once a week
     notification   0                        2 min
     the pipeline                    30 min              from 06:00 UTC, whether or not dbt has started
 
@@ -46,7 +47,7 @@ __all__ = [
     "sla_deadline",
 ]
 
-Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "notification"]
+Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "reconcile", "notification"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ POLICIES: dict[Kind, TaskPolicy] = {
     "publish": TaskPolicy(2, timedelta(seconds=10), None, _minutes(5)),
     "dbt_run": TaskPolicy(2, _minutes(5), _minutes(15), _minutes(30)),
     "dbt_test": TaskPolicy(1, _minutes(3), _minutes(5), _minutes(30)),
+    "reconcile": TaskPolicy(1, _minutes(10), None, _minutes(120)),
     "notification": TaskPolicy(0, timedelta(0), None, _minutes(2)),
 }
 

@@ -1,10 +1,11 @@
-"""Loads one day of one source: the one way in for the DAGs and the shell."""
+"""Loads one day of one source, whole or in parts: the one way in for the DAGs and the shell."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import MissingInputError
 from ingestion.settings import CsvSettings, PostgresSettings, StripeSettings, settings
@@ -12,6 +13,7 @@ from ingestion.sources import SOURCES, Source, source
 from ingestion.warehouse import open_warehouse
 
 if TYPE_CHECKING:
+    from ingestion.postgres import PostgresExtractor
     from ingestion.records import LoadRecord
     from ingestion.warehouse import Warehouse
 
@@ -32,13 +34,37 @@ def load(source_name: str, day: date, *, full_refresh: bool = False) -> LoadReco
     return record
 
 
+def plan_parts(source_name: str, day: date) -> list[dict[str, Any]]:
+    """The parts of one load of a PostgreSQL source, as plain JSON: each for ``load_part``, all of them for ``commit_parts``."""
+    return [part.as_dict() for part in _extractor(open_warehouse()).plan_parts(source(source_name).tables[0], day)]
+
+
+def load_part(part: dict[str, Any]) -> int:
+    """Read and stage one part, in whatever process; nothing is visible yet. Returns its rows."""
+    from ingestion.postgres import Part
+
+    return _extractor(open_warehouse()).extract_part(Part.from_dict(part))
+
+
+def commit_parts(parts: Sequence[dict[str, Any]]) -> LoadRecord:
+    """Commit all parts of a plan as one load, all or nothing. Doing it again returns the same record."""
+    from ingestion.postgres import Part
+
+    record = _extractor(open_warehouse()).commit_parts([Part.from_dict(part) for part in parts])
+    logger.info("%s", summary(record))
+    return record
+
+
+def _extractor(warehouse: Warehouse) -> PostgresExtractor:
+    from ingestion.postgres import PostgresExtractor
+
+    return PostgresExtractor(settings(PostgresSettings), warehouse)
+
+
 def _load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
     # Connectors are imported here, so that a load needs the libraries of its own source only.
     if source.kind == "postgres":
-        from ingestion.postgres import PostgresExtractor
-
-        extractor = PostgresExtractor(settings(PostgresSettings), warehouse)
-        return extractor.extract_table(source.tables[0], day, full_refresh=full_refresh)
+        return _extractor(warehouse).extract_table(source.tables[0], day, full_refresh=full_refresh)
     if source.kind == "stripe":
         from ingestion.stripe_api import StripeConnector
 

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import SettingsError
+from ingestion.sources import SOURCES
 
 PROJECT = Path(__file__).resolve().parent.parent
 SANDBOX_ENV_FILE = PROJECT / ".local" / "sandbox.env"
@@ -56,6 +57,30 @@ class PostgresSettings(_FromEnvironment):
     statement_timeout_seconds: int = Field(default=3600, gt=0)
     split_rows: int = Field(default=5_000_000, gt=0)
     max_parts: int = Field(default=16, ge=1)
+
+
+class SplitSettings(_FromEnvironment):
+    """Which tables are loaded in parts, by tasks of their own (``POSTGRES_SPLIT_TABLES``): names of PostgreSQL sources,
+    separated by commas. Apart from the others because DAG files read it to be drawn, without a database at hand."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTGRES_")
+
+    split_tables: str = ""
+
+    @field_validator("split_tables")
+    @classmethod
+    def _are_sources(cls, text: str) -> str:
+        known = [source.name for source in SOURCES if source.kind == "postgres"]
+        if unknown := sorted(_names(text) - set(known)):
+            raise ValueError(f"{', '.join(unknown)} is no PostgreSQL source; these are: {', '.join(known)}")
+        return text
+
+    def splits(self, source_name: str) -> bool:
+        return source_name in _names(self.split_tables)
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",")} - {""}
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -45,11 +46,11 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
     ) as dag:
 
         @task(task_id=loaded.dag_id, doc_md=doc_md)
-        def load_day() -> dict[str, Any]:
-            """Load the day and return what the event will carry."""
-            from ingestion.load import load
+        def load_day(parts: Iterable[dict[str, Any]] | None = None) -> dict[str, Any]:
+            """Load the day, or commit the parts that other tasks have read, and return what the event will carry."""
+            from ingestion.load import commit_parts, load
 
-            record = load(loaded.name, day_of(get_current_context()))
+            record = commit_parts(list(parts)) if parts else load(loaded.name, day_of(get_current_context()))
             return {
                 "source": record.source,
                 "day": record.day.isoformat(),
@@ -75,7 +76,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
             if not context["dag_run"].partition_key:
                 event.add_partitions(loaded_day["day"])
 
-        loading = load_day()
+        loading = _in_parts(loaded, load_day) if _is_split(loaded) else load_day()
         publishing = publish(loading)
         # Runs only when `publish` was skipped, that is for a correction.
         rebuilding = TriggerDagRunOperator(
@@ -89,3 +90,35 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         publishing >> rebuilding >> done
         publishing >> done
     return dag
+
+
+def _is_split(loaded: Source) -> bool:
+    """Whether the table is read by several tasks: only if a setting names it, because two more tasks a day cost time."""
+    if loaded.kind != "postgres":
+        return False
+    from ingestion.settings import SplitSettings, settings
+
+    return settings(SplitSettings).splits(loaded.name)
+
+
+def _in_parts(loaded: Source, load_day: Any) -> Any:
+    """``plan_parts`` -> ``extract_part``, once per part -> the main task, which commits all of them as one load."""
+
+    @task(task_id="plan_parts")
+    def plan_parts() -> list[dict[str, Any]]:
+        """One part on an ordinary day; as many as POSTGRES_SPLIT_ROWS asks for where much is to be read."""
+        from ingestion.load import plan_parts
+
+        return plan_parts(loaded.name, day_of(get_current_context()))
+
+    @task(task_id="extract_part")
+    def extract_part(part: dict[str, Any]) -> int:
+        """Read and stage one range of keys; nothing is visible before the main task commits."""
+        from ingestion.load import load_part
+
+        return load_part(part)
+
+    planned = plan_parts()
+    committing = load_day(planned)
+    extract_part.expand(part=planned) >> committing
+    return committing

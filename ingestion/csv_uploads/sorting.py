@@ -93,8 +93,8 @@ class RowSorter:
     @property
     def earliest(self) -> date | None:
         """The first date of all rows accepted."""
-        row = self._connection.execute('SELECT min("date") FROM accepted').fetchone()
-        return row[0] if row else None
+        rows = self._connection.execute('SELECT min("date") FROM accepted').fetchall()
+        return rows[0][0] if rows else None
 
     def waiting(self, until: date) -> int:
         """Rows accepted that are dated after ``until``."""

@@ -85,6 +85,13 @@ class Report:
         return sum(len(bucket.missing) + len(bucket.changed) + len(bucket.deleted) for bucket in self.differences)
 
     @property
+    def advice(self) -> str:
+        """What to do about it, as a sentence."""
+        if self.repaired:
+            return f"A repair was not enough. Run: python -m ingestion {self.source} --full-refresh"
+        return f"Run: python -m ingestion reconcile {self.source} --repair (or trigger reconcile_sources with repair)"
+
+    @property
     def is_equal(self) -> bool:
         """Whether source and warehouse agree now."""
         return not (self.remaining if self.repaired else self.differences)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import CronPartitionTimetable, PartitionedAssetTimetable
+from airflow.sdk import CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
 
-from ingestion.settings import PROJECT
+from ingestion.settings import PROJECT, settings
 from ingestion.sources import SOURCES
 from wiring.datasets import MARTS, PUBLISH_POOL, RAW_DATASETS
 
@@ -26,7 +26,12 @@ def bag() -> DagBag:
 
 def test_every_dag_file_imports(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    expected = {source.dag_id for source in SOURCES} | {"ecommerce_dbt", "ecommerce_sla_monitor", "rebuild_day"}
+    expected = {source.dag_id for source in SOURCES} | {
+        "ecommerce_dbt",
+        "ecommerce_sla_monitor",
+        "rebuild_day",
+        "reconcile_sources",
+    }
     assert set(bag.dags) == expected
     assert {path.stem for path in DAGS.glob("*.py")} == expected
 
@@ -47,6 +52,38 @@ def test_a_source_loads_its_day_at_six_and_announces_it_through_the_pool_of_one_
         assert load.downstream_task_ids == {"publish"}
         assert publish.pool == PUBLISH_POOL
         assert [asset.uri for asset in publish.outlets] == [dataset.uri]
+
+
+def test_a_table_is_read_in_parts_only_if_a_setting_names_it(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all("plan_parts" not in dag.task_dict for dag in bag.dags.values())
+    monkeypatch.setenv("POSTGRES_SPLIT_TABLES", "orders, order_items")
+    settings.cache_clear()
+    try:
+        split = DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
+    finally:
+        settings.cache_clear()
+    assert split.import_errors == {}
+    in_parts = {dag_id for dag_id, dag in split.dags.items() if "plan_parts" in dag.task_dict}
+    assert in_parts == {"extract_postgres_orders", "extract_postgres_order_items"}
+    dag = split.dags["extract_postgres_orders"]
+    assert dag.task_dict["extract_part"].is_mapped
+    assert dag.task_dict["plan_parts"].downstream_task_ids == {"extract_part", "extract_postgres_orders"}
+    assert dag.task_dict["extract_part"].downstream_task_ids == {"extract_postgres_orders"}
+    assert dag.task_dict["extract_postgres_orders"].downstream_task_ids == {"publish"}
+    assert all(task.has_on_failure_callback and task.has_on_retry_callback for task in dag.tasks)
+
+
+def test_every_source_is_reconciled_by_a_task_of_its_own_on_sundays(bag: DagBag) -> None:
+    dag = bag.dags["reconcile_sources"]
+    assert isinstance(dag.timetable, CronTriggerTimetable)
+    assert dag.timetable.expression == "0 3 * * 0"
+    assert dag.params["repair"] is False
+    for source in SOURCES:
+        task = dag.task_dict[f"reconcile_{source.name}"]
+        assert task.upstream_task_ids == set()
+        assert task.downstream_task_ids == {"days_to_rebuild", "done"}  # `done` fails with it, the others go on
+    assert dag.task_dict["days_to_rebuild"].trigger_rule == "all_done"
+    assert dag.task_dict["rebuild_marts"].partial_kwargs["trigger_dag_id"] == "rebuild_day"
 
 
 def test_no_dag_catches_up_or_overlaps_with_itself(bag: DagBag) -> None:
