@@ -19,7 +19,7 @@ from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, Column, RawTable, Source
 from ingestion.warehouse import duckdb_days as days
 from ingestion.warehouse import duckdb_records as records
-from ingestion.warehouse.duckdb_beside import TableBeside, drop_abandoned
+from ingestion.warehouse.duckdb_beside import MEMORY_LIMIT_AHEAD, TableBeside, drop_abandoned
 from ingestion.warehouse.duckdb_merge import Stamp, merge, rebuild
 from ingestion.warehouse.duckdb_sql import address, existing_columns, quoted
 from ingestion.warehouse.lock import warehouse_lock
@@ -32,7 +32,6 @@ __all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
 RAW_FILE = "ecommerce_raw.duckdb"
 STAGED_FOLDER = "staged"
 MEMORY_LIMIT = "192MB"  # beyond it DuckDB spills to disk
-MEMORY_LIMIT_AHEAD = "96MB"
 MAX_THREADS = 2  # each needs its share of the memory
 _DISK_ERRORS = (
     duckdb.IOException,

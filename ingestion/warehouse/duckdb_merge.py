@@ -13,7 +13,7 @@ import duckdb
 
 from ingestion.records import TableCounts
 from ingestion.sources import METADATA_COLUMNS, Column, RawTable
-from ingestion.warehouse.duckdb_beside import TableBeside
+from ingestion.warehouse.duckdb_beside import MEMORY_LIMIT_AHEAD, TableBeside
 from ingestion.warehouse.duckdb_sql import (
     add_metadata,
     address,
@@ -113,11 +113,16 @@ def _complete(
     missing = [
         replace(part, files=files) for part in parts if (files := tuple(f for f in part.files if f.name not in beside.files))
     ]
+    # Neither step needs more memory than loading ahead did, but both would fill what they are given: a new column of a large
+    # table is written out only when memory runs short.
+    ((usual_limit,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+    connection.execute("set memory_limit = ?", [MEMORY_LIMIT_AHEAD])
     if missing:
         names = listed(column.name for column in columns)
         staged = _staged_rows(table, columns, missing, 0, 1)
         connection.execute(f"insert into {beside.address} ({names}) select {names} from ({staged})")
     add_metadata(connection, beside.address, [stamp.load_id, str(stamp.loaded_at), str(stamp.day), None])
+    connection.execute("set memory_limit = ?", [usual_limit])
     return TableCounts(table.name, extracted=rows, inserted=rows)
 
 

@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 @cache
 def return_freed_memory() -> None:
-    """For this process, from now on. Arrow takes its memory from malloc, and malloc keeps little; other than glibc's stay as is."""
+    """For this process, from now on: Arrow takes its memory from malloc, and malloc keeps little, if it is glibc's."""
     pa.set_memory_pool(pa.system_memory_pool())
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_ARENA_MAX, 2)

@@ -23,7 +23,7 @@ from ingestion.errors import WarehouseUnavailableError
 from ingestion.records import Window
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import PRODUCTS, SOURCES, RawTable, source
-from ingestion.warehouse import staging
+from ingestion.warehouse import parquet, staging
 from ingestion.warehouse.duckdb import DuckDBWarehouse, warehouse_lock
 
 DAY = date(2026, 11, 22)
@@ -239,3 +239,106 @@ def test_a_shared_load_waits_two_days_for_its_other_processes(tmp_path: Path) ->
         os.utime(path, (long_ago, long_ago))
     load(tmp_path, "orders")
     assert staged_folders(tmp_path) == set()
+
+
+# --- loading ahead
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file every 100 rows, as a large table has many."""
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(parquet, "FILE_ROW_GROUPS", 1)
+
+
+def slowly(table: RawTable, rows: int, at: datetime) -> Iterator[pa.RecordBatch]:
+    """Batches of 100 rows, each after the rows before had time to be loaded."""
+    whole = rows_of(table, rows, at)
+    for start in range(0, rows, 100):
+        yield whole.slice(start, 100)
+        time.sleep(0.15)
+
+
+def tables_of(folder: Path) -> list[str]:
+    found = DuckDBWarehouse(settings_of(folder)).query(
+        "select table_name from duckdb_tables() where schema_name = 'postgres' order by 1"
+    )
+    return [str(name) for (name,) in found]
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["first", "refresh"])
+def test_rows_are_loaded_ahead_while_others_are_still_read(tmp_path: Path, small_files: None, replace: bool) -> None:
+    warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    if replace:
+        load(tmp_path, "products", rows=7)
+    before = tables_of(tmp_path)
+    seen: list[list[str]] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        for batch in slowly(PRODUCTS, 1000, END):
+            yield batch
+            seen.append(tables_of(tmp_path))
+
+    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        open_load.stage(PRODUCTS, watched())
+        assert "raw_products__staged_by_" + open_load.load_id in seen[-1]
+        record = open_load.commit(END, replace=replace)
+    assert before == (["raw_products"] if replace else [])
+    assert tables_of(tmp_path) == ["raw_products"]
+    assert record.tables[0].inserted == 1000
+    assert warehouse.query(
+        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), min(_day), count(_loaded_at), "
+        "count(_deleted_at) from ecommerce_raw.postgres.raw_products"
+    ) == [(1000, 1000, record.load_id, record.load_id, DAY, 1000, 0)]
+    assert warehouse.raw_columns(PRODUCTS) == (*PRODUCTS.column_names, "_load_id", "_loaded_at", "_day", "_deleted_at")
+    load(tmp_path, "products", rows=1100)  # as into any other table
+    assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1100,)]
+
+
+def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(tmp_path: Path, small_files: None) -> None:
+    warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        open_load.stage(PRODUCTS, slowly(PRODUCTS, 500, END.replace(year=2025)))
+        load(tmp_path, "products", rows=600)
+        record = open_load.commit(END)
+    assert (record.tables[0].inserted, record.tables[0].unchanged) == (0, 500)
+    assert tables_of(tmp_path) == ["raw_products"]
+    assert warehouse.query("select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products") == [(600, END)]
+
+
+def test_a_key_that_comes_twice_is_loaded_once(tmp_path: Path, small_files: None) -> None:
+    warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        twice = [*slowly(PRODUCTS, 500, END.replace(year=2025)), rows_of(PRODUCTS, 50, END)]
+        open_load.stage(PRODUCTS, iter(twice))
+        open_load.commit(END)
+    assert warehouse.query(
+        "select count(*), count(*) filter (updated_at = ?) from ecommerce_raw.postgres.raw_products", [END]
+    ) == [(500, 50)]
+
+
+def test_nobody_waits_for_a_locked_warehouse_to_load_ahead(tmp_path: Path, small_files: None) -> None:
+    warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        with held(tmp_path):
+            started = time.monotonic()
+            open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 1000)])
+            assert time.monotonic() - started < 5
+        open_load.commit(END)
+    assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1000,)]
+
+
+def test_what_was_loaded_ahead_for_an_abandoned_load_goes_with_the_next_one(tmp_path: Path, small_files: None) -> None:
+    def breaks_off() -> Iterator[pa.RecordBatch]:
+        yield from slowly(PRODUCTS, 500, END)
+        raise ConnectionError
+
+    with (
+        pytest.raises(ConnectionError),
+        DuckDBWarehouse(settings_of(tmp_path)).begin_load(SHOP, DAY, Window(None, END)) as open_load,
+    ):
+        open_load.stage(PRODUCTS, breaks_off())
+    assert [name.partition("__")[0] for name in tables_of(tmp_path)] == ["raw_products"]
+    assert DuckDBWarehouse(settings_of(tmp_path)).raw_columns(PRODUCTS) == ()
+    load(tmp_path, "orders")
+    assert tables_of(tmp_path) == ["raw_orders"]
