@@ -14,6 +14,7 @@ from ingestion.sources import SOURCES
 from wiring.day_report import report_day
 from wiring.days import day_of
 from wiring.gate import IncompleteDayError, check_complete
+from wiring.repairs import repaired_days
 
 DAY = date(2026, 11, 2)
 SEVEN = datetime(2026, 11, 2, 7, tzinfo=UTC)
@@ -107,3 +108,14 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
     assert report.sources["charges"] == "missing"
     assert report.sources["customers"] == "loaded, not announced"
     assert report.sentences()[-1] == "dbt waits for orders, charges."
+
+
+def test_a_repair_has_the_day_it_was_committed_for_announced_once_for_all_its_sources() -> None:
+    results = [
+        {"source": "orders", "repaired_day": "2026-11-22"},
+        None,  # failed, or skipped
+        {"source": "products", "repaired_day": None},
+        {"source": "charges", "repaired_day": "2026-11-22"},
+        {"source": "marketing", "repaired_day": "2026-11-21"},
+    ]
+    assert repaired_days(results) == {date(2026, 11, 21): ["marketing"], date(2026, 11, 22): ["orders", "charges"]}
