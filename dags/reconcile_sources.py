@@ -58,23 +58,30 @@ with DAG(
 
         from alerting.difference import report_differences
         from ingestion.reconcile import NeverLoadedError, reconcile
+        from ingestion.reconcile.loads import last_day
+        from ingestion.sources import source
+        from ingestion.warehouse import open_warehouse
 
         log = logging.getLogger("airflow.task")
         context = get_current_context()
+        repair = bool(context["params"]["repair"])
         try:
-            report = reconcile(name, repair=bool(context["params"]["repair"]))
+            report = reconcile(name, repair=repair)
         except NeverLoadedError as nothing:
             raise AirflowSkipException(str(nothing)) from None
         log.log(logging.INFO if not report.differences else logging.WARNING, "%s", report)
         if not report.is_equal:
             report_differences(context, name, str(report), report.advice)
+        day = report.repaired_day
+        if repair and day is None and context["ti"].try_number > 1:  # the try before may have died after it repaired
+            day = last_day(source(name), open_warehouse())
         return {
             "source": name,
             "rows": report.rows,
             "rows_that_differ": report.rows_that_differ,
             "rows_reloaded": report.rows_reloaded,
             "rows_marked": report.rows_marked,
-            "repaired_day": report.repaired_day.isoformat() if report.repaired_day else None,
+            "repaired_day": day.isoformat() if day else None,
         }
 
     @task(task_id="days_to_rebuild", trigger_rule=TriggerRule.ALL_DONE, **default_args("publish"))
