@@ -113,16 +113,14 @@ def _complete(
     missing = [
         replace(part, files=files) for part in parts if (files := tuple(f for f in part.files if f.name not in beside.files))
     ]
-    # Neither step needs more memory than loading ahead did, but both would fill what they are given: a new column of a large
-    # table is written out only when memory runs short.
-    ((usual_limit,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+    # What is left to do, the checkpoint included, needs no more memory than loading ahead did, but would fill what it is given:
+    # a new column of a large table is written out only when memory runs short.
     connection.execute("set memory_limit = ?", [MEMORY_LIMIT_AHEAD])
     if missing:
         names = listed(column.name for column in columns)
         staged = _staged_rows(table, columns, missing, 0, 1)
         connection.execute(f"insert into {beside.address} ({names}) select {names} from ({staged})")
     add_metadata(connection, beside.address, [stamp.load_id, str(stamp.loaded_at), str(stamp.day), None])
-    connection.execute("set memory_limit = ?", [usual_limit])
     return TableCounts(table.name, extracted=rows, inserted=rows)
 
 
