@@ -29,7 +29,8 @@ clean: stop  ## also remove the sandbox's data
 	@rm -rf .local
 
 test: setup lint  ## everything: linters, unit tests, real stand-ins, a real scheduler
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2
+	@$(PYTHON) -m pytest -m scheduler
 
 test-fast: setup lint  ## without scheduler, browser and compose tests
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
