@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+BUCKETS_SHOWN = 50  # a log has to stay readable
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -102,8 +104,10 @@ class Report:
             return f"{compared}: source and warehouse are equal."
         lines = [
             f"{compared}: {self.rows_that_differ:,} rows in {len(self.differences):,} buckets differ.",
-            *(f"  {one}" for one in self.differences),
+            *(f"  {one}" for one in self.differences[:BUCKETS_SHOWN]),
         ]
+        if len(self.differences) > BUCKETS_SHOWN:
+            lines.append(f"  and {len(self.differences) - BUCKETS_SHOWN:,} more buckets.")
         if self.repaired:
             lines.append(f"  Repaired: {self.rows_reloaded:,} rows read again, {self.rows_marked:,} marked as deleted.")
         if self.repaired_day:
