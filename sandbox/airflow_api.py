@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -70,6 +71,28 @@ class AirflowApi:
         """Runs of a DAG, newest first."""
         return list(self.call("GET", f"/dags/{dag_id}/dagRuns?limit=100&order_by=-id")["dag_runs"])
 
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return dict(self.call("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
+
+    def active_runs(self) -> list[tuple[str, str]]:
+        """(DAG, run) of everything that runs or is queued."""
+        runs = self.call("GET", "/dags/~/dagRuns?state=running&state=queued&limit=100")["dag_runs"]
+        return [(run["dag_id"], run["dag_run_id"]) for run in runs]
+
+    def clear(self, dag_id: str, run_id: str, task_id: str, *, downstream: bool = True) -> None:
+        """Run a task again, by default with everything that follows it."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "include_downstream": downstream,
+            "only_failed": False,
+        }
+        self.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        self.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", json={"is_paused": paused})
+
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         return list(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100")["task_instances"])
 
@@ -78,7 +101,13 @@ class AirflowApi:
         return self.call("GET", path)["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
-        """Lines of a task's log."""
+        """Lines of a task's log, with what was raised."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
         content = self.call("GET", path, headers={"Accept": "application/json"})["content"]
-        return [entry if isinstance(entry, str) else entry.get("event", "") for entry in content]
+        return [line for entry in content for line in ([entry] if isinstance(entry, str) else _lines(entry))]
+
+
+def _lines(entry: dict[str, Any]) -> list[str]:
+    """A structured entry of a log: its event, then the exceptions it carries."""
+    raised = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+    return [entry.get("event", ""), *raised]
