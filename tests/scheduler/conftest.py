@@ -1,8 +1,9 @@
-"""One real Airflow on one real PostgreSQL, with all stand-ins, shared by the tests of this folder."""
+"""One real Airflow on one real PostgreSQL, with all stand-ins, for each file of this folder."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -10,18 +11,31 @@ import pytest
 from ingestion.settings import WarehouseSettings, settings
 from sandbox.layout import Layout
 from sandbox.stack import Stack
+from tests.scheduler.pipeline import Pipeline, create_reader
+
+SETTINGS = {
+    "ALERTING_RETRY_DELAY_SECONDS": "5",
+    # How soon a scheduler takes over from one that was killed: seconds instead of minutes.
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+}
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The sandbox, healthy, with an empty shop; ended with every process it started.
 
-    Retries wait five seconds instead of minutes. Its settings are those of this test process as well.
+    Retries wait five seconds instead of minutes. A test file adds settings in its ``SETTINGS``. The pipeline reads the shop
+    as a user of its own, whom a test can lock out. All settings are those of this test process as well.
     """
-    stack = Stack(Layout(tmp_path_factory.mktemp("sandbox")), extra_env={"ALERTING_RETRY_DELAY_SECONDS": "5"})
+    reader = {"POSTGRES_USER": "shop_reader", "POSTGRES_PASSWORD": secrets.token_urlsafe(12)}
+    extra = {**SETTINGS, **reader, **getattr(request.module, "SETTINGS", {})}
+    stack = Stack(Layout(tmp_path_factory.mktemp("sandbox")), extra_env=extra)
     before = dict(os.environ)
     try:
         stack.start_stand_ins(print)
+        create_reader(stack, reader["POSTGRES_USER"], reader["POSTGRES_PASSWORD"])
         os.environ.update(stack.pipeline_settings())
         settings.cache_clear()
         stack.start_airflow(print)
@@ -33,6 +47,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def warehouse_settings(stack: Stack) -> WarehouseSettings:
     return WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=stack.layout.warehouse)
+
+
+@pytest.fixture(scope="module")
+def pipeline(stack: Stack) -> Pipeline:
+    """The running pipeline on a very small shop that has been open for a year, up to the current day."""
+    pipeline = Pipeline(stack)
+    pipeline.open_shop()
+    return pipeline
