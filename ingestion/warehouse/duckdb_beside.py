@@ -27,6 +27,7 @@ from ingestion.sources import Column, RawTable
 from ingestion.warehouse.duckdb_sql import create_table, duckdb_type, existing_columns, listed, parquet_files, quoted
 
 logger = logging.getLogger(__name__)
+MOST_FILES = 24  # adding columns takes memory that grows with the table: a larger one is filled by the commit, in bounds
 MEMORY_LIMIT_AHEAD = "96MB"  # the rows that are still being read need theirs
 _MARK = "__staged_by_"  # between the name of the raw table and the id of the load
 _PAUSE_SECONDS = 0.06  # longer than others sleep between two looks at the lock: it is their turn
@@ -71,6 +72,8 @@ class TableBeside:
 
     def _insert_waiting(self) -> None:
         files = self._waiting[:]
+        if len(self.files) + len(files) > MOST_FILES:
+            self.is_usable = False
         if not files or not self.is_usable or self._is_over.is_set():
             return
         has_begun = False

@@ -13,7 +13,7 @@ import duckdb
 
 from ingestion.records import TableCounts
 from ingestion.sources import METADATA_COLUMNS, Column, RawTable
-from ingestion.warehouse.duckdb_beside import MEMORY_LIMIT_AHEAD, TableBeside
+from ingestion.warehouse.duckdb_beside import TableBeside
 from ingestion.warehouse.duckdb_sql import (
     add_metadata,
     address,
@@ -113,9 +113,6 @@ def _complete(
     missing = [
         replace(part, files=files) for part in parts if (files := tuple(f for f in part.files if f.name not in beside.files))
     ]
-    # What is left to do, the checkpoint included, needs no more memory than loading ahead did, but would fill what it is given:
-    # a new column of a large table is written out only when memory runs short.
-    connection.execute("set memory_limit = ?", [MEMORY_LIMIT_AHEAD])
     if missing:
         names = listed(column.name for column in columns)
         staged = _staged_rows(table, columns, missing, 0, 1)
