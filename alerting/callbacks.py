@@ -2,7 +2,6 @@
 
 tasks   on_execute_callback = on_execute, on_retry_callback = on_retry, on_failure_callback = on_failure (default_args)
 DAGs    on_failure_callback = on_dag_failure
-SLAs    DeadlineAlert(..., callback=SyncCallback(on_deadline, kwargs={"scope": ..., "sla_minutes": ...}))
 """
 
 from __future__ import annotations
@@ -66,12 +65,3 @@ def on_dag_failure(context: Mapping[str, Any]) -> None:
     except Exception as error:
         logger.error("Whether the run's failure was reported cannot be said: %s", type(error).__name__)
     send_slack_alert(context, "failure")
-
-
-def on_deadline(
-    *, scope: str, sla_minutes: float, waiting_for: str = "", context: Mapping[str, Any] | None = None, **_: Any
-) -> None:
-    """A run is later than its SLA. ``scope`` names what is late; the run goes on."""
-    from alerting.sla import report_late_run
-
-    report_late_run(scope, sla_minutes, waiting_for, context or {})

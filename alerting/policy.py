@@ -28,11 +28,9 @@ from airflow.sdk import (
     RetryDecision,
     RetryRule,
 )
-from airflow.sdk.definitions.callback import SyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from alerting.alert import PIPELINE_SLA
-from alerting.callbacks import on_deadline, on_execute, on_failure, on_retry
+from alerting.callbacks import on_execute, on_failure, on_retry
 
 __all__ = [
     "PIPELINE_SLA",
@@ -44,7 +42,6 @@ __all__ = [
     "default_args",
     "pipeline_sla",
     "policy",
-    "sla_deadline",
 ]
 
 Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "reconcile", "notification"]
@@ -119,21 +116,6 @@ def _shortened_sla(name: str, sla: timedelta) -> timedelta:
     pairs = (part.partition("=") for part in os.environ.get("ALERTING_SLA_SECONDS", "").split(",") if part.strip())
     seconds = {kind.strip(): float(value) for kind, _, value in pairs}
     return min(sla, timedelta(seconds=seconds[name])) if name in seconds else sla
-
-
-def sla_deadline(kind: Kind, scope: str, waiting_for: str = "") -> DeadlineAlert:
-    """For a DAG's ``deadline=``: a run that is not done when its SLA ends, counted from when it was queued, is reported.
-
-    Airflow keeps the breach as a row of its ``deadline`` table, and the run goes on. ``scope`` names what is late and
-    ``waiting_for`` what it is doing, for the person who reads the alert.
-    """
-    sla = policy(kind).sla
-    if sla is None:
-        raise ValueError(f"Tasks of kind {kind!r} have no SLA.")
-    kwargs = {"scope": scope, "sla_minutes": sla / timedelta(minutes=1), "waiting_for": waiting_for}
-    return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=sla, callback=SyncCallback(on_deadline, kwargs=kwargs)
-    )
 
 
 def default_args(kind: Kind) -> dict[str, Any]:

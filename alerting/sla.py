@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -86,46 +86,41 @@ def breach_alert(breach: Breach) -> Alert:
     )
 
 
-def report_late_run(scope: str, sla_minutes: float, waiting_for: str, context: Mapping[str, Any]) -> bool:
-    """For deadline callbacks: ``context`` is ``{"dag_run": {...}, "deadline": {...}}`` in plain JSON."""
-    from alerting.context import day_of
-
-    run = context.get("dag_run") or {}
-    day_text = day_of(context)
-    day = date.fromisoformat(day_text[:10]) if day_text else current_day()
-    if not can_be_late(day, run.get("run_type")):
-        logger.info("%s of %s is late, but not a run that has to be in time.", scope, day)
-        return False
-    due = _moment((context.get("deadline") or {}).get("deadline_time")) or datetime.now(UTC)
-    sla = timedelta(minutes=sla_minutes)
-    run_id = run.get("dag_run_id") or run.get("run_id")
-    return report_breach(Breach(scope, day, sla, due - sla, waiting_for, run.get("dag_id"), run_id))
-
-
 @contextmanager
-def watched(scope: str, day: date, sla: timedelta, since: datetime | None = None, *, dag_id: str | None = None) -> Iterator[None]:
+def watched(
+    scope: str,
+    day: date,
+    sla: timedelta | None,
+    since: datetime | None = None,
+    *,
+    waiting_for: str = "it is still running",
+    dag_run: Any = None,
+) -> Iterator[None]:
     """Report a breach the moment the work inside takes longer than ``sla`` from ``since`` (UTC; default: now).
 
-    For work of one process, such as the three dbt run tasks that share one SLA: each of them is watched ``since`` the
-    first of them began.
+    For work of one process, a retry of it included, and for several that share one SLA, such as the three dbt run tasks:
+    each is watched ``since`` the first of them began. A task that waits for its retry when the SLA ends is reported when
+    that retry begins.
+
+    Args:
+        sla: None where the work has none.
+        dag_run: the run the work belongs to; a back-fill's is never late.
     """
+    if sla is None:
+        yield
+        return
     start = since or datetime.now(UTC)
-    breach = Breach(scope, day, sla, start, "it is still running", dag_id)
+    run_type = getattr(dag_run, "run_type", None)
+    breach = Breach(scope, day, sla, start, waiting_for, getattr(dag_run, "dag_id", None), getattr(dag_run, "run_id", None))
     left = (start + sla - datetime.now(UTC)).total_seconds()
     timer = threading.Timer(max(left, 0.0), report_breach, (breach,))
     timer.daemon = True
-    if can_be_late(day):
+    if can_be_late(day, getattr(run_type, "value", run_type)):
         timer.start()
     try:
         yield
     finally:
         timer.cancel()
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.astimezone(UTC) if isinstance(value, datetime) else None
 
 
 def _runbook() -> str:

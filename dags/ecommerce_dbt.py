@@ -65,7 +65,7 @@ with DAG(
         if layer == "staging":
             transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
-        with watched("dbt run", day, policy("dbt_run").sla, began, dag_id=dag.dag_id):
+        with watched("dbt run", day, policy("dbt_run").sla, began, dag_run=context["dag_run"]):
             return transform.run_layer(layer, day).as_dict()
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
@@ -74,8 +74,9 @@ with DAG(
         import transform
         from alerting.sla import watched
 
-        day = day_of(get_current_context())
-        with watched("dbt test", day, policy("dbt_test").sla, dag_id=dag.dag_id):
+        context = get_current_context()
+        day = day_of(context)
+        with watched("dbt test", day, policy("dbt_test").sla, dag_run=context["dag_run"]):
             return transform.test_all(day).as_dict()
 
     @task(task_id="publish_marts", outlets=[MARTS])

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 from ingestion.days import current_day
+from ingestion.settings import WarehouseSettings
 from sandbox.day import DBT_DAG, DayRun, run_day
 from sandbox.layout import Layout
 from sandbox.processes import SandboxError
@@ -62,7 +63,6 @@ def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
 
 def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
     """The day's figures, from the warehouse's load records, the published marts and Airflow."""
-    from ingestion.settings import WarehouseSettings
     from ingestion.warehouse import open_warehouse
 
     warehouse = WarehouseSettings(duckdb_dir=stack.layout.warehouse)
@@ -94,7 +94,7 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
     )
 
 
-def revenue_of_last_days(warehouse: object) -> list[tuple[object, ...]]:
+def revenue_of_last_days(warehouse: WarehouseSettings) -> list[tuple[object, ...]]:
     """(date, orders, gross revenue) of the last days of the published daily mart, newest first."""
     from transform import read_published
 

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, CronPartitionTimetable, TriggerRule, get_current_co
 from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
-from alerting.policy import default_args, sla_deadline
+from alerting.policy import default_args, policy
 from ingestion.sources import Source, source
 from wiring.announcing import announcement_id
 from wiring.calendar import start_date
@@ -39,7 +39,6 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         max_active_runs=1,
         default_args=default_args(loaded.kind),
         on_failure_callback=on_dag_failure,
-        deadline=sla_deadline(loaded.kind, loaded.dag_id, f"its load of {loaded.name}"),
         params={"day": DAY_PARAM},
         tags=["ecommerce", "extraction", loaded.kind],
         doc_md=doc_md,
@@ -48,9 +47,14 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         @task(task_id=loaded.dag_id, doc_md=doc_md)
         def load_day(parts: Iterable[dict[str, Any]] | None = None) -> dict[str, Any]:
             """Load the day, or commit the parts that other tasks have read, and return what the event will carry."""
+            from alerting.sla import watched
             from ingestion.load import commit_parts, load
 
-            record = commit_parts(list(parts)) if parts else load(loaded.name, day_of(get_current_context()))
+            context = get_current_context()
+            run, day = context["dag_run"], day_of(context)
+            waiting_for = f"its load of {loaded.name}"
+            with watched(loaded.dag_id, day, policy(loaded.kind).sla, run.start_date, waiting_for=waiting_for, dag_run=run):
+                record = commit_parts(list(parts)) if parts else load(loaded.name, day)
             return {
                 "source": record.source,
                 "day": record.day.isoformat(),

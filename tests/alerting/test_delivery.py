@@ -268,4 +268,3 @@ def test_nothing_in_the_context_can_make_an_alert_raise(slack: SlackInbox, caplo
         for status in ("success", "failure", "retry", "sla_breach", "recovery"):
             send_slack_alert(context, status)  # type: ignore[arg-type]
     callbacks.on_execute({})
-    callbacks.on_deadline(scope="x", sla_minutes=1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
-from alerting import callbacks
 from alerting.sla import Breach, can_be_late, report_breach, watched
 from ingestion.days import current_day
 from ingestion.settings import WarehouseSettings, settings
@@ -22,27 +23,24 @@ def breaches() -> list[tuple[Any, ...]]:
         return connection.execute("select scope, day, sla_seconds, waiting_for from loads.sla_breaches order by 1").fetchall()
 
 
-def deadline(day: date, run_type: str = "scheduled") -> dict[str, Any]:
-    """What Airflow hands to a deadline's callback: plain JSON."""
-    due = datetime.now(UTC)
-    return {
-        "dag_run": {
-            "dag_id": "extract_postgres_orders",
-            "dag_run_id": "scheduled__1",
-            "partition_key": str(day),
-            "run_type": run_type,
-            "run_after": due.isoformat(),
-        },
-        "deadline": {"id": "1", "deadline_time": due.isoformat()},
-    }
+def run(run_type: str = "scheduled") -> SimpleNamespace:
+    return SimpleNamespace(dag_id="extract_postgres_orders", run_id="scheduled__1", run_type=run_type)
 
 
-def test_a_late_run_is_reported_once_and_recorded(slack: SlackInbox) -> None:
-    day = current_day()
+def until_reported(slack: SlackInbox) -> None:
+    give_up_at = time.monotonic() + 10
+    while not slack.messages() and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+
+
+def test_a_late_load_is_reported_once_and_recorded(slack: SlackInbox) -> None:
+    day, began = current_day(), datetime.now(UTC) - timedelta(minutes=11)
     for _ in range(2):
-        callbacks.on_deadline(
-            scope="extract_postgres_orders", sla_minutes=10, waiting_for="orders from PostgreSQL", context=deadline(day)
-        )
+        with watched(
+            "extract_postgres_orders", day, timedelta(minutes=10), began, waiting_for="orders from PostgreSQL", dag_run=run()
+        ):
+            until_reported(slack)
+            until_recorded()
     (message,) = slack.messages()
     assert message.payload["text"] == f"[SLA BREACH] extract_postgres_orders · {day}"
     assert "its SLA of 10 min from" in message.text
@@ -51,10 +49,21 @@ def test_a_late_run_is_reported_once_and_recorded(slack: SlackInbox) -> None:
     assert breaches() == [("extract_postgres_orders", day, 600.0, "orders from PostgreSQL")]
 
 
+def until_recorded() -> None:
+    give_up_at = time.monotonic() + 10
+    while time.monotonic() < give_up_at:
+        with suppress(duckdb.Error):
+            if breaches():
+                return
+        time.sleep(0.05)
+
+
 def test_a_backfill_and_an_old_day_are_never_late(slack: SlackInbox) -> None:
-    day = current_day()
-    callbacks.on_deadline(scope="x", sla_minutes=10, context=deadline(day, "backfill"))
-    callbacks.on_deadline(scope="x", sla_minutes=10, context=deadline(day - timedelta(days=1)))
+    day, began = current_day(), datetime.now(UTC) - timedelta(minutes=11)
+    with watched("x", day, timedelta(minutes=10), began, dag_run=run("backfill")):
+        time.sleep(0.5)
+    with watched("x", day - timedelta(days=1), timedelta(minutes=10), began, dag_run=run()):
+        time.sleep(0.5)
     assert not slack.messages()
     assert can_be_late(day) and not can_be_late(day, "backfill") and not can_be_late(day - timedelta(days=1))
 
