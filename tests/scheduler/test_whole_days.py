@@ -135,10 +135,14 @@ def order_too_late(stack: Stack, moment: datetime) -> None:
 
 
 def test_every_event_carries_what_was_loaded(stack: Stack) -> None:
-    day = current_day().isoformat()
+    day = current_day()
     events = stack.api.call("GET", "/assets/events?limit=200")["asset_events"]
+    rows = {}
     for source in SOURCES:
-        of_day = [event for event in events if event["source_dag_id"] == source.dag_id and event["partition_key"] == day]
+        of_day = [event for event in events if (event["source_dag_id"], event["partition_key"]) == (source.dag_id, str(day))]
         assert len(of_day) == 1, source.name
-        assert of_day[0]["extra"]["source"] == source.name
-        assert of_day[0]["extra"]["rows"] > 0
+        extra = of_day[0]["extra"]
+        assert (extra["source"], extra["day"]) == (source.name, str(day))
+        assert extra["window"][1] == upper_bound(day).isoformat()
+        rows[source.name] = extra["rows"]
+    assert rows["orders"] > 0 and rows["order_items"] > 0 and rows["charges"] > 0 and rows["marketing"] > 0
