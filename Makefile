@@ -39,6 +39,7 @@ lint: setup  ## ruff and mypy
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+	@MYPYPATH=dags $(VENV)/bin/mypy -p wiring
 
 bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 10 minutes)
 	@mkdir -p .local && set -o pipefail && \

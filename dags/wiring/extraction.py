@@ -81,7 +81,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 event.add_partitions(loaded_day["day"])
 
         loading = _in_parts(loaded, load_day) if _is_split(loaded) else load_day()
-        publishing = publish(loading)
+        publishing = publish(loading)  # type: ignore[arg-type]  # at drawing time it is a reference to the value
         # Runs only when `publish` was skipped, that is for a correction.
         rebuilding = TriggerDagRunOperator(
             task_id="rebuild_marts",
@@ -102,7 +102,7 @@ def _is_split(loaded: Source) -> bool:
         return False
     from ingestion.settings import SplitSettings, settings
 
-    return settings(SplitSettings).splits(loaded.name)
+    return bool(settings(SplitSettings).splits(loaded.name))
 
 
 def _in_parts(loaded: Source, load_day: Any) -> Any:

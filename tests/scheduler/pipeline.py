@@ -20,7 +20,7 @@ from sandbox.shop import open_shop
 from sandbox.stack import AIRFLOW_DATABASE, SOURCE_DATABASE, Stack
 
 SCALE = 0.005
-PATIENCE = 180.0  # seconds for one thing to happen on a busy machine
+PATIENCE = 300.0  # seconds for one thing to happen on a busy machine
 POLL_SECONDS = 0.3
 OVER = ("success", "failed")
 ALL_SOURCES = tuple(known.name for known in SOURCES)

@@ -1,18 +1,101 @@
-"""Which days can be asked for, and what is refused with a sentence."""
+"""A day's marts are built exactly once per complete day, whatever fails, is repeated, paused or killed."""
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
+from datetime import date, timedelta
+from decimal import Decimal
+
+import psutil
 import pytest
 
-from ingestion.days import current_day
+from ingestion.days import current_day, upper_bound
+from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, source
+from ingestion.warehouse import open_warehouse
 from sandbox.airflow_api import AirflowApiError
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago
+from sandbox.day import DBT_DAG
+from sandbox.processes import remembered
+from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from transform import read_published
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
 ORDERS = source("orders").dag_id
 WITHOUT_ORDERS = tuple(name for name in ALL_SOURCES if name != "orders")
+
+
+def revenue(warehouse: WarehouseSettings) -> dict[object, tuple[object, ...]]:
+    rows = read_published("select order_date, orders, gross_revenue from published.fct_daily_revenue", warehouse)
+    return {row[0]: row[1:] for row in rows}
+
+
+def cancel_an_order(pipeline: Pipeline, day: date) -> tuple[date, Decimal]:
+    """Cancel one order of the day's last 24 hours, a minute before the day ends; its date and total."""
+    end = upper_bound(day)
+    (order_id, ordered, total) = pipeline.shop(
+        """select order_id, order_date::date, total_amount from orders
+           where created_at <= %s and lower(trim(status)) not in ('cancelled', 'canceled') order by created_at desc limit 1""",
+        end - timedelta(minutes=2),
+    )[0]
+    pipeline.shop(
+        "update orders set status = 'cancelled', updated_at = %s where order_id = %s", end - timedelta(minutes=1), order_id
+    )
+    return ordered, total
+
+
+def test_a_source_can_be_run_again_alone_before_and_after_its_day_is_complete(
+    pipeline: Pipeline, warehouse_settings: WarehouseSettings
+) -> None:
+    day = days_ago(10)
+    pipeline.load(day, "orders")
+    pipeline.load(day, "orders")
+    pipeline.await_rest()
+    assert pipeline.dbt_runs(day) == []
+    pipeline.load(day, *WITHOUT_ORDERS)
+    pipeline.await_dbt(day)
+    pipeline.assert_dbt_ran(1, [day])
+
+    # A correction: dbt exactly once more, and exactly the corrected day's numbers change.
+    before = revenue(warehouse_settings)
+    order_date, total = cancel_an_order(pipeline, day)
+    pipeline.load(day, "orders")
+    pipeline.await_dbt(day, 2)
+    pipeline.assert_dbt_ran(2, [day])
+    after = revenue(warehouse_settings)
+    orders, gross = before[order_date]
+    assert after == {**before, order_date: (orders - 1, gross - total)}  # type: ignore[operator]
+
+
+def test_a_source_that_failed_on_one_day_and_is_repaired_on_the_next_completes_its_own_day_only(pipeline: Pipeline) -> None:
+    first, second = days_ago(9), days_ago(8)
+    pipeline.load(first, "charges", "marketing")
+    with pipeline.shop_unavailable():
+        failed = pipeline.start(first, "orders")["orders"]
+        assert pipeline.end_of(ORDERS, failed) == "failed"
+    assert pipeline.tries(ORDERS, failed, ORDERS) == 3
+    pipeline.load(first, "customers", "products", "order_items")
+
+    pipeline.load(second, *ALL_SOURCES)
+    pipeline.await_dbt(second)
+    assert pipeline.dbt_runs(first) == []
+
+    pipeline.load(first, "orders")
+    pipeline.await_dbt(first)
+    pipeline.assert_dbt_ran(1, [first, second])
+    for day in (first, second):
+        assert_built_from_loads_of(pipeline, day)
+
+
+def assert_built_from_loads_of(pipeline: Pipeline, day: date) -> None:
+    """The gate of the day's dbt run found six loads, each with the upper bound of that day."""
+    run_id = pipeline.dbt_runs(day)[-1]["dag_run_id"]
+    loads = pipeline.api.xcom(DBT_DAG, run_id, "all_extractions_complete")
+    assert [load["source"] for load in loads] == list(ALL_SOURCES)
+    known = {record.source: record.load_id for record in open_warehouse().load_records(day)}
+    assert {load["source"]: load["load_id"] for load in loads} == known
 
 
 def test_the_trigger_button_without_a_key_loads_the_current_day(pipeline: Pipeline) -> None:
@@ -42,6 +125,36 @@ def test_a_day_that_has_not_come_is_refused_with_a_sentence(pipeline: Pipeline) 
     assert pipeline.pending(tomorrow) == 0
 
 
+def test_five_days_triggered_at_once_stay_five_days(pipeline: Pipeline) -> None:
+    """Each day's six loads run side by side and end in the same moments: the race that loses days without the pool."""
+    days = [days_ago(number) for number in (24, 23, 22, 21, 20)]
+    for day in days:
+        pipeline.start(day, *ALL_SOURCES)
+    for day in days:
+        pipeline.await_dbt(day)
+    pipeline.assert_dbt_ran(1, days)
+    for day in days:
+        assert_built_from_loads_of(pipeline, day)
+
+
+def test_a_day_whose_events_were_dropped_is_repaired_by_the_monitor(pipeline: Pipeline) -> None:
+    day = days_ago(7)
+    pipeline.api.pause(DBT_DAG, True)
+    try:
+        pipeline.load(day, *ALL_SOURCES)
+        pipeline.await_rest()
+    finally:
+        pipeline.api.pause(DBT_DAG, False)
+    assert pipeline.dbt_runs(day) == []
+
+    run_id = pipeline.api.trigger("ecommerce_sla_monitor", day.isoformat())
+    assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
+    said = pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
+    assert f"All six sources of {day} are loaded, but dbt has not begun: it is announced again." in said
+    pipeline.await_dbt(day)
+    pipeline.assert_dbt_ran(1, [day])
+
+
 def test_rebuild_day_refuses_an_incomplete_day_and_names_what_is_missing(pipeline: Pipeline) -> None:
     day = days_ago(6)
     pipeline.load(day, "products")
@@ -51,3 +164,26 @@ def test_rebuild_day_refuses_an_incomplete_day_and_names_what_is_missing(pipelin
     missing = ", ".join(f"{known.name} (DAG {known.dag_id})" for known in SOURCES if known.name != "products")
     assert f"{day} is not complete: the warehouse has no load record of {missing}." in said
     assert pipeline.dbt_runs(day) == []
+
+
+def test_a_day_completes_although_the_scheduler_was_killed_in_the_middle(pipeline: Pipeline) -> None:
+    day = days_ago(5)
+    with pipeline.table_locked("orders"):
+        runs = pipeline.start(day, *ALL_SOURCES)
+        eventually("orders hangs", lambda: pipeline.task(ORDERS, runs["orders"], ORDERS)["state"] == "running")
+        kill_scheduler(pipeline)
+    pipeline.stack.launch_airflow(pipeline.stack.airflow_env())
+    pipeline.stack.await_airflow()
+    pipeline.await_dbt(day)
+    pipeline.assert_dbt_ran(1, [day])
+
+
+def kill_scheduler(pipeline: Pipeline) -> None:
+    """SIGKILL the scheduler and the tasks it runs, as a machine that is gone does."""
+    scheduler = remembered(pipeline.stack.layout.run / "airflow-scheduler.json")
+    assert scheduler
+    family = [scheduler, *scheduler.children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=10)

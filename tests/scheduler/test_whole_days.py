@@ -20,7 +20,7 @@ from sandbox.shop import live, open_shop
 from sandbox.stack import SOURCE_DATABASE, Stack
 from transform import read_published
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
 SCALE = 0.02
 CENT = Decimal("0.01")
