@@ -131,12 +131,13 @@ class Warehouse(Protocol):
 
 def open_warehouse(settings: WarehouseSettings | None = None) -> Warehouse:
     """The warehouse that ``WAREHOUSE_KIND`` names."""
+    from ingestion.errors import SettingsError
     from ingestion.settings import WarehouseSettings
     from ingestion.settings import settings as configured
 
     settings = settings or configured(WarehouseSettings)
     if settings.kind == "snowflake":
-        raise NotImplementedError("WAREHOUSE_KIND=snowflake is not available yet; use duckdb.")
+        raise SettingsError("WAREHOUSE_KIND=snowflake is not available yet; use duckdb.")
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
     return DuckDBWarehouse(settings)
