@@ -115,12 +115,15 @@ def watched(
     left = (start + sla - datetime.now(UTC)).total_seconds()
     timer = threading.Timer(max(left, 0.0), report_breach, (breach,))
     timer.daemon = True
-    if can_be_late(day, getattr(run_type, "value", run_type)):
-        timer.start()
+    if not can_be_late(day, getattr(run_type, "value", run_type)):
+        yield
+        return
+    timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        timer.join(LOCK_SECONDS)  # a report under way is finished: the task's process ends right after its work
 
 
 def _runbook() -> str:
