@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
-from ingestion.days import upper_bound
+from ingestion.schedule import scheduled_start
 from ingestion.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def summed_up(alert: Alert, loads: Sequence[Mapping[str, Any]] = (), now: dateti
         facts = [*_published(day), *_rejected(loads), *facts]
     except Exception as error:
         logger.warning("The figures of %s are left out of its summary: %s", day, error)
-    since = now - upper_bound(day)
+    start = scheduled_start(day)
+    since = now - start
     if since < SAME_MORNING:
-        facts.append(("Total time", f"{duration(since.total_seconds())} from 06:00 UTC"))
+        facts.append(("Total time", f"{duration(since.total_seconds())} from {start:%H:%M} UTC"))
     trouble = _trouble(alert.day)
     if not trouble:
         return replace(alert, facts=tuple(facts))

@@ -6,13 +6,13 @@ from datetime import UTC, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, CronPartitionTimetable, get_current_context, task
+from airflow.sdk import DAG, get_current_context, task
 
 from alerting.callbacks import on_dag_failure
-from alerting.policy import default_args
+from alerting.policy import PIPELINE_SLA, default_args
 from ingestion.sources import SOURCES
-from wiring.calendar import start_date
-from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
+from wiring.calendar import once_a_day, start_date
+from wiring.days import DAY_PARAM, day_of
 
 PENDING_DAYS_LOOKED_AT = 30
 PENDING_DAYS_TOLERATED = 3
@@ -35,7 +35,7 @@ Airflow's health address from outside, covers that.
 with DAG(
     dag_id="ecommerce_sla_monitor",
     description="At 06:30 UTC: is the day complete and published? If not, say what is missing, and repair what can be repaired.",
-    schedule=CronPartitionTimetable("30 6 * * *", timezone="UTC", key_format=DAY_FORMAT),
+    schedule=once_a_day(PIPELINE_SLA),
     start_date=start_date(),
     catchup=False,
     max_active_runs=1,
@@ -53,7 +53,8 @@ with DAG(
 
         from alerting.policy import pipeline_sla
         from alerting.sla import Breach, report_breach
-        from ingestion.days import current_day, upper_bound
+        from ingestion.days import current_day
+        from ingestion.schedule import scheduled_start
         from ingestion.warehouse import open_warehouse
         from transform import read_publication
         from wiring.day_report import report_day
@@ -78,7 +79,7 @@ with DAG(
                     scope="the pipeline",
                     day=day,
                     sla=pipeline_sla(),
-                    since=upper_bound(day).replace(tzinfo=UTC),
+                    since=scheduled_start(day).replace(tzinfo=UTC),
                     waiting_for=report.sentences()[-1],
                     dag_id=context["dag"].dag_id,
                     run_id=context["run_id"],

@@ -7,6 +7,8 @@ without either, the file that a running sandbox wrote, so that shell commands wo
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, date, datetime, time
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -28,6 +30,46 @@ def in_project(path: Path) -> Path:
 
 class _FromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class ScheduleSettings(_FromEnvironment):
+    """When the pipeline runs, times in UTC.
+
+    Attributes:
+        run_at: HH:MM at which the six loads of the current day are started. What a day holds does not depend on it: all
+            sources are cut at 06:00 UTC of the day, so a time before 06:00 loads the day that began at 06:00 the day before.
+        start_date: from which day on the schedules count. With a day in the past, a new installation runs the current day.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PIPELINE_")
+
+    run_at: str = "06:00"
+    start_date: str = "2026-01-01"
+
+    @field_validator("run_at")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+            raise ValueError(f"{text!r} is no time of the day; give it as HH:MM in UTC, for example 06:00")
+        return text
+
+    @field_validator("start_date")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no day; give it as YYYY-MM-DD") from None
+        return text
+
+    @property
+    def time_to_run(self) -> time:
+        return time.fromisoformat(self.run_at)
+
+    @property
+    def first_moment(self) -> datetime:
+        """Midnight UTC of ``start_date``, with its zone."""
+        return datetime.combine(date.fromisoformat(self.start_date), time(), UTC)
 
 
 class PostgresSettings(_FromEnvironment):
@@ -139,6 +181,65 @@ class WarehouseSettings(_FromEnvironment):
     @classmethod
     def _same_folder_for_every_process(cls, folder: Path) -> Path:
         return in_project(folder)
+
+
+class SnowflakeSettings(_FromEnvironment):
+    """The Snowflake account, for the loader and dbt alike. Signs in with what is set, in this order: a key pair
+    (``SNOWFLAKE_PRIVATE_KEY_FILE`` or, in the environment, ``SNOWFLAKE_PRIVATE_KEY``), a programmatic access token, a password.
+
+    Attributes:
+        private_key: the key as PEM, or its Base64 body alone, for places without files.
+        private_key_file_pwd: the passphrase of the key, wherever it comes from.
+        transform_user: who dbt signs in as, with the same key; default: ``user``.
+        host, port, protocol: only for private links and test servers; the connector finds the others by the account.
+        name_prefix: put before the name of each database, role and warehouse, for a second environment in one account.
+        part_mb: compressed size of one staged Parquet file, in MiB. Snowflake advises 100 to 250 at most.
+        parallel_uploads: how many files are uploaded at a time, each over a connection of its own.
+        network_timeout_seconds: after it the connector gives up sending a request again; statements may run for longer.
+        max_tries: of each operation, where the error is a passing one.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SNOWFLAKE_")
+
+    account: str
+    user: str
+    private_key_file: Path | None = None
+    private_key: SecretStr | None = None
+    private_key_file_pwd: SecretStr | None = None
+    token: SecretStr | None = None
+    password: SecretStr | None = None
+    transform_user: str | None = None
+    load_role: str = "LOADER"
+    load_warehouse: str = "LOADING_WH"
+    transform_role: str = "TRANSFORMER"
+    transform_warehouse: str = "TRANSFORMING_WH"
+    name_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+    host: str | None = None
+    port: int | None = None
+    protocol: Literal["https", "http"] = "https"
+    staging_dir: Path = PROJECT / ".local" / "staged"
+    part_mb: int = Field(default=64, ge=1, le=1024)
+    parallel_uploads: int = Field(default=4, ge=1, le=16)
+    login_timeout_seconds: int = Field(default=30, gt=0)
+    network_timeout_seconds: int = Field(default=120, gt=0)
+    statement_timeout_seconds: int = Field(default=3600, gt=0)
+    max_tries: int = Field(default=4, ge=1)
+
+    @field_validator("staging_dir", "private_key_file")
+    @classmethod
+    def _same_path_for_every_process(cls, path: Path | None) -> Path | None:
+        return in_project(path) if path else None
+
+    @field_validator("account")
+    @classmethod
+    def _is_no_address(cls, account: str) -> str:
+        if "://" in account or account.endswith(".snowflakecomputing.com"):
+            raise ValueError("give the account's identifier alone, such as MYORG-MYACCOUNT, not an address")
+        return account
+
+    def named(self, name: str) -> str:
+        """The name of a database, role or warehouse in this environment."""
+        return f"{self.name_prefix}{name}".upper()
 
 
 Model = TypeVar("Model", bound=_FromEnvironment)

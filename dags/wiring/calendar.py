@@ -1,13 +1,23 @@
-"""From which day on the schedules count."""
+"""When the schedules tick, from which day on, and which day each tick is for."""
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
-DEFAULT_START_DATE = "2026-01-01"
+from airflow.sdk import CronPartitionTimetable
+
+from ingestion.schedule import daily_tick
+from ingestion.settings import ScheduleSettings, settings
+from wiring.days import DAY_FORMAT
 
 
 def start_date() -> datetime:
-    """``PIPELINE_START_DATE`` (YYYY-MM-DD, UTC). With a date in the past, a new installation runs the current day at once."""
-    return datetime.strptime(os.environ.get("PIPELINE_START_DATE") or DEFAULT_START_DATE, "%Y-%m-%d").replace(tzinfo=UTC)
+    """``PIPELINE_START_DATE``. With a date in the past, a new installation runs the current day at once."""
+    first: datetime = settings(ScheduleSettings).first_moment
+    return first
+
+
+def once_a_day(after: timedelta = timedelta(0)) -> CronPartitionTimetable:
+    """One run a day, ``after`` the time at which the day's loads are started, its partition key the day that is current then."""
+    tick = daily_tick(after)
+    return CronPartitionTimetable(tick.cron, timezone="UTC", run_offset=tick.run_offset, key_format=DAY_FORMAT)

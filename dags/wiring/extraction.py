@@ -8,20 +8,20 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, CronPartitionTimetable, TriggerRule, get_current_context, task
+from airflow.sdk import DAG, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args, policy
 from ingestion.sources import Source, source
 from wiring.announcing import announcement_id
-from wiring.calendar import start_date
+from wiring.calendar import once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
-from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
+from wiring.days import DAY_PARAM, day_of
 
 
 def extraction_dag(name: str, doc_md: str) -> DAG:
-    """The DAG that loads the source of that name every day at 06:00 UTC.
+    """The DAG that loads the source of that name every day at 06:00 UTC, or when ``PIPELINE_RUN_AT`` says.
 
     Args:
         name: a source of ``ingestion.sources``.
@@ -33,7 +33,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
     with DAG(
         dag_id=loaded.dag_id,
         description=loaded.description,
-        schedule=CronPartitionTimetable("0 6 * * *", timezone="UTC", key_format=DAY_FORMAT),
+        schedule=once_a_day(),
         start_date=start_date(),
         catchup=False,
         max_active_runs=1,
