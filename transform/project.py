@@ -22,6 +22,7 @@ from ingestion.settings import WarehouseSettings
 from ingestion.settings import settings as configured
 from transform.errors import ProjectError
 from transform.settings import TransformSettings
+from transform.thread_locks import use_thread_locks
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def _forward(event: Any) -> None:
 
 
 def _invoke(project: Project, arguments: Sequence[str], manifest: Any = None) -> Any:
+    use_thread_locks()
     from dbt.cli.main import dbtRunner
     from dbt_common.exceptions import DbtBaseException
 

@@ -107,6 +107,52 @@ def test_a_forked_process_inherits_the_project_and_still_sees_an_edit(shop: Shop
     assert second == {"inherited": True, "models": ["labels", "stg_new", "stg_orders"]}
 
 
+TASK = """
+import multiprocessing, os, re
+from pathlib import Path
+
+def semaphores():
+    "Inode numbers of the named semaphores that this process maps: its own and inherited ones."
+    return set(re.findall(r"(\\d+) +/dev/shm/sem", Path("/proc/self/maps").read_text()))
+
+def task():
+    from datetime import date
+    import transform
+    transform.run_layer("staging", date(2026, 11, 22))
+    of_dbt = semaphores()
+    lock = multiprocessing.get_context("spawn").RLock()
+    print("semaphores", *of_dbt, "control", *semaphores() - of_dbt, flush=True)
+    os._exit(0)  # as Airflow ends a task: nobody clears up
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["transform.preload"])
+    process = context.Process(target=task)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    print("files", *(file.stat().st_ino for file in Path("/dev/shm").glob("sem.mp-*")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the semaphores of a process")
+def test_a_task_that_ends_abruptly_leaves_no_semaphore_behind(shop: Shop) -> None:
+    script = shop.warehouse.duckdb_dir / "task.py"
+    script.write_text(TASK)
+    environment = os.environ | {
+        "WAREHOUSE_DUCKDB_DIR": str(shop.warehouse.duckdb_dir),
+        "DBT_PROJECT_DIR": str(shop.dbt.project_dir),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("semaphores", "files"))}
+    of_dbt, control = said["semaphores"].removeprefix("semaphores").split("control")
+    files = set(said["files"].split())
+    assert len(files.intersection(control.split())) == 1, "a lock between processes leaves its file, and the test sees it"
+    assert files.intersection(of_dbt.split()) == set()
+
+
 def test_a_project_that_is_not_there_says_which_setting_names_it(shop: Shop) -> None:
     nowhere = shop.dbt.model_copy(update={"project_dir": shop.dbt.project_dir / "nowhere"})
     with pytest.raises(transform.ProjectError, match="DBT_PROJECT_DIR"):
