@@ -58,17 +58,17 @@ def write_part(
 
     writer = _PartWriter(unfinished, schema, complete)
     try:
-        with _disk_errors(table, folder):
+        with disk_errors(table, folder):
             unfinished.mkdir(parents=True)
         with beside or nullcontext(), ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
             encoding: Future[None] | None = None
-            for rows in _row_groups(_checked(table, columns, schema, batches)):
+            for rows in row_groups(checked(table, columns, schema, batches)):
                 keys.add(rows)
                 if encoding:
-                    with _disk_errors(table, folder):
+                    with disk_errors(table, folder):
                         encoding.result()
                 encoding = encoder.submit(writer.write, rows)
-            with _disk_errors(table, folder):
+            with disk_errors(table, folder):
                 if encoding:
                     encoding.result()
                 writer.close()
@@ -80,7 +80,7 @@ def write_part(
             "finished_at": utc_now().isoformat(),
             "key_range": keys.range(),
         }
-        with _disk_errors(table, folder):
+        with disk_errors(table, folder):
             write_text(unfinished / "part.json", json.dumps(said))
             _put_in_place(unfinished, folder)
     finally:
@@ -90,7 +90,7 @@ def write_part(
 
 
 @contextmanager
-def _disk_errors(table: RawTable, folder: Path) -> Iterator[None]:
+def disk_errors(table: RawTable, folder: Path) -> Iterator[None]:
     """Only around what writes: an error of the source that feeds the batches is none of the warehouse's."""
     try:
         yield
@@ -110,7 +110,7 @@ def _put_in_place(unfinished: Path, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _checked(
+def checked(
     table: RawTable, columns: tuple[Column, ...], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """The batches with their columns in the declared order; ``ContractError`` names table and column."""
@@ -134,7 +134,7 @@ def _checked(
         yield pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or less where ``ROW_GROUP_BYTES`` come first."""
     held: list[pa.RecordBatch] = []
     rows = size = 0
