@@ -22,6 +22,9 @@ demo: setup  ## everything set up, one day run, marts published (SCALE=0.1; SCAL
 status: setup  ## what runs
 	@$(PYTHON) -m sandbox status
 
+backfill: setup  ## load days again or for the first time: make backfill SOURCE=orders FROM=2026-11-01 TO=2026-11-05
+	@$(PYTHON) -m operations backfill $(or $(SOURCE),all) --from "$(FROM)" $(if $(TO),--to "$(TO)") $(ARGS)
+
 stop:  ## end everything that runs
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m sandbox stop; else echo "Nothing was running."; fi
 
@@ -50,4 +53,4 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help setup demo status stop clean test test-fast lint bench-ingestion lock
+.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion lock

@@ -80,7 +80,7 @@ with DAG(
                     day=day,
                     sla=pipeline_sla(),
                     since=scheduled_start(day).replace(tzinfo=UTC),
-                    waiting_for=report.sentences()[-1],
+                    waiting_for=" ".join(report.conclusion()),
                     dag_id=context["dag"].dag_id,
                     run_id=context["run_id"],
                 )

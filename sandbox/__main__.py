@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ingestion.errors import IngestionError
+from operations.pool import complaint_about
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgresError
 from sandbox.processes import SandboxError
@@ -27,12 +28,15 @@ def status(stack: Stack, screen: Screen) -> int:
         source = stack.postgres.settings(SOURCE_DATABASE)
         screen.console.print(f"{'postgres':24} runs on 127.0.0.1:{source['port']}")
     healthy = stack.api.healthy()
+    complaint = complaint_about(stack.pool_slots()) if stack.postgres.pid and healthy else ""
     address = stack.airflow_address
     condition = "healthy" if healthy else "NOT healthy"
     screen.console.print(f"Airflow is {condition}: {address.url}, sign in as {address.user} / {address.password}")
+    if complaint:
+        screen.console.print(f"{complaint} (`make demo` does it, too.)", style="red", markup=False)
     screen.console.print(f"Slack inbox: {stack.slack_url}")
     screen.console.print(f"Logs: {stack.layout.logs}")
-    return 0 if healthy else 1
+    return 0 if healthy and not complaint else 1
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingestion.settings import PROJECT
+from operations.pool import POOL_DESCRIPTION, PUBLISH_POOL
 from sandbox.layout import Layout
 from sandbox.processes import Process, SandboxError
 
-PUBLISH_POOL = "publish"
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 
 
@@ -108,10 +108,12 @@ def airflow(*arguments: str, env: Mapping[str, str], log: Path, what: str) -> No
 def prepare_metadata(env: Mapping[str, str], log: Path) -> None:
     """Migrate the metadata database and create the pool of one slot that `publish` needs (see docs/decisions.md)."""
     airflow("db", "migrate", env=env, log=log, what="Migrating Airflow's metadata database")
-    airflow(
-        "pools", "set", PUBLISH_POOL, "1", "One slot: Dataset events are announced one after the other, so that no day is lost.",
-        env=env, log=log, what="Creating the pool of one slot",
-    )  # fmt: skip
+    create_pool(env, log)
+
+
+def create_pool(env: Mapping[str, str], log: Path) -> None:
+    """Create the pool of one slot, or give it its one slot back."""
+    airflow("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION, env=env, log=log, what="Creating the pool of one slot")
 
 
 def components(layout: Layout, env: Mapping[str, str]) -> dict[str, Process]:

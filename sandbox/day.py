@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from ingestion.sources import SOURCES
-from sandbox.airflow_api import AirflowApi, AirflowApiError
+from operations.airflow_api import AirflowApi, AirflowApiError
 from sandbox.layout import Layout
 from sandbox.processes import LOG_LINES_SHOWN, SandboxError
 

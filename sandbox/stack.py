@@ -8,15 +8,17 @@ import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg2
 import requests
 
 from ingestion.settings import PROJECT
-from sandbox.airflow_api import AirflowApi
-from sandbox.airflow_local import AirflowAddress, airflow_environment, components, prepare_metadata
+from operations.airflow_api import AirflowApi
+from operations.pool import PUBLISH_POOL, complaint_about
+from sandbox.airflow_local import AirflowAddress, airflow_environment, components, create_pool, prepare_metadata
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import Process, SandboxError, free_port, remembered, stop
@@ -105,7 +107,7 @@ class Stack:
     # settings ----------------------------------------------------------------------------------------------------
 
     def pipeline_settings(self) -> dict[str, str]:
-        """What the pipeline has to know about this sandbox; also written to ``sandbox.env`` for shell commands."""
+        """What the pipeline has to know about this sandbox; shell commands find it in ``sandbox.env``."""
         source = self.postgres.settings(SOURCE_DATABASE)
         return {
             "ECOMMERCE_ENV_FILE": str(self.layout.env_file),
@@ -124,6 +126,11 @@ class Stack:
             "PIPELINE_START_DATE": self.layout.generated["start_date"],
             **self.extra_env,
         }
+
+    def api_settings(self) -> dict[str, str]:
+        """How shell commands such as `make backfill` reach this sandbox's Airflow."""
+        address = self.airflow_address
+        return {"AIRFLOW_API_URL": address.url, "AIRFLOW_API_USER": address.user, "AIRFLOW_API_PASSWORD": address.password}
 
     def airflow_env(self) -> dict[str, str]:
         metadata = self.postgres.dsn(AIRFLOW_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
@@ -152,7 +159,8 @@ class Stack:
         say(f"Stripe emulator on {self.stripe_url}, Slack inbox on {self.slack_url}, CSV inbox in {self.layout.csv_inbox}")
 
         self.layout.env_file.touch(mode=0o600)
-        self.layout.env_file.write_text("".join(f"{name}={value}\n" for name, value in self.pipeline_settings().items()))
+        for_the_shell = {**self.pipeline_settings(), **self.api_settings()}
+        self.layout.env_file.write_text("".join(f"{name}={value}\n" for name, value in for_the_shell.items()))
 
     def start_airflow(self, say: Say) -> None:
         """Airflow's four processes, ready to run DAGs, on a migrated database with its pool."""
@@ -165,8 +173,18 @@ class Stack:
             prepare_metadata(env, self.layout.logs / "airflow-setup.log")
             marker.touch()
             say("Airflow's metadata database migrated, pool of one slot created")
+        elif complaint_about(self.pool_slots()):
+            create_pool(env, self.layout.logs / "airflow-setup.log")
+            say("Pool of one slot created again")
         self.launch_airflow(env)
         self.await_airflow()
+
+    def pool_slots(self) -> int | None:
+        """Slots of the pool in which sources announce, from Airflow's own table, whether or not Airflow runs."""
+        with closing(psycopg2.connect(self.postgres.dsn(AIRFLOW_DATABASE))) as connection, connection.cursor() as cursor:
+            cursor.execute("select slots from slot_pool where pool = %s", (PUBLISH_POOL,))
+            found = cursor.fetchone()
+        return int(found[0]) if found else None
 
     def launch_airflow(self, env: dict[str, str]) -> None:
         for process in components(self.layout, env).values():

@@ -7,8 +7,7 @@ from airflow.sdk import Asset
 from ingestion.sources import SOURCES, Source
 
 # Events of different sources that arrive in the same instant can lose a day on PostgreSQL; one slot puts them in a row.
-# Every way of starting the system creates this pool.
-PUBLISH_POOL = "publish"
+from operations.pool import PUBLISH_POOL as PUBLISH_POOL
 
 
 def raw_dataset(source: Source) -> Asset:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ingestion.records import DayState, LoadRecord
 from ingestion.sources import SOURCES
+from operations.pool import SET_POOL
 
 SourceState = Literal["loaded", "loaded, not announced", "running", "missing"]
 
@@ -45,15 +46,26 @@ class DayReport:
         for name, state in self.sources.items():
             rows = f", {self.rows[name]:,} rows" if name in self.rows else ""
             said.append(f"{name}: {state}{rows}.")
-        if self.published:
-            said.append(f"{self.day} is published.")
-        elif self.lost:
-            said.append(f"All six sources of {self.day} are loaded, but dbt has not begun: it is announced again.")
-        elif self.complete:
-            said.append(f"All six sources of {self.day} are loaded; dbt began at {self.last_build:%H:%M:%S} UTC.")
-        else:
-            said.append(f"dbt waits for {', '.join(self.waiting_for)}.")
+        return said + self.conclusion()
+
+    def conclusion(self) -> list[str]:
+        """What the day comes to, and what else a person has to look at."""
+        said = [self._verdict()]
+        if silent := [name for name, state in self.sources.items() if state == "loaded, not announced"]:
+            said.append(
+                f"Loaded, but not announced: {', '.join(silent)}. The task publish has failed, or it waits. It waits for ever "
+                f"if Airflow's pool is missing: {SET_POOL}"
+            )
         return said
+
+    def _verdict(self) -> str:
+        if self.published:
+            return f"{self.day} is published."
+        if self.lost:
+            return f"All six sources of {self.day} are loaded, but dbt has not begun: it is announced again."
+        if self.complete:
+            return f"All six sources of {self.day} are loaded; dbt began at {self.last_build:%H:%M:%S} UTC."
+        return f"dbt waits for {', '.join(self.waiting_for)}."
 
 
 def report_day(

@@ -107,7 +107,11 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
     assert report.sources["orders"] == "running"
     assert report.sources["charges"] == "missing"
     assert report.sources["customers"] == "loaded, not announced"
-    assert report.sentences()[-1] == "dbt waits for orders, charges."
+    verdict, hint = report.conclusion()
+    assert report.sentences()[-2:] == [verdict, hint]
+    assert verdict == "dbt waits for orders, charges."
+    assert hint.startswith("Loaded, but not announced: customers. The task publish has failed, or it waits.")
+    assert "airflow pools set publish 1" in hint
 
 
 def test_a_repair_has_the_day_it_was_committed_for_announced_once_for_all_its_sources() -> None:

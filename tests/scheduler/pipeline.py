@@ -14,7 +14,7 @@ import requests
 
 from ingestion.days import current_day, upper_bound
 from ingestion.sources import SOURCES, source
-from sandbox.airflow_api import AirflowApi
+from operations.airflow_api import AirflowApi
 from sandbox.day import DBT_DAG
 from sandbox.shop import open_shop
 from sandbox.stack import AIRFLOW_DATABASE, SOURCE_DATABASE, Stack

@@ -15,7 +15,7 @@ from ingestion.days import current_day, upper_bound
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, source
 from ingestion.warehouse import open_warehouse
-from sandbox.airflow_api import AirflowApiError
+from operations.airflow_api import AirflowApiError
 from sandbox.day import DBT_DAG
 from sandbox.processes import remembered
 from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually

@@ -1,0 +1,1 @@
+"""What people do to a running deployment, near or far, over Airflow's REST API."""

@@ -1,0 +1,35 @@
+"""Airflow plugin: nothing that runs the pipeline starts while the pool of one slot is missing, because days would be lost."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+from operations.pool import PUBLISH_POOL, complaint_about
+
+
+@hookimpl
+def on_starting(component: object) -> None:
+    """End the scheduler, the triggerer or the DAG processor with a sentence, unless the pool is as it must be.
+
+    Airflow logs and forgets what a listener raises, so this ends the process itself.
+    """
+    from airflow.jobs.job import Job
+
+    if not isinstance(component, Job):  # a task has no access to the metadata database, and started after the check
+        return
+    from airflow.models.pool import Pool
+
+    pool = Pool.get_pool(PUBLISH_POOL)
+    if complaint := complaint_about(pool.slots if pool else None):
+        raise SystemExit(complaint)
+
+
+class PublishPoolPlugin(AirflowPlugin):
+    """Registers the check."""
+
+    name = "publish_pool"
+    listeners: list[Any] = [sys.modules[__name__]]  # noqa: RUF012  as the base class declares it
