@@ -49,8 +49,13 @@ bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; 
 	{ $(PYTHON) -m benchmarks.ingestion_postgres && $(PYTHON) -m benchmarks.ingestion_stripe; } | tee .local/bench-ingestion.txt && \
 	echo && grep '^ratio ' .local/bench-ingestion.txt
 
+bench-scheduling: setup  ## a day as small DAGs against one master DAG, on a real Airflow; ends with the ratios (about 10 minutes)
+	@mkdir -p .local && set -o pipefail && \
+	$(PYTHON) -m benchmarks.scheduling | tee .local/bench-scheduling.txt && \
+	echo && grep '^ratio ' .local/bench-scheduling.txt
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion lock
+.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling lock
