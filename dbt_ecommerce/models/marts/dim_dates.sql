@@ -14,6 +14,10 @@
     ('Columbus Day', 10, 1, 8),
     ('Thanksgiving Day', 11, 4, 22),
 ] -%}
+{%- set months = [
+    'January', 'February', 'March', 'April', 'May', 'June',
+    'July', 'August', 'September', 'October', 'November', 'December',
+] -%}
 
 with
 
@@ -40,7 +44,8 @@ numbers as (
 -- one day more at the end: its New Year's Day can be observed on the last day
 days as (
 
-    select cast({{ dbt.dateadd('day', 'number', "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)") }} as date) as date_day
+    select
+        cast({{ dbt.dateadd('day', 'number', "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)") }} as date) as date_day
     from numbers
     where number <= {{ dbt.datediff(
         "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)", "cast('" ~ var('last_calendar_year') ~ "-12-31' as date)", 'day'
@@ -70,7 +75,8 @@ holidays as (
         *,
         case
             {%- for name, month, day, since in fixed_holidays %}
-            when month_of_year = {{ month }} and day_of_month = {{ day }} and year_number >= {{ since }} then '{{ name | replace("'", "''") }}'
+            when month_of_year = {{ month }} and day_of_month = {{ day }} and year_number >= {{ since }}
+                then '{{ name | replace("'", "''") }}'
             {%- endfor %}
             {%- for name, month, weekday, first_day in floating_holidays %}
             when
@@ -120,7 +126,7 @@ final as (
         day_of_year,
         day_of_week,
         case month_of_year
-            {%- for name in ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'] %}
+            {%- for name in months %}
             when {{ loop.index }} then '{{ name }}'
             {%- endfor %}
         end as month_name,

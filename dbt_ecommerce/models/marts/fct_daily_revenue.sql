@@ -78,7 +78,7 @@ span as (
         select date_day from payments_of_day
         union all
         select date_day from refunds_of_day
-    ) as days
+    ) as happened
 
 ),
 
@@ -98,8 +98,10 @@ final as (
         cast(coalesce(orders_of_day.units_sold, 0) as bigint) as units_sold,
         cast(coalesce(orders_of_day.gross_revenue, 0) as decimal(18, 2)) as gross_revenue,
         cast(coalesce(orders_of_day.discounts, 0) as decimal(18, 2)) as discounts,
-        cast({{ ratio('orders_of_day.gross_revenue', '(orders_of_day.orders_placed - orders_of_day.cancelled_orders)', 2) }} as decimal(18, 2))
-            as average_order_value,
+        cast(
+            {{ ratio('orders_of_day.gross_revenue', '(orders_of_day.orders_placed - orders_of_day.cancelled_orders)', 2) }}
+            as decimal(18, 2)
+        ) as average_order_value,
 
         ---------- money that moved on this day
         cast(coalesce(payments_of_day.payment_count, 0) as bigint) as payment_count,
@@ -110,7 +112,9 @@ final as (
         cast(coalesce(refunds_of_day.revenue_refunds, 0) as decimal(18, 2)) as revenue_refunds,
 
         ---------- the day's result
-        cast(coalesce(orders_of_day.gross_revenue, 0) - coalesce(refunds_of_day.revenue_refunds, 0) as decimal(18, 2)) as net_revenue
+        cast(
+            coalesce(orders_of_day.gross_revenue, 0) - coalesce(refunds_of_day.revenue_refunds, 0) as decimal(18, 2)
+        ) as net_revenue
     from dates
     inner join span
         on dates.date_day between span.first_day and span.last_day

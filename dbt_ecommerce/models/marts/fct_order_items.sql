@@ -47,7 +47,8 @@ final as (
         coalesce(orders.is_cancelled, false) as is_cancelled,
         orders.order_id is null as is_order_missing,
         abs(
-            order_items.line_total - {{ expected_line_total('order_items.quantity', 'order_items.unit_price', 'order_items.discount_pct') }}
+            order_items.line_total
+            - {{ expected_line_total('order_items.quantity', 'order_items.unit_price', 'order_items.discount_pct') }}
         ) <= 0.01 as is_line_total_consistent,
 
         ---------- timestamps

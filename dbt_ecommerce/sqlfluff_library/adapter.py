@@ -1,0 +1,13 @@
+"""Stands for dbt's ``adapter`` while sqlfluff renders a model: a dispatched macro becomes a call of a function of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def dispatch(macro: str) -> Callable[..., str]:
+    def call(*arguments: object) -> str:
+        flat = [part for argument in arguments for part in (argument if isinstance(argument, list) else [argument])]
+        return f"{macro}({', '.join(map(str, flat))})"
+
+    return call
