@@ -1,0 +1,1 @@
+"""The business view: a Streamlit page on the published marts. Reads, and nothing else."""
