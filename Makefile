@@ -38,11 +38,12 @@ test: setup lint  ## everything: linters, unit tests, real stand-ins, a real sch
 test-fast: setup lint  ## without scheduler, browser and compose tests
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, sqlfluff
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@MYPYPATH=dags $(VENV)/bin/mypy -p wiring
+	@$(VENV)/bin/sqlfluff lint --disable-progress-bar --nocolor dbt_ecommerce
 
 bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 10 minutes)
 	@mkdir -p .local && set -o pipefail && \
@@ -54,8 +55,13 @@ bench-scheduling: setup  ## a day as small DAGs against one master DAG, on a rea
 	$(PYTHON) -m benchmarks.scheduling | tee .local/bench-scheduling.txt && \
 	echo && grep '^ratio ' .local/bench-scheduling.txt
 
+bench-transform: setup  ## dbt on Airflow against `dbt build`, cosmos, a full refresh; ends with the ratios (about 15 minutes)
+	@mkdir -p .local && set -o pipefail && \
+	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental; } | tee .local/bench-transform.txt && \
+	echo && grep '^ratio ' .local/bench-transform.txt
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling lock
+.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling bench-transform lock

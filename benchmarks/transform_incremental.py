@@ -1,0 +1,140 @@
+"""A day built incrementally against a full refresh of the same marts, at SCALE=10.
+
+    python -m benchmarks.transform_incremental [--copies 10] [--scale 1] [--rounds 2]
+
+The shop is filled and loaded at SCALE=1, two days of it. Its raw tables are then copied ten times, each copy with keys of
+its own: ten times the orders, and ten times the changes of a day. The first day is built once. Then, on copies of that
+warehouse, the second day is built the way the pipeline does it every morning, and by `dbt build --full-refresh`. Both run
+the same nodes (seeds, views, snapshot, marts) in this process on a parsed project; tests would take the same time in both
+and are in neither. Afterwards the marts must hold the same in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+import time
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import duckdb
+
+import transform
+from benchmarks.transform_airflow import ratio
+from benchmarks.transform_warehouse import THREADS, figures, fill, load, restore
+from ingestion.days import current_day
+from ingestion.settings import PROJECT, WarehouseSettings
+from ingestion.sources import SOURCES, RawTable
+from sandbox.layout import Layout
+from sandbox.stack import Stack
+from transform.project import parse, project, run
+from transform.results import Layer
+from transform.settings import TransformSettings
+
+KEYS_APART = 10_000_000
+IN_EVERY_COPY = {
+    "customer_id": f"customer_id + copy * {KEYS_APART}",
+    "product_id": f"product_id + copy * {KEYS_APART}",
+    "order_item_id": f"order_item_id + copy * {KEYS_APART}",
+    "charge_id": "charge_id || '_' || copy",
+    "refund_id": "refund_id || '_' || copy",
+    "dispute_id": "dispute_id || '_' || copy",
+    "campaign_id": "campaign_id || '_' || copy",
+    "campaign_name": "campaign_name || ' ' || copy",
+    "email": "copy || email",
+}
+
+
+def _column(table: RawTable, name: str) -> str | None:
+    if name == "order_id":
+        as_text = table.name == "charges"
+        moved = f"try_cast(order_id as integer) + copy * {KEYS_APART}"
+        return f"coalesce(cast({moved} as varchar), order_id)" if as_text else moved
+    return None if (table.name, name) == ("charges", "customer_id") else IN_EVERY_COPY.get(name)
+
+
+def multiply(warehouse: Path, copies: int) -> None:
+    """Every raw table ``copies`` times, with keys of its own in each copy."""
+    with duckdb.connect(str(warehouse / "ecommerce_raw.duckdb")) as connection:
+        for table in (table for source in SOURCES for table in source.tables):
+            changed = {name: sql for name in table.column_names if (sql := _column(table, name))}
+            replaced = ", ".join(f"{sql} as {name}" for name, sql in changed.items())
+            name = f"{table.schema}.{table.raw_name}"
+            connection.execute(
+                f"create table {name}_copies as select * exclude (copy) replace ({replaced}) "
+                f"from {name}, (select unnest(range({copies})) as copy); drop table {name}; "
+                f"alter table {name}_copies rename to {table.raw_name}"
+            )
+
+
+def layer_by_layer(settings: dict[str, Any]) -> dict[str, float]:
+    return {layer: transform.run_layer(layer, current_day(), **settings).seconds for layer in get_args(Layer)}
+
+
+def full_refresh(settings: dict[str, Any]) -> dict[str, float]:
+    kinds = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
+    started = time.perf_counter()
+    outcome = run(project(**settings), ["build", *kinds, "--full-refresh"])
+    failed = [f"{result.node.name}: {result.message}" for result in outcome.results if result.status != "success"]
+    if failed:
+        raise SystemExit("\n".join(failed))
+    return {"all": time.perf_counter() - started}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=10)
+    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        compare(Path(name), options)
+
+
+def compare(folder: Path, options: argparse.Namespace) -> None:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("dbt-core", "dbt-duckdb", "duckdb"))
+    print(f"python {platform.python_version()}, {os.cpu_count()} cores, {packages}", flush=True)
+    stack = Stack(Layout(folder / "sandbox"))
+    days = (current_day() - timedelta(days=1), current_day())
+    try:
+        stack.start_stand_ins(print)
+        fill(stack, options.scale)
+        for day in days:
+            load(stack, day)
+            shutil.copytree(stack.layout.warehouse, folder / str(day))
+    finally:
+        stack.stop(print)
+    for day in days:
+        multiply(folder / str(day), options.copies)
+    base, trial = folder / str(days[0]), folder / "trial"
+    settings = {"dbt": TransformSettings(project_dir=PROJECT / "dbt_ecommerce", target_path=folder / "target", threads=THREADS)}
+
+    def at(warehouse: Path) -> dict[str, Any]:
+        return {**settings, "warehouse": WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=warehouse)}
+
+    full_refresh(at(base))
+    shutil.copy(folder / str(days[1]) / "ecommerce_raw.duckdb", base)
+    best: dict[str, float] = {}
+    made = []
+    for _ in range(options.rounds):
+        for name, build in (("incremental", layer_by_layer), ("full refresh", full_refresh)):
+            restore(trial, base)
+            parse(project(**at(trial)))
+            seconds = build(at(trial))
+            total = sum(seconds.values())
+            best[name] = min(total, best.get(name, total))
+            print(f"{name:14} {total:7.2f} s  {seconds}", flush=True)
+            made.append(figures(trial))
+    if any(one != made[0] for one in made):
+        raise SystemExit(f"The marts differ: {made}")
+    print(f"fct_orders has {made[0]['fct_orders'][0]:,} rows; load average {os.getloadavg()[0]:.1f}", flush=True)
+    ratio("transform_full_refresh_vs_incremental", best["full refresh"] / best["incremental"], ">=", 4)
+
+
+if __name__ == "__main__":
+    main()
