@@ -41,7 +41,9 @@ ALERTS = sa.Table(
     sa.Column("try_number", sa.Integer),
     sa.Column("claimed_at", sa.DateTime, nullable=False),  # UTC
     sa.Column("delivered_at", sa.DateTime),  # UTC; null: no channel has taken it
+    sa.Column("exception", sa.String(500)),  # the first line of what was raised, masked
 )
+ERROR_LENGTH = 300
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def claim(alert: Alert) -> bool:
         "task_id": alert.task_id,
         "try_number": alert.try_number,
         "claimed_at": now,
+        "exception": (alert.exception or "").strip().partition("\n")[0][:ERROR_LENGTH] or None,
     }
     try:
         with _transaction() as connection:
@@ -107,6 +110,19 @@ def try_reported(run: str, task_id: str, try_number: int) -> bool:
         return bool(connection.execute(query).scalar())
 
 
+def newest_errors(since: datetime) -> dict[tuple[str, str, str], str]:
+    """The first line of the newest error per (day, DAG, task) of what was reported after ``since`` (UTC without a zone)."""
+    query = (
+        sa.select(ALERTS.c.day, ALERTS.c.dag_id, ALERTS.c.task_id, ALERTS.c.exception)
+        .where(ALERTS.c.claimed_at > since, ALERTS.c.exception.is_not(None), ALERTS.c.day.is_not(None))
+        .order_by(ALERTS.c.claimed_at)
+    )
+    with _transaction() as connection:
+        return {
+            (str(day), str(dag_id), str(task_id or "")): str(text) for day, dag_id, task_id, text in connection.execute(query)
+        }
+
+
 def trouble_of(day: str) -> Trouble:
     """Failed tries and SLA breaches that were reported of a day since its last green message."""
     green = (
@@ -145,10 +161,18 @@ def _engine(url: str) -> sa.Engine:
     engine = sa.create_engine(parsed, poolclass=sa.NullPool, connect_args=options)
     try:
         _METADATA.create_all(engine)
+        _add_missing_columns(engine)
     except (OperationalError, ProgrammingError, IntegrityError):
         if not sa.inspect(engine).has_table(ALERTS.name):  # else another process created it in the same moment
             raise
     return engine
+
+
+def _add_missing_columns(engine: sa.Engine) -> None:
+    """A store made by an earlier version has no ``exception``."""
+    if ALERTS.c.exception.name not in {column["name"] for column in sa.inspect(engine).get_columns(ALERTS.name)}:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"alter table {ALERTS.name} add column exception varchar(500)"))
 
 
 def _utc_now() -> datetime:

@@ -1,0 +1,47 @@
+"""What a source usually brings on that weekday, and whether a day lies far outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from statistics import median
+
+WEEKS = 8  # how many earlier days of the same weekday are looked at
+FEWEST = 4  # with fewer of them nothing is said
+# A spread of MAD * 1.4826 is a standard deviation for normally distributed counts; four of them leave one false alarm in
+# thousands of days. The floors keep a source that never varies from calling every single row far outside.
+SIGMAS, FLOOR_SHARE, FLOOR_ROWS = 4.0, 0.10, 5.0
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows that are usual: the median of the same weekday, and how far a day may be off."""
+
+    middle: float
+    low: float
+    high: float
+
+    def far_outside(self, rows: int) -> bool:
+        return not self.low <= rows <= self.high
+
+
+def usual(rows_by_day: Mapping[date, int], day: date) -> Band | None:
+    """The band of a day from the same weekday of the eight weeks before; None where fewer than four of them are known."""
+    earlier = [rows_by_day[before] for before in same_weekday(day) if before in rows_by_day]
+    return _band(earlier)
+
+
+def same_weekday(day: date) -> list[date]:
+    """The days a day is compared with, newest first."""
+    return [day - timedelta(weeks=weeks) for weeks in range(1, WEEKS + 1)]
+
+
+def _band(rows: Sequence[int]) -> Band | None:
+    if len(rows) < FEWEST:
+        return None
+    middle = float(median(rows))
+    spread = _MAD_TO_SIGMA * float(median(abs(value - middle) for value in rows))
+    off = max(SIGMAS * spread, FLOOR_SHARE * middle, FLOOR_ROWS)
+    return Band(middle, max(0.0, middle - off), middle + off)
