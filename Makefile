@@ -60,8 +60,11 @@ bench-transform: setup  ## dbt on Airflow against `dbt build`, cosmos, a full re
 	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental; } | tee .local/bench-transform.txt && \
 	echo && grep '^ratio ' .local/bench-transform.txt
 
+env:  ## generate the secrets of a deployment into .env, where it does not set them
+	@python3 -m sandbox.containers env
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup  ## compile the *.in files into locks
-	@for name in requirements requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
+	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling bench-transform lock
+.PHONY: help env setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling bench-transform lock

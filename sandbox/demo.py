@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from ingestion.days import current_day
 from ingestion.settings import WarehouseSettings
@@ -43,9 +44,17 @@ def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
 
 def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
     """Twelve months of the shop's life up to now; on a later call, what has happened since."""
-    state = stack.layout.root / "shop.json"
+    fill(stack.layout.root / "shop.json", stack.shop_address, scale, say)
+
+
+def fill(state: Path, address: tuple[str, str, Path], scale: float, say: Callable[[str], None]) -> None:
+    """The same for a shop anywhere.
+
+    Args:
+        state: remembers until when the shop has lived.
+        address: source database, Stripe emulator, CSV inbox.
+    """
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    address = stack.shop_address
     if state.exists():
         known = json.loads(state.read_text())
         if known["scale"] != scale:

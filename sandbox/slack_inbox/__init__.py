@@ -21,11 +21,15 @@ WEBHOOK_PATH = "/services/T00000000/B00000000/sandbox"
 
 
 class SlackInbox:
-    """The inbox in a thread of this process. ``port`` 0: a free one. Messages are kept in ``store/messages.jsonl``."""
+    """The inbox in a thread of this process. ``port`` 0: a free one. Messages are kept in ``store/messages.jsonl``.
 
-    def __init__(self, store: Path, port: int = 0) -> None:
+    ``host``: another address than the loopback one only where others cannot reach it, as in a container.
+    """
+
+    def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1") -> None:
         self._store = MessageStore(store)
         self._port = port
+        self._host = host
         self._server: InboxServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -45,7 +49,7 @@ class SlackInbox:
         """Serve; ``OSError`` if the port is taken."""
         if self._server is not None:
             return
-        self._server = InboxServer(self._port, self._store)
+        self._server = InboxServer((self._host, self._port), self._store)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 

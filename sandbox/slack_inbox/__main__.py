@@ -14,14 +14,15 @@ from sandbox.slack_inbox import SlackInbox
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox.slack_inbox", description="Receives and shows Slack webhooks.")
-    parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one (default)")
+    parser.add_argument("--port", type=int, default=0, help="TCP port; 0 takes a free one (default)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--store", type=Path, required=True, help="folder in which the messages are kept")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    inbox = SlackInbox(arguments.store, arguments.port)
+    inbox = SlackInbox(arguments.store, arguments.port, arguments.host)
     try:
         inbox.start()
     except OSError as error:

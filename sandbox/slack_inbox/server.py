@@ -41,8 +41,8 @@ class InboxServer(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, port: int, store: MessageStore) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, address: tuple[str, int], store: MessageStore) -> None:
+        super().__init__(address, _Handler)
         self.store = store
         self.faults = Faults()
         self.stopping = threading.Event()

@@ -31,16 +31,23 @@ class StripeEmulator:
         store: folder that keeps the objects; None keeps them in memory only.
         api_key: the only key let in; None lets in every one that begins with ``sk_test_``.
         now: the clock, in seconds since 1970.
+        host: another address than the loopback one only where others cannot reach it, as in a container.
     """
 
     def __init__(
-        self, port: int = 0, store: Path | None = None, *, api_key: str | None = None, now: Callable[[], float] = time.time
+        self,
+        port: int = 0,
+        store: Path | None = None,
+        *,
+        api_key: str | None = None,
+        now: Callable[[], float] = time.time,
+        host: str = "127.0.0.1",
     ) -> None:
         self.faults = Faults()
         self.requests: deque[dict[str, Any]] = deque(maxlen=20_000)
         self.account = Account(Store(store), now)
         self.api = Api(self.account, api_key)
-        self._server = _Server(self, port)
+        self._server = _Server(self, (host, port))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stripe-emulator", daemon=True)
 
     @property
@@ -86,10 +93,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, emulator: StripeEmulator, port: int) -> None:
+    def __init__(self, emulator: StripeEmulator, address: tuple[str, int]) -> None:
         self.emulator = emulator
         self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)

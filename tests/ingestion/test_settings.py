@@ -16,6 +16,7 @@ import alerting.settings
 import dashboard.settings
 import ingestion.settings
 import operations.settings
+import sandbox.containers.settings
 from ingestion.errors import PermanentError, SettingsError
 from ingestion.settings import PROJECT, CsvSettings, PostgresSettings, StripeSettings, WarehouseSettings, settings
 
@@ -125,7 +126,7 @@ def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def declared() -> Iterator[tuple[str, FieldInfo]]:
     """Every setting of the project: its environment variable and its field."""
-    for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings):
+    for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings, sandbox.containers.settings):
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseSettings):
                 prefix = model.model_config.get("env_prefix", "")
