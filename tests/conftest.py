@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
     from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from ingestion.warehouse.snowflake import SnowflakeWarehouse
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
+    from tests.fake_snowflake import FakeAccount
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,35 @@ def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
     return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / "warehouse"))
+
+
+@pytest.fixture(scope="session")
+def fake_snowflake() -> Iterator[FakeAccount]:
+    """A Snowflake account on fakesnow, one per test process."""
+    from tests.fake_snowflake import fake_account
+
+    with fake_account() as account:
+        yield account
+
+
+@pytest.fixture
+def snowflake_warehouse(fake_snowflake: FakeAccount, tmp_path: Path) -> SnowflakeWarehouse:
+    """An empty Snowflake warehouse on that account."""
+    from ingestion.settings import SnowflakeSettings
+    from ingestion.warehouse.snowflake import SnowflakeWarehouse
+
+    fake_snowflake.reset()
+    return SnowflakeWarehouse(
+        SnowflakeSettings(
+            _env_file=None,
+            account="fakesnow",
+            user="loader",
+            password="Fake-Pass-4711",
+            host="127.0.0.1",
+            port=fake_snowflake.port,
+            protocol="http",
+            staging_dir=tmp_path / "staged",
+            network_timeout_seconds=5,
+            max_tries=1,
+        )
+    )

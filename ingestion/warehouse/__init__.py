@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +78,10 @@ class Load(Protocol):
 class Warehouse(Protocol):
     """A warehouse holds raw tables, load records and rejected rows."""
 
+    @property
+    def dialect(self) -> Literal["duckdb", "snowflake"]:
+        """Whose SQL ``query`` takes."""
+
     def begin_load(
         self, source: Source, day: date, window: Window, *, load_id: str | None = None
     ) -> AbstractContextManager[Load]:
@@ -131,13 +135,15 @@ class Warehouse(Protocol):
 
 def open_warehouse(settings: WarehouseSettings | None = None) -> Warehouse:
     """The warehouse that ``WAREHOUSE_KIND`` names."""
-    from ingestion.errors import SettingsError
     from ingestion.settings import WarehouseSettings
     from ingestion.settings import settings as configured
 
     settings = settings or configured(WarehouseSettings)
     if settings.kind == "snowflake":
-        raise SettingsError("WAREHOUSE_KIND=snowflake is not available yet; use duckdb.")
+        from ingestion.settings import SnowflakeSettings
+        from ingestion.warehouse.snowflake import SnowflakeWarehouse
+
+        return SnowflakeWarehouse(configured(SnowflakeSettings))
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
     return DuckDBWarehouse(settings)

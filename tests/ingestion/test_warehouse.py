@@ -38,6 +38,13 @@ T0 = datetime(2026, 11, 21, 12)
 Row = dict[str, Any]
 
 
+@pytest.fixture(params=["duckdb", pytest.param("snowflake", marks=pytest.mark.slow)])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """Each test runs on both: DuckDB, and Snowflake's connector on a fake account."""
+    found: Warehouse = request.getfixturevalue("warehouse" if request.param == "duckdb" else "snowflake_warehouse")
+    return found
+
+
 def product(product_id: int, name: str = "Mug", price: str = "9.90", updated_at: datetime | None = T0, **other: Any) -> Row:
     row = dict.fromkeys(PRODUCTS.column_names)
     return row | {"product_id": product_id, "name": name, "price": Decimal(price), "updated_at": updated_at} | other

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from ingestion.sources import SOURCES, source
 from ingestion.warehouse import Warehouse
 
 DAY, NEXT = date(2026, 11, 2), date(2026, 11, 3)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("snowflake", marks=pytest.mark.slow)])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """Each test runs on both: DuckDB, and Snowflake's connector on a fake account."""
+    found: Warehouse = request.getfixturevalue("warehouse" if request.param == "duckdb" else "snowflake_warehouse")
+    return found
 
 
 def announce_all(warehouse: Warehouse, day: date) -> None:
