@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -44,6 +45,8 @@ _DISK_ERRORS = (
 
 class DuckDBWarehouse:
     """``Warehouse`` on DuckDB. Holds no connection: every use opens the file under the lock and closes it again."""
+
+    dialect: Literal["duckdb"] = "duckdb"
 
     def __init__(self, settings: WarehouseSettings) -> None:
         self.settings = settings
