@@ -17,7 +17,8 @@ from wiring.days import DAY_FORMAT, day_of
 DOC = """
 ### What it does
 Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load records, runs dbt
-layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once.
+layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once. Beside the
+published marts lies dbt's documentation of every model and column, `docs/index.html`, written again when the project changes.
 
 ### When it fails
 What people read stays as it was: nothing is published before the tests have passed. The alert names the model or test
@@ -86,6 +87,7 @@ with DAG(
 
         context = get_current_context()
         publication = transform.publish_marts(day_of(context)).as_dict()
+        transform.refresh_docs()
         context["outlet_events"][MARTS].extra = {"loads": loads, "publication": publication}
         return publication
 

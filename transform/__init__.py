@@ -5,10 +5,12 @@ Importing this package is light; dbt and the warehouse driver load on first use.
     run_layer("staging", day); run_layer("intermediate", day); run_layer("marts", day)
     test_all(day)
     publish_marts(day)
+    write_docs()
 """
 
 from __future__ import annotations
 
+from transform.documentation import refresh_docs, write_docs
 from transform.errors import (
     DataTestError,
     ModelError,
@@ -35,8 +37,10 @@ __all__ = [
     "publish_marts",
     "read_publication",
     "read_published",
+    "refresh_docs",
     "rollback",
     "run_layer",
     "source_freshness",
     "test_all",
+    "write_docs",
 ]

@@ -12,9 +12,18 @@ from typing import Any
 from alerting.masking import mask
 from ingestion.days import current_day, past_day
 from ingestion.errors import IngestionError
-from transform import publish_marts, read_publication, read_published, rollback, run_layer, source_freshness, test_all
+from transform import (
+    publish_marts,
+    read_publication,
+    read_published,
+    rollback,
+    run_layer,
+    source_freshness,
+    test_all,
+    write_docs,
+)
 
-STEPS = ("staging", "intermediate", "marts", "test", "publish")
+STEPS = ("staging", "intermediate", "marts", "test", "publish", "docs")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -27,7 +36,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "marts": "build snapshots and marts",
         "test": "run every test",
         "publish": "publish the tested marts",
-        "all": "the five of them, one after the other",
+        "docs": "write the documentation of models and columns as a web page",
+        "all": "the six of them, one after the other",
         "freshness": "check how old the raw tables are",
     }
     for name, text in helps.items():
@@ -46,6 +56,8 @@ def _step(name: str, day_text: str | None) -> Any:
         return test_all(day)
     if name == "publish":
         return publish_marts(day)
+    if name == "docs":
+        return write_docs()
     if name == "freshness":
         return source_freshness(day)
     return run_layer(name, day)  # type: ignore[arg-type]

@@ -55,7 +55,7 @@ def run_layer(
         raise PermanentError(f"There is no layer {layer!r}. Layers: {', '.join(get_args(Layer))}.")
     here = project(dbt, warehouse)
     step = _Step(layer, day, here)
-    with _locked(here):
+    with locked(here):
         kept = step.kept_results()
         names = [result["name"] for result in kept or () if result["status"] != "success"]
         selection = names or list(SELECTION[layer])
@@ -85,7 +85,7 @@ def test_all(day: date, *, dbt: TransformSettings | None = None, warehouse: Ware
     here = project(dbt, warehouse)
     step = _Step("test", day, here)
     good = ("pass", "warn")
-    with _locked(here):
+    with locked(here):
         kept = step.kept_results()
         names = [result["name"] for result in kept or () if result["status"] not in good]
         outcome = run(here, ["test", "--exclude-resource-type", "unit_test", *(["--select", *names] if names else [])])
@@ -112,7 +112,7 @@ def source_freshness(
     """
     here = project(dbt, warehouse)
     started = time.monotonic()
-    with _locked(here):
+    with locked(here):
         outcome = run(here, ["source", "freshness"])
     sources = tuple(_freshness(result) for result in outcome.results)
     stale = tuple(source for source in sources if source.status == "error")
@@ -130,7 +130,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _locked(here: Project) -> AbstractContextManager[None]:
+def locked(here: Project) -> AbstractContextManager[None]:
     """DuckDB has one writer at a time, and dbt holds the file for its whole run. Snowflake needs no such lock."""
     if here.warehouse.kind != "duckdb":
         raise PermanentError(f"WAREHOUSE_KIND={here.warehouse.kind} is not available to transform yet; use duckdb.")

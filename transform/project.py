@@ -114,7 +114,7 @@ def _forward(event: Any) -> None:
         logger.log(level, "%s", event.info.msg.strip())
 
 
-def _invoke(project: Project, arguments: Sequence[str], manifest: Any = None) -> Any:
+def invoke(project: Project, arguments: Sequence[str], manifest: Any = None) -> Any:
     use_thread_locks()
     from dbt.cli.main import dbtRunner
     from dbt_common.exceptions import DbtBaseException
@@ -157,7 +157,7 @@ def parse(project: Project) -> Any:
     if kept and kept[0] == fingerprint:
         return kept[1]
     with _one_parser_at_a_time(project.dbt.target):
-        manifest = _invoke(project, ["parse"])
+        manifest = invoke(project, ["parse"])
     _parsed[project] = (fingerprint, manifest)
     return manifest
 
@@ -171,4 +171,4 @@ def run(project: Project, arguments: Sequence[str]) -> Any:
     # Without the two options dbt writes the whole manifest again and lists every schema of the warehouse, in each run:
     # half of a layer's time. The manifest was written when the project was parsed; the results are in the history of runs.
     saved = ("--no-write-json", "--cache-selected-only")
-    return _invoke(project, [*saved, *arguments, "--threads", str(project.dbt.threads)], manifest)
+    return invoke(project, [*saved, *arguments, "--threads", str(project.dbt.threads)], manifest)

@@ -19,6 +19,7 @@ class TransformSettings(_FromEnvironment):
     profiles_dir: Path | None = None  # default: the project's folder
     target_path: Path | None = None  # default: target/ in the project's folder
     log_path: Path | None = None  # default: logs/ in the project's folder
+    docs_path: Path | None = None  # the folder of the documentation; default: docs/ beside the published marts
     threads: int = Field(default=4, ge=1)
     keep_publications: int = Field(default=3, ge=1)  # the current one and those that `rollback` can bring back
 

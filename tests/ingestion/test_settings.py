@@ -16,7 +16,11 @@ import alerting.settings
 import dashboard.settings
 import ingestion.settings
 import operations.settings
+<<<<<<< tests/ingestion/test_settings.py
+import transform.settings
+=======
 import sandbox.containers.settings
+>>>>>>> /tmp/bt_theirs
 from ingestion.errors import PermanentError, SettingsError
 from ingestion.settings import PROJECT, CsvSettings, PostgresSettings, StripeSettings, WarehouseSettings, settings
 
@@ -126,7 +130,11 @@ def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def declared() -> Iterator[tuple[str, FieldInfo]]:
     """Every setting of the project: its environment variable and its field."""
+<<<<<<< tests/ingestion/test_settings.py
+    for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings, transform.settings):
+=======
     for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings, sandbox.containers.settings):
+>>>>>>> /tmp/bt_theirs
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseSettings):
                 prefix = model.model_config.get("env_prefix", "")

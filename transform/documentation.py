@@ -1,0 +1,69 @@
+"""Writes the documentation of models, columns and lineage as one web page beside the publication, when the project has changed.
+
+The page is dbt's own (`dbt docs generate --static`), with all its data inside: it opens from the file system. A day does not
+change it, only a change of the project does, so most days compare a fingerprint and do nothing.
+
+    published/docs/index.html                 the page
+    published/docs/project                    the project's fingerprint when it was written
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from ingestion.settings import WarehouseSettings
+from transform.errors import ProjectError
+from transform.project import Project, invoke, parse, project
+from transform.settings import TransformSettings
+
+logger = logging.getLogger(__name__)
+
+# Tests have their place on the page without being compiled: three hundred of them would take most of the time.
+_COMPILED = [f"resource_type:{kind}" for kind in ("model", "seed", "snapshot", "source")]
+
+
+def docs_file(dbt: TransformSettings, warehouse: WarehouseSettings) -> Path:
+    """Where the page is: in ``DBT_DOCS_PATH``, else in the folder of the publications."""
+    return (dbt.docs_path or warehouse.duckdb_dir / "published" / "docs") / "index.html"
+
+
+def write_docs(*, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> Path:
+    """The page of the project as it is, written again only where the project has changed since.
+
+    Describes what the warehouse holds, so the models have to be built. Raises ``ProjectError`` where dbt cannot write it.
+    """
+    here = project(dbt, warehouse)
+    page = docs_file(here.dbt, here.warehouse)
+    marker, fingerprint = page.with_name("project"), here.fingerprint()
+    if page.exists() and marker.exists() and marker.read_text() == fingerprint:
+        return page
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=page.parent) as folder:
+        _generate(here, Path(folder)).replace(page)
+    marker.write_text(fingerprint)
+    logger.info("The project has changed: its documentation is written again, %s", page)
+    return page
+
+
+def refresh_docs(*, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> Path | None:
+    """``write_docs`` for the end of a publication, which stands documentation or not: logs what went wrong."""
+    try:
+        return write_docs(dbt=dbt, warehouse=warehouse)
+    except Exception:
+        logger.warning("The marts are published, but the documentation of the project could not be written.", exc_info=True)
+        return None
+
+
+def _generate(here: Project, folder: Path) -> Path:
+    from transform.layers import locked
+
+    manifest = parse(here)
+    elsewhere = Project(here.dbt.model_copy(update={"target_path": folder}), here.warehouse)
+    with locked(here):
+        invoke(elsewhere, ["docs", "generate", "--static", "--select", *_COMPILED], manifest)
+    made = folder / "static_index.html"
+    if not made.exists():
+        raise ProjectError("dbt wrote no documentation; its log says why.")
+    return made
