@@ -66,7 +66,8 @@ def multiply(warehouse: Path, copies: int) -> None:
             replaced = ", ".join(f"{sql} as {name}" for name, sql in changed.items())
             name = f"{table.schema}.{table.raw_name}"
             connection.execute(
-                f"create table {name}_copies as select * exclude (copy) replace ({replaced}) "
+                f"create table {name}_copies as select * from {name} limit 0; "  # the types stay those of the loader
+                f"insert into {name}_copies select * exclude (copy) replace ({replaced}) "
                 f"from {name}, (select unnest(range({copies})) as copy); drop table {name}; "
                 f"alter table {name}_copies rename to {table.raw_name}"
             )

@@ -66,9 +66,12 @@ def load(stack: Stack, day: date) -> None:
 
 
 def restore(warehouse: Path, base: Path) -> None:
-    """Make the warehouse a copy of ``base``."""
-    shutil.rmtree(warehouse, ignore_errors=True)
-    shutil.copytree(base, warehouse, ignore=shutil.ignore_patterns("*.lock"))
+    """Put the databases back as they are in ``base``. What was published stays, as it does from day to day."""
+    warehouse.mkdir(exist_ok=True)
+    for file in warehouse.glob("*.duckdb*"):
+        file.unlink()
+    for file in base.glob("*.duckdb"):
+        shutil.copy(file, warehouse)
     os.sync()  # else the disk is busy with the copy while somebody is measured
 
 
