@@ -82,6 +82,13 @@ def start(
         BackfillRefused: Airflow is not ready for it; nothing was started, or the sentence says what was.
     """
     check_ready(api, sources)
+    return create(api, sources, days, backwards=backwards, days_at_a_time=days_at_a_time)
+
+
+def create(
+    api: AirflowApi, sources: Sequence[Source], days: Range, *, backwards: bool, days_at_a_time: int
+) -> tuple[Started, ...]:
+    """What ``start`` does when it has found Airflow ready."""
     started: list[Started] = []
     for source in sources:
         body = {
