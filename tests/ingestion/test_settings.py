@@ -16,11 +16,8 @@ import alerting.settings
 import dashboard.settings
 import ingestion.settings
 import operations.settings
-<<<<<<< tests/ingestion/test_settings.py
-import transform.settings
-=======
 import sandbox.containers.settings
->>>>>>> /tmp/bt_theirs
+import transform.settings
 from ingestion.errors import PermanentError, SettingsError
 from ingestion.settings import PROJECT, CsvSettings, PostgresSettings, StripeSettings, WarehouseSettings, settings
 
@@ -130,11 +127,15 @@ def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def declared() -> Iterator[tuple[str, FieldInfo]]:
     """Every setting of the project: its environment variable and its field."""
-<<<<<<< tests/ingestion/test_settings.py
-    for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings, transform.settings):
-=======
-    for module in (ingestion.settings, alerting.settings, operations.settings, dashboard.settings, sandbox.containers.settings):
->>>>>>> /tmp/bt_theirs
+    modules = (
+        ingestion.settings,
+        alerting.settings,
+        operations.settings,
+        dashboard.settings,
+        sandbox.containers.settings,
+        transform.settings,
+    )
+    for module in modules:
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseSettings):
                 prefix = model.model_config.get("env_prefix", "")
