@@ -35,6 +35,8 @@ def status(stack: Stack, screen: Screen) -> int:
     if complaint:
         screen.console.print(f"{complaint} (`make demo` does it, too.)", style="red", markup=False)
     screen.console.print(f"Slack inbox: {stack.slack_url}")
+    if "dashboard" in running:
+        screen.console.print(f"Business view: {stack.dashboard_url}")
     screen.console.print(f"Logs: {stack.layout.logs}")
     return 0 if healthy and not complaint else 1
 

@@ -39,7 +39,9 @@ def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
     started = time.monotonic()
     with screen.progress():
         run = run_day(stack.api, stack.layout, day, DAY_TIMEOUT_SECONDS, screen.show)
-    show_summary(screen.console, summarise(stack, run, time.monotonic() - started))
+    seconds = time.monotonic() - started
+    stack.start_dashboard(screen.say)
+    show_summary(screen.console, summarise(stack, run, seconds))
 
 
 def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
@@ -98,6 +100,7 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
             "Airflow": f"{address.url}   sign in as {address.user} / {address.password}",
             "Assets": f"{address.url}/assets",
             "Slack inbox": stack.slack_url,
+            "Business view": stack.dashboard_url,
             "Published marts": str(stack.layout.warehouse / "published" / "ecommerce_analytics.duckdb"),
         },
     )

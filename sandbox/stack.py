@@ -1,4 +1,4 @@
-"""The whole sandbox as one thing: PostgreSQL, Stripe emulator, Slack inbox, CSV inbox, Airflow. Started, stopped, looked at."""
+"""The whole sandbox as one thing: stand-ins for the sources and Slack, Airflow, business view. Started, stopped, looked at."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sandbox.processes import Process, SandboxError, free_port, remembered, stop
 SOURCE_DATABASE = "ecommerce_source"
 AIRFLOW_DATABASE = "airflow"
 # Ports asked for first; below 32768, so that they do not collide with those the system gives to outgoing connections.
-PREFERRED_PORTS = {"airflow": 8080, "scheduler_health": 8974, "stripe": 12111, "slack": 12180}
+PREFERRED_PORTS = {"airflow": 8080, "scheduler_health": 8974, "stripe": 12111, "slack": 12180, "dashboard": 8501}
 FREE_SPACE_NEEDED_MIB = 1500
 SERVICES = (
     "airflow-scheduler",
@@ -35,6 +35,7 @@ SERVICES = (
     "airflow-api-server",
     "stripe-emulator",
     "slack-inbox",
+    "dashboard",
 )
 
 Say = Callable[[str], None]
@@ -75,10 +76,11 @@ class Stack:
         known: dict[str, int] = {}
         with suppress(OSError, ValueError):
             known = json.loads(self._ports_file.read_text())
-        if not self.running():
-            known = {name: free_port(known.get(name, port)) for name, port in PREFERRED_PORTS.items()}
-            self._ports_file.write_text(json.dumps(known))
-        return known
+        settled = known if self.running() else {}  # one that was started before a service was added lacks its port
+        ports = {name: settled.get(name) or free_port(known.get(name, port)) for name, port in PREFERRED_PORTS.items()}
+        if ports != known:
+            self._ports_file.write_text(json.dumps(ports))
+        return ports
 
     # addresses ---------------------------------------------------------------------------------------------------
 
@@ -98,6 +100,10 @@ class Stack:
     @property
     def slack_url(self) -> str:
         return f"http://127.0.0.1:{self.ports()['slack']}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports()['dashboard']}"
 
     @property
     def shop_address(self) -> tuple[str, str, Path]:
@@ -212,6 +218,21 @@ class Stack:
             shown = "\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors)
             raise SandboxError(f"Airflow could not import a DAG file.\n{shown}")
         return expected <= api.dag_ids()
+
+    def start_dashboard(self, say: Say) -> None:
+        """The business view, on what is published. It is told where that is, and nothing of the sources."""
+        warehouse = {"WAREHOUSE_KIND": "duckdb", "WAREHOUSE_DUCKDB_DIR": str(self.layout.warehouse)}
+        process = Process(
+            name="dashboard",
+            command=[sys.executable, "-m", "dashboard", "--port", str(self.ports()["dashboard"])],
+            env={**os.environ, **warehouse, "PYTHONPATH": str(PROJECT)},
+            run=self.layout.run,
+            logs=self.layout.logs,
+            cwd=PROJECT,
+        )
+        process.start()
+        process.wait_until(lambda: _answers(f"{self.dashboard_url}/_stcore/health"), 60, "Starting the business view")
+        say(f"Business view on {self.dashboard_url}")
 
     def stop(self, say: Say) -> bool:
         """End everything, PostgreSQL last; tells whether anything ran."""
