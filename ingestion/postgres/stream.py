@@ -25,8 +25,8 @@ from ingestion.errors import ContractError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-BLOCK_BYTES = 4 * 2**20
-QUEUED_BLOCKS = 3  # with the one being filled and the one being parsed: 20 MB of CSV at most are in memory
+BLOCK_BYTES = 2**20  # what is made of a block stays below the size from which malloc asks the system each time
+QUEUED_BLOCKS = 8  # with the one being filled and the one being parsed: 10 MB of CSV at most are in memory
 
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)
 

@@ -197,7 +197,7 @@ class DuckDBLoad:
         again = table.name in self._beside
         ahead = None
         if self._staged.window.start is None and not self._shared and not again:
-            ahead = TableBeside(table, columns, self.load_id, self._writing_ahead)
+            ahead = TableBeside(table, columns, self.load_id, self._staged.day, self._writing_ahead)
         elif again and (before := self._beside[table.name]):
             before.is_usable = False
         self._beside[table.name] = ahead or self._beside.get(table.name)

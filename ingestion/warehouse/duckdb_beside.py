@@ -1,7 +1,7 @@
 """Fills a table beside the raw one while rows are still being read, so that loading overlaps extraction.
 
 Only a load that reads its table from the beginning has one: it is going to be the whole table. Nobody looks at the table
-beside until the load's commit gives it the metadata columns and the raw table's name, in one transaction with everything
+beside until the load's commit gives it the time of the commit and the raw table's name, in one transaction with everything
 else. It is a short cut and never needed: whatever goes wrong with it, the commit takes all rows from the staged files.
 """
 
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,12 +24,21 @@ from typing import Self
 import duckdb
 
 from ingestion.errors import WarehouseUnavailableError
-from ingestion.sources import Column, RawTable
-from ingestion.warehouse.duckdb_sql import create_table, duckdb_type, existing_columns, listed, parquet_files, quoted
+from ingestion.sources import METADATA_COLUMNS, Column, RawTable
+from ingestion.warehouse.duckdb_sql import (
+    add_filled_column,
+    create_table,
+    duckdb_type,
+    existing_columns,
+    listed,
+    parquet_files,
+    quoted,
+)
 
 logger = logging.getLogger(__name__)
-MOST_FILES = 24  # adding columns takes memory that grows with the table: a larger one is filled by the commit, in bounds
+MOST_FILES = 24  # adding a column takes memory that grows with the table: a larger one is filled by the commit, in bounds
 MEMORY_LIMIT_AHEAD = "96MB"  # the rows that are still being read need theirs
+LOADED_AT = next(column for column in METADATA_COLUMNS if column.name == "_loaded_at")
 _MARK = "__staged_by_"  # between the name of the raw table and the id of the load
 _PAUSE_SECONDS = 0.06  # longer than others sleep between two looks at the lock: it is their turn
 
@@ -45,6 +55,7 @@ class TableBeside:
         table: RawTable,
         columns: Sequence[Column],
         load_id: str,
+        day: date,
         try_writing: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
     ) -> None:
         self.address = f"{quoted(table.schema.lower())}.{quoted(table.raw_name.lower() + _MARK + load_id)}"
@@ -52,6 +63,8 @@ class TableBeside:
         self.is_usable = True
         self._table = table
         self._columns = columns
+        self._load_id = load_id
+        self._day = day
         self._try_writing = try_writing
         self._waiting: list[Path] = []
         self._is_over = threading.Event()
@@ -81,11 +94,8 @@ class TableBeside:
             with self._try_writing() as connection:
                 has_begun = True
                 if self.files or self._create(connection):
-                    names = [column.name for column in self._columns]
                     values = ", ".join(f"{quoted(column.name)}::{duckdb_type(column.type)}" for column in self._columns)
-                    connection.execute(
-                        f"insert into {self.address} ({listed(names)}) select {values} from {parquet_files(files)}"
-                    )
+                    self.insert(connection, f"select {values} from {parquet_files(files)}")
                 else:
                     self.is_usable = False
         except WarehouseUnavailableError as error:
@@ -105,8 +115,21 @@ class TableBeside:
         existing = existing_columns(connection, self._table)
         if existing and any(column.name.lower() not in existing for column in self._columns):
             return False
-        create_table(connection, self._table, self.address, self._columns, metadata=False)
+        create_table(
+            connection, self._table, self.address, self._columns, [column for column in METADATA_COLUMNS if column != LOADED_AT]
+        )
         return True
+
+    def insert(self, connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+        """Insert the rows of a query that has the declared columns in their order."""
+        names = listed([*(column.name for column in self._columns), "_load_id", "_day", "_deleted_at"])
+        connection.execute(
+            f"insert into {self.address} ({names}) select *, ?::varchar, ?::date, null from ({rows})", [self._load_id, self._day]
+        )
+
+    def become_complete(self, connection: duckdb.DuckDBPyConnection, loaded_at: datetime) -> None:
+        """All rows are in it: say when they were loaded. Only the commit knows."""
+        add_filled_column(connection, self.address, LOADED_AT, loaded_at)
 
 
 def drop_abandoned(connection: duckdb.DuckDBPyConnection, staged: Path) -> None:

@@ -15,7 +15,6 @@ from ingestion.records import TableCounts
 from ingestion.sources import METADATA_COLUMNS, Column, RawTable
 from ingestion.warehouse.duckdb_beside import TableBeside
 from ingestion.warehouse.duckdb_sql import (
-    add_metadata,
     address,
     create_table,
     duckdb_type,
@@ -108,16 +107,14 @@ def _complete(
     parts: Sequence[StagedPart],
     stamp: Stamp,
 ) -> TableCounts:
-    """Insert the staged rows that the table beside does not have yet, and give it the metadata columns."""
+    """Insert the staged rows that the table beside does not have yet."""
     rows = sum(part.rows for part in parts)
     missing = [
         replace(part, files=files) for part in parts if (files := tuple(f for f in part.files if f.name not in beside.files))
     ]
     if missing:
-        names = listed(column.name for column in columns)
-        staged = _staged_rows(table, columns, missing, 0, 1)
-        connection.execute(f"insert into {beside.address} ({names}) select {names} from ({staged})")
-    add_metadata(connection, beside.address, [stamp.load_id, str(stamp.loaded_at), str(stamp.day), None])
+        beside.insert(connection, _staged_rows(table, columns, missing, 0, 1))
+    beside.become_complete(connection, stamp.loaded_at)
     return TableCounts(table.name, extracted=rows, inserted=rows)
 
 

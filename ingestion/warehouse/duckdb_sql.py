@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -56,34 +57,27 @@ def existing_columns(connection: duckdb.DuckDBPyConnection, table: RawTable) -> 
 
 
 def create_table(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, columns: Sequence[Column], *, metadata: bool = True
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    name: str,
+    columns: Sequence[Column],
+    metadata: Sequence[Column] = METADATA_COLUMNS,
 ) -> None:
     """``name`` is quoted already. Columns are nullable but for the keys and the metadata: contracts are checked on the way in."""
     lines = [
         f"{quoted(column.name)} {duckdb_type(column.type)}{' not null' if column.name in table.key else ''}" for column in columns
     ]
-    if metadata:
-        lines += [
-            f"{quoted(column.name)} {duckdb_type(column.type)}{'' if column.nullable else ' not null'}"
-            for column in METADATA_COLUMNS
-        ]
+    lines += [f"{quoted(column.name)} {duckdb_type(column.type)}{'' if column.nullable else ' not null'}" for column in metadata]
     connection.execute(f"create schema if not exists {quoted(table.schema.lower())}")
     connection.execute(f"create table {name} ({', '.join(lines)})")
 
 
-def add_metadata(connection: duckdb.DuckDBPyConnection, name: str, values: Sequence[str | None]) -> None:
-    """Give a table the metadata columns, with the same values in all its rows. Cheaper than inserting them with each row.
-
-    Args:
-        values: one for each of ``METADATA_COLUMNS``, as SQL reads it.
-    """
-    for column, value in zip(METADATA_COLUMNS, values, strict=True):
-        column_name = quoted(column.name)
-        default = "" if value is None else " default '{}'::{}".format(value.replace("'", "''"), duckdb_type(column.type))
-        connection.execute(f"alter table {name} add column {column_name} {duckdb_type(column.type)}{default}")
-        connection.execute(f"alter table {name} alter column {column_name} drop default")
-        if not column.nullable:
-            connection.execute(f"alter table {name} alter column {column_name} set not null")
+def add_filled_column(connection: duckdb.DuckDBPyConnection, name: str, column: Column, value: datetime) -> None:
+    """Give a table a column that must have a value, with the same value in all its rows. ``name`` is quoted already."""
+    column_name, column_type = quoted(column.name), duckdb_type(column.type)
+    connection.execute(f"alter table {name} add column {column_name} {column_type} default '{value}'::{column_type}")
+    connection.execute(f"alter table {name} alter column {column_name} drop default")
+    connection.execute(f"alter table {name} alter column {column_name} set not null")
 
 
 def refuse_changed_types(table: RawTable, columns: Sequence[Column], existing: dict[str, str]) -> None:

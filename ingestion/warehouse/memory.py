@@ -17,5 +17,5 @@ def return_freed_memory() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_TRIM_THRESHOLD, 4 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 16 * 2**20)
         mallopt(_M_MMAP_THRESHOLD, 2**20)

@@ -1,20 +1,18 @@
-"""A load killed (SIGKILL) at any moment has either happened or not, and its retry ends in the source's state, row by row.
+"""A load killed (SIGKILL) at any of its steps has either happened or not, and its retry ends in the source's state, row by row.
 
-The processes that are killed are forked from a clean server that has the modules loaded already, so that a hundred rounds
-take seconds. Kills come at two kinds of moments: at each step of a load in turn (counted by a profile function at the
-calls that change something on disk), and at a random time, which hits the middle of a call into DuckDB or Arrow as well.
+The steps are the calls that change something on disk, counted by a profile function. The processes that are killed are forked
+from a clean server that has the modules loaded already, so that a round takes a fraction of a second.
+``test_kill_postgres`` kills at random times, which hits the middle of a call into DuckDB or Arrow as well.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import shutil
 import signal
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -170,22 +168,3 @@ def test_a_load_killed_at_any_of_its_steps_is_finished_by_the_retry(tmp_path: Pa
         killed += process.exitcode == -signal.SIGKILL
         attempt.check()
     assert killed >= 10
-
-
-@pytest.mark.slow
-def test_a_load_killed_at_a_random_moment_is_finished_by_the_retry(tmp_path: Path) -> None:
-    seed = int(os.environ.get("KILL_SEED", time.time_ns()))
-    print(f"KILL_SEED={seed}")
-    moments = random.Random(seed)
-    killed = 0
-    for number in range(64):
-        attempt = Round(tmp_path / f"round-{number}", number)
-        process, counted = attempt.start()
-        while not counted.value and process.is_alive():  # from its first step on
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.15))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -signal.SIGKILL
-        attempt.check()
-    assert killed >= 20, "most loads ended before they were killed: the moments are too late"

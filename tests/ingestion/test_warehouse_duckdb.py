@@ -22,8 +22,8 @@ from ingestion.arrow import schema_of
 from ingestion.errors import WarehouseUnavailableError
 from ingestion.records import Window
 from ingestion.settings import WarehouseSettings
-from ingestion.sources import PRODUCTS, SOURCES, RawTable, source
-from ingestion.warehouse import parquet, staging
+from ingestion.sources import METADATA_COLUMNS, PRODUCTS, SOURCES, RawTable, source
+from ingestion.warehouse import duckdb_beside, parquet, staging
 from ingestion.warehouse.duckdb import DuckDBWarehouse, warehouse_lock
 
 DAY = date(2026, 11, 22)
@@ -291,9 +291,30 @@ def test_rows_are_loaded_ahead_while_others_are_still_read(tmp_path: Path, small
         "select count(*), count(distinct product_id), min(_load_id), max(_load_id), min(_day), count(_loaded_at), "
         "count(_deleted_at) from ecommerce_raw.postgres.raw_products"
     ) == [(1000, 1000, record.load_id, record.load_id, DAY, 1000, 0)]
-    assert warehouse.raw_columns(PRODUCTS) == (*PRODUCTS.column_names, "_load_id", "_loaded_at", "_day", "_deleted_at")
+    assert sorted(warehouse.raw_columns(PRODUCTS)) == sorted(
+        [*PRODUCTS.column_names, *(column.name for column in METADATA_COLUMNS)]
+    )
     load(tmp_path, "products", rows=1100)  # as into any other table
     assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1100,)]
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["first", "refresh"])
+def test_a_table_of_more_files_than_are_loaded_ahead_is_loaded_by_the_commit(
+    tmp_path: Path, small_files: None, monkeypatch: pytest.MonkeyPatch, replace: bool
+) -> None:
+    monkeypatch.setattr(duckdb_beside, "MOST_FILES", 3)
+    warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    if replace:
+        load(tmp_path, "products", rows=7)
+    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        open_load.stage(PRODUCTS, slowly(PRODUCTS, 1000, END))
+        assert any("__staged_by_" in name for name in tables_of(tmp_path)), "nothing was loaded ahead before the limit"
+        record = open_load.commit(END, replace=replace)
+    assert tables_of(tmp_path) == ["raw_products"]
+    assert warehouse.query(
+        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), count(_loaded_at) "
+        "from ecommerce_raw.postgres.raw_products"
+    ) == [(1000, 1000, record.load_id, record.load_id, 1000)]
 
 
 def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(tmp_path: Path, small_files: None) -> None:
