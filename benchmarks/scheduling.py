@@ -141,6 +141,12 @@ def dags_with_master(folder: Path) -> Path:
     return folder
 
 
+def end(*_: object) -> None:
+    """Told to end: what was started is ended first. `timeout` and a terminal may say it twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("Told to end.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
@@ -159,15 +165,15 @@ def main() -> None:
         # dbt's files apart from those of a sandbox that runs beside.
         extra_env={"DBT_TARGET_PATH": str(root / "dbt" / "target"), "DBT_LOG_PATH": str(root / "dbt" / "logs")},
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Told to end."))  # so that the block below ends what was started
+    signal.signal(signal.SIGTERM, end)
     try:
         stack.start_stand_ins(print)
         stack.start_airflow(print)
         contest = Contest(stack, current_day(), root / "kept")
         contest.prepare(arguments.scale)
         contest.in_turns("ordinary day", arguments.rounds, contest.restore_warehouse, contest.whole_day)
-        contest.in_turns("first day", arguments.first_rounds, contest.empty_warehouse, contest.whole_day)
         contest.in_turns("repair", arguments.repairs, contest.restore_warehouse, contest.repaired_day)
+        contest.in_turns("first day", arguments.first_rounds, contest.empty_warehouse, contest.whole_day)
     finally:
         stack.stop(print)
         if not arguments.keep:

@@ -60,9 +60,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Day:
-    """One day from its trigger, or from its repair, to the message that it is done. Seconds."""
+    """One day from its trigger, or from its repair, to the message that it is done. Seconds.
+
+    ``triggered``: until Airflow had made the last run it was asked for. ``publishing``: of publishing the marts.
+    """
 
     seconds: float
+    triggered: float
     tasks: tuple[Task, ...]
     publishing: float
 
@@ -72,10 +76,10 @@ class Day:
         return sum(task.process for task in self.tasks)
 
     def phases(self) -> dict[str, tuple[float, float]]:
-        """Wait before and duration of each step on the way: the loads together, the announcements, then task after task."""
+        """Wait before and duration of each step on the way: the loads together, the last announcement, then task after task."""
         loads = [task for task in self.tasks if task.task_id in SMALL_DAGS.triggered]
-        before, steps = max(task.ended for task in loads), {"loads": (min(task.began for task in loads), 0.0)}
-        steps["loads"] = (steps["loads"][0], before - steps["loads"][0])
+        first, before = min(task.began for task in loads), max(task.ended for task in loads)
+        steps = {"trigger": (0.0, self.triggered), "loads": (first - self.triggered, before - first)}
         for name in ("publish", "all_extractions_complete", *DBT_TASKS):
             ran = [task for task in self.tasks if task.task_id == name and task.process]
             if ran:
@@ -111,7 +115,7 @@ class Watch:
             time.sleep(LOOK_SECONDS)
         self.rest()
         tasks = self._tasks(form, began)
-        return Day((notified - began).total_seconds(), tasks, self._publishing(form, tasks))
+        return Day((notified - began).total_seconds(), self._triggered(form, began), tasks, self._publishing(form, tasks))
 
     def rest(self) -> None:
         """Wait until no run is active."""
@@ -143,6 +147,11 @@ class Watch:
             Task(dag_id, task_id, (began - since).total_seconds(), (ended - since).total_seconds(), process)
             for dag_id, task_id, began, ended, process in rows
         )
+
+    def _triggered(self, form: Form, since: datetime) -> float:
+        sql = "select max(queued_at) from dag_run where dag_id = any(%s) and queued_at >= %s"
+        queued_at = self._metadata(sql, list(form.triggered), since)[0][0]
+        return float((queued_at - since).total_seconds()) if queued_at else 0.0
 
     def _publishing(self, form: Form, tasks: Sequence[Task]) -> float:
         """Seconds of publication: a task of the small DAGs, a part of the last task of dbt in the one DAG."""

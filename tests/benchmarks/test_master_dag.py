@@ -86,6 +86,7 @@ def test_each_form_has_the_dags_it_is_started_and_repaired_by(bag: DagBag) -> No
 def test_a_day_is_told_step_by_step_and_only_processes_count_as_starts() -> None:
     day = Day(
         seconds=10.0,
+        triggered=0.2,
         publishing=0.5,
         tasks=(
             Task(MASTER_DAG, "extract_postgres_orders", 0.5, 3.0, True),
@@ -97,7 +98,8 @@ def test_a_day_is_told_step_by_step_and_only_processes_count_as_starts() -> None
     )
     assert day.starts == 4
     assert day.phases() == {
-        "loads": (0.5, 2.5),
+        "trigger": (0.0, 0.2),
+        "loads": (0.3, 2.5),
         "dbt_run_staging": (0.5, 2.5),
         "notify_success": (2.0, 1.5),
         "message": (0.5, 0.0),
