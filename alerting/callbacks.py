@@ -14,6 +14,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 TASK_ALERT_TAKES = 4.0  # seconds within which a failed task's own alert is on its way
+SHORTEST_SECRET = 8  # shorter ones stand in ordinary text as well
 
 
 def on_failure(context: Mapping[str, Any]) -> None:
@@ -31,28 +32,16 @@ def on_retry(context: Mapping[str, Any]) -> None:
 
 
 def on_execute(context: Mapping[str, Any]) -> None:
-    """A try begins. If the one before was killed, nothing of it was left to report its end: this one does it."""
-    task_instance, task = context.get("ti"), context.get("task")
-    try_number = getattr(task_instance, "try_number", 1) or 1
-    first = (getattr(task_instance, "max_tries", 0) or 0) - (getattr(task, "retries", 0) or 0) + 1
-    if try_number <= max(first, 1):
-        return
-    try:
-        from alerting.context import killed_try
-        from alerting.slack import deliver
-        from alerting.store import try_reported
-
-        alert = killed_try(context, try_number - 1)
-        if not try_reported(alert.run or "", alert.task_id or "", try_number - 1):
-            deliver(alert)
-    except Exception as error:
-        logger.error("Whether the try before was reported cannot be said: %s", type(error).__name__)
+    """A try begins: its log is to hold no secret, and tries before it that were killed could not report their end."""
+    _keep_secrets_out_of_the_log()
+    _report_killed(context)
 
 
 def on_dag_failure(context: Mapping[str, Any]) -> None:
     """A run has failed. It speaks only where no task of the run could: its process was killed on the last try."""
     from alerting.slack import send_slack_alert
 
+    _report_killed(context)
     try:
         from alerting.context import alert_of
         from alerting.store import failure_reported
@@ -65,3 +54,35 @@ def on_dag_failure(context: Mapping[str, Any]) -> None:
     except Exception as error:
         logger.error("Whether the run's failure was reported cannot be said: %s", type(error).__name__)
     send_slack_alert(context, "failure")
+
+
+def _report_killed(context: Mapping[str, Any]) -> None:
+    """Report every earlier try of the task, since it was last cleared, that nobody has reported."""
+    try_number = getattr(context.get("ti"), "try_number", 1) or 1
+    if try_number == 1:
+        return
+    try:
+        from alerting.context import first_try, killed_try
+        from alerting.slack import deliver
+        from alerting.store import try_reported
+
+        for number in range(first_try(context) or try_number, try_number):
+            alert = killed_try(context, number)
+            if not try_reported(alert.run or "", alert.task_id or "", number):
+                deliver(alert)
+    except Exception as error:
+        logger.error("Whether the tries before were reported cannot be said: %s", type(error).__name__)
+
+
+def _keep_secrets_out_of_the_log() -> None:
+    """Airflow masks what it knows as a secret, in tracebacks of others' errors too; ours are settings that it does not know."""
+    try:
+        from airflow.sdk.log import mask_secret
+
+        from alerting.masking import known_secrets
+
+        for secret in known_secrets():
+            if len(secret) >= SHORTEST_SECRET and not secret.isalpha():  # a word would be masked within names of tables, too
+                mask_secret(secret)
+    except Exception as error:
+        logger.error("Secrets are not masked in this log: %s", type(error).__name__)

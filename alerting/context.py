@@ -120,11 +120,22 @@ def _text(context: Mapping[str, Any], exception: BaseException | None) -> str:
     return mask(describe(exception))
 
 
+def first_try(context: Mapping[str, Any]) -> int | None:
+    """The first try of the task since it was last cleared; None where that cannot be told.
+
+    Airflow adds the tries of a cleared task to those it has had. A DAG's callback is not told how many that makes.
+    """
+    task_instance, retries = context.get("ti"), _attribute(context.get("task"), "retries") or 0
+    most = _attribute(task_instance, "max_tries") or 0
+    if most >= retries:
+        return int(most - retries + 1)
+    return 1 if not _attribute(context.get("dag_run"), "clear_number") else None
+
+
 def _tries(context: Mapping[str, Any], task_instance: Any) -> int | None:
-    most = _attribute(task_instance, "max_tries")
-    if most is None:
-        most = _attribute(context.get("task"), "retries")
-    return int(most) + 1 if isinstance(most, int) else None
+    most = max(_attribute(task_instance, "max_tries") or 0, _attribute(context.get("task"), "retries") or 0)
+    has_had = _attribute(task_instance, "try_number") or 0
+    return int(most) + 1 if task_instance is not None and has_had <= most + 1 else None
 
 
 def _seconds(task_instance: Any, run: Any) -> float | None:

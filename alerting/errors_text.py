@@ -35,7 +35,7 @@ def _listed(lines: Sequence[str]) -> str:
 
 
 def _failure(failure: Any) -> str:
-    rows = "" if failure.failing_rows is None else f" ({failure.failing_rows:,} rows)"
+    rows = "" if failure.failing_rows is None else f" ({failure.failing_rows:,} row{'' if failure.failing_rows == 1 else 's'})"
     keys = "; ".join(", ".join(f"{name}={value}" for name, value in key.items()) for key in failure.keys)
     first = failure.message.splitlines()[0] if failure.message else ""
     return f"{failure.node}{rows}" + (f": {keys}" if keys else f": {first}" if first else "")

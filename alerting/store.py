@@ -52,6 +52,7 @@ class Trouble:
 
     failures: int = 0  # failed tries
     breaches: int = 0
+    began: datetime | None = None  # UTC without a zone: when the first of them was reported
 
     def __bool__(self) -> bool:
         return bool(self.failures or self.breaches)
@@ -131,13 +132,19 @@ def trouble_of(day: str) -> Trouble:
         .scalar_subquery()
     )
     query = (
-        sa.select(ALERTS.c.status, sa.func.count())
+        sa.select(ALERTS.c.status, sa.func.count(), sa.func.min(ALERTS.c.claimed_at))
         .where(ALERTS.c.day == day, ALERTS.c.claimed_at > sa.func.coalesce(green, datetime(1970, 1, 1)))
         .group_by(ALERTS.c.status)
     )
+    counts: dict[str, int] = {}
+    firsts: list[datetime] = []
     with _transaction() as connection:
-        counts: dict[str, int] = {str(row[0]): int(row[1]) for row in connection.execute(query)}
-    return Trouble(counts.get("retry", 0) + counts.get("failure", 0), counts.get("sla_breach", 0))
+        for row in connection.execute(query):
+            counts[str(row[0])] = int(row[1])
+            if row[0] in ("retry", "failure", "sla_breach"):
+                firsts.append(row[2])
+    failures = counts.get("retry", 0) + counts.get("failure", 0)
+    return Trouble(failures, counts.get("sla_breach", 0), min(firsts, default=None))
 
 
 @contextmanager

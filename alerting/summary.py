@@ -43,20 +43,28 @@ def summed_up(alert: Alert, loads: Sequence[Mapping[str, Any]] = (), now: dateti
     trouble = _trouble(alert.day)
     if not trouble:
         return replace(alert, facts=tuple(facts))
-    late = since - PIPELINE_SLA
-    sentence = recovery_sentence(day, trouble, late if timedelta(0) < late and since < SAME_MORNING else None)
+    # Trouble that began later was that of a correction or a back-fill, which has no time by which it must be there.
+    is_of_the_day = trouble.began is not None and trouble.began < start + timedelta(days=1)
+    sentence = recovery_sentence(day, trouble, since - PIPELINE_SLA if is_of_the_day and since > PIPELINE_SLA else None)
     return replace(alert, status="recovery", facts=(("Recovered", sentence), *facts))
 
 
 def recovery_sentence(day: date, trouble: Trouble, late: timedelta | None) -> str:
-    """``day 2026-11-22 complete after 2 failures, 41 min late``"""
+    """``day 2026-11-22 complete after 2 failures, 41 min late``; ``late`` is None where the day was not late."""
     parts = [
         f"{count} {word}{'' if count == 1 else 's'}"
         for count, word in ((trouble.failures, "failure"), (trouble.breaches, "SLA breach"))
         if count
     ]
     after = " and ".join(parts).replace("breachs", "breaches")
-    return f"day {day} complete after {after}" + (f", {round(late.total_seconds() / 60)} min late" if late else "")
+    return f"day {day} complete after {after}" + (f", {_lateness(late)} late" if late else "")
+
+
+def _lateness(late: timedelta) -> str:
+    minutes = round(late.total_seconds() / 60)
+    if minutes <= 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if late < timedelta(days=2) else f"{late.days} days"
 
 
 def revenue_line(query: Query, day: date) -> str | None:

@@ -158,13 +158,25 @@ def test_a_run_speaks_only_where_its_task_could_not(
     slack: SlackInbox, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callbacks, "TASK_ALERT_TAKES", 0.2)
-    callbacks.on_failure(context_of(DOWN, try_number=3))
-    callbacks.on_dag_failure({**context_of(try_number=3), "reason": "task_failure"})
+    callbacks.on_failure(context_of(DOWN, kind="notification"))
+    callbacks.on_dag_failure({**context_of(kind="notification"), "reason": "task_failure"})
     assert len(slack.messages()) == 1
-    callbacks.on_dag_failure({**context_of(try_number=3, clear_number=1), "reason": "task_failure"})
-    callbacks.on_dag_failure({**context_of(try_number=3, clear_number=1), "reason": "task_failure"})
+    for _ in range(2):
+        callbacks.on_dag_failure({**context_of(kind="notification", clear_number=1), "reason": "task_failure"})
     assert len(slack.messages()) == 2
     assert "killed" in slack.messages()[1].text
+
+
+def test_a_run_that_is_not_told_how_many_tries_there_are_says_only_what_it_knows(
+    slack: SlackInbox, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second life of a task, whose tries 1 to 3 were those of the first; Airflow tells a DAG's callback of no maximum."""
+    monkeypatch.setattr(callbacks, "TASK_ALERT_TAKES", 0.2)
+    context = context_of(try_number=6, clear_number=1)
+    context["ti"].max_tries = 0
+    callbacks.on_dag_failure({**context, "reason": "task_failure"})
+    (message,) = slack.messages()
+    assert "Try: 6, the last: nothing more will be tried" in message.text.replace("*", "")
 
 
 def test_a_try_that_was_killed_is_reported_by_the_next_one(slack: SlackInbox, context_of: ContextOf) -> None:
@@ -174,6 +186,31 @@ def test_a_try_that_was_killed_is_reported_by_the_next_one(slack: SlackInbox, co
     (message,) = slack.messages()
     assert message.payload["text"] == "[RETRY] extract_postgres_orders · 2026-11-22"
     assert "killed" in message.text and "1 of 3" in message.text
+
+
+def test_of_two_tries_killed_at_once_each_is_reported_whoever_comes_next(slack: SlackInbox, context_of: ContextOf) -> None:
+    """A try that is killed before it could report the one before it."""
+    callbacks.on_execute(context_of(try_number=3))
+    assert ["1 of 3" in slack.messages()[0].text, "2 of 3" in slack.messages()[1].text] == [True, True]
+
+
+def test_a_run_whose_tries_were_all_killed_reports_each(
+    slack: SlackInbox, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "TASK_ALERT_TAKES", 0.2)
+    callbacks.on_dag_failure({**context_of(try_number=3), "reason": "task_failure"})
+    assert [text.split()[0] for text in texts(slack)] == ["[RETRY]", "[RETRY]", "[FAILURE]"]
+
+
+def test_the_secrets_of_the_settings_are_masked_in_the_log_of_a_try(
+    context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk._shared.secrets_masker import redact
+
+    monkeypatch.setenv("POSTGRES_PASSWORD", "Tr0ub4dor-17")
+    monkeypatch.setenv("STRIPE_API_KEY", "postgres")
+    callbacks.on_execute(context_of())
+    assert redact("the password is Tr0ub4dor-17, the table postgres_orders") == "the password is ***, the table postgres_orders"
 
 
 def test_a_try_that_was_reported_is_not_reported_again_by_the_next_one(slack: SlackInbox, context_of: ContextOf) -> None:

@@ -194,3 +194,14 @@ def test_a_recovery_says_after_what_and_how_late() -> None:
     assert (
         recovery_sentence(date(2026, 11, 22), Trouble(1, 1), None) == "day 2026-11-22 complete after 1 failure and 1 SLA breach"
     )
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [(timedelta(minutes=90), "90 min"), (timedelta(hours=13, minutes=5), "13 h 5 min"), (timedelta(days=3, hours=2), "3 days")],
+)
+def test_lateness_is_said_in_the_unit_in_which_people_think_of_it(late: timedelta, said: str) -> None:
+    from alerting.store import Trouble
+
+    sentence = recovery_sentence(date(2026, 11, 22), Trouble(failures=1), late)
+    assert sentence == f"day 2026-11-22 complete after 1 failure, {said} late"

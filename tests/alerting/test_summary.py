@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -10,6 +10,7 @@ import pytest
 
 from alerting import send_slack_alert
 from alerting.alert import Alert
+from alerting.store import Trouble
 from alerting.summary import summed_up
 from sandbox.slack_inbox import SlackInbox
 from transform.publication import CREATE_PUBLICATION, published_file
@@ -76,3 +77,13 @@ def test_nothing_published_makes_a_shorter_message_and_no_error(slack: SlackInbo
     send_slack_alert(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
     (message,) = slack.messages()
     assert "Rows loaded" not in message.text
+
+
+@pytest.mark.parametrize(("began", "late"), [(datetime(2026, 11, 22, 6, 5), ", 2 days late"), (datetime(2026, 11, 24, 9, 0), "")])
+def test_a_recovered_day_was_late_only_if_its_trouble_began_on_it(
+    monkeypatch: pytest.MonkeyPatch, began: datetime, late: str
+) -> None:
+    """A correction or a back-fill of an old day has no time by which it must be there."""
+    monkeypatch.setattr("alerting.store.trouble_of", lambda day: Trouble(failures=1, began=began))
+    alert = summed_up(SUCCESS, now=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
+    assert dict(alert.facts)["Recovered"] == f"day 2026-11-22 complete after 1 failure{late}"
