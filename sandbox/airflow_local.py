@@ -16,6 +16,25 @@ from sandbox.layout import Layout
 from sandbox.processes import Process, SandboxError
 
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
+# Imported once by the process that all task processes are forked from; the DAG files are not, they are read by each task.
+# Of processor time, starting a worker then takes 0.03 s instead of 1.45, a load or an announcement up to its first line
+# 0.05 s instead of 0.6, and a layer of dbt 2 s less. Code of the project that is edited counts from the next start.
+PRELOADED = (
+    "airflow.__main__",
+    "airflow.executors.local_executor",
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.operators.trigger_dagrun",
+    "ingestion.load",
+    "ingestion.postgres",
+    "ingestion.stripe_api",
+    "ingestion.csv_uploads",
+    "ingestion.warehouse.duckdb",
+    "alerting.policy",
+    "alerting.slack",
+    "alerting.summary",
+    "alerting.store",
+    "transform.preload",
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +102,9 @@ def airflow_environment(
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(health_port),
-        # Tasks start from a server process that has imported dbt already: 0.5 s a layer instead of 2.4 s.
+        # Tasks start from a server process that has imported what they need: see PRELOADED.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
-        "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": "transform.preload",
+        "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
