@@ -2,7 +2,7 @@
 # The official image gives the system, the user and the entry point; its own Python packages are not used (docs/containers.md).
 
 FROM apache/airflow:3.3.2-python3.11 AS dependencies
-USER root
+USER 0
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY requirements-uv.txt requirements-container.txt /tmp/
 ENV UV_LINK_MODE=copy UV_NO_PROGRESS=1
@@ -12,9 +12,10 @@ RUN --mount=type=cache,target=/var/cache/packages \
     && /tmp/installer/bin/python -m pip install --cache-dir /var/cache/packages/pip --quiet --require-hashes -r /tmp/requirements-uv.txt \
     && /tmp/installer/bin/uv venv --quiet --python "$(python -c 'import sys; print(sys._base_executable)')" /opt/pipeline \
     && VIRTUAL_ENV=/opt/pipeline /tmp/installer/bin/uv pip install --quiet --cache-dir /var/cache/packages/uv --compile-bytecode --require-hashes -r /tmp/requirements-container.txt
+USER 50000
 
 FROM apache/airflow:3.3.2-python3.11
-USER root
+USER 0
 COPY --from=dependencies /opt/pipeline /opt/pipeline
 # Folders that volumes are mounted on belong to the user who writes them; the code belongs to root, so that no task can change it.
 RUN for folder in config csv_inbox data logs shop; do install -d -o airflow -g 0 -m 770 "/opt/airflow/${folder}"; done \
