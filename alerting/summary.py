@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
+from alerting.volume import same_weekday, usual
 from ingestion.schedule import scheduled_start
 from ingestion.sources import SOURCES
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAME_MORNING = timedelta(hours=12)  # a day that completes later was run by hand, or caught up: minutes since 06:00 say nothing
+Loads = Sequence[Mapping[str, Any]]  # what the gate before dbt found of each source
 Query = Callable[[str], list[tuple[object, ...]]]
 
 
-def summed_up(alert: Alert, loads: Sequence[Mapping[str, Any]] = (), now: datetime | None = None) -> Alert:
+def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> Alert:
     """The alert with the day's figures; status ``recovery`` where the day had been in trouble. Missing figures are left out.
 
     ``loads``: what the gate before dbt found, per source ``source``, ``rows`` and ``rows_rejected``.
@@ -32,10 +34,11 @@ def summed_up(alert: Alert, loads: Sequence[Mapping[str, Any]] = (), now: dateti
         return alert
     day = date.fromisoformat(alert.day)
     facts = list(alert.facts)
-    try:
-        facts = [*_published(day), *_rejected(loads), *facts]
-    except Exception as error:
-        logger.warning("The figures of %s are left out of its summary: %s", day, error)
+    for figures in (_unusual, _rejected, _published):
+        try:
+            facts = [*figures(day, loads), *facts]
+        except Exception as error:
+            logger.warning("Some figures of %s are left out of its summary: %s", day, error)
     start = scheduled_start(day)
     since = now - start
     if since < SAME_MORNING:
@@ -83,7 +86,7 @@ def revenue_line(query: Query, day: date) -> str | None:
     return f"{text}, {change} against {earlier:,.2f} on {before:%a} {before}"
 
 
-def _published(day: date) -> list[tuple[str, str]]:
+def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
     from transform import read_publication, read_published
 
     publication = read_publication()
@@ -94,9 +97,28 @@ def _published(day: date) -> list[tuple[str, str]]:
     return [*facts, ("Revenue", revenue)] if revenue else facts
 
 
-def _rejected(loads: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _rejected(day: date, loads: Loads) -> list[tuple[str, str]]:
     rejected = [f"{load['source']} {load['rows_rejected']:,}" for load in loads if load.get("rows_rejected")]
     return [("Rows set aside", f"{', '.join(rejected)} (see loads.rejected_rows)")] if rejected else []
+
+
+def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:
+    """Sources that brought far more or fewer rows than on that weekday of the weeks before."""
+    from ingestion.warehouse import open_warehouse
+
+    if not loads:
+        return []
+    warehouse = open_warehouse()
+    before: dict[str, dict[date, int]] = {}
+    for earlier in same_weekday(day):
+        for record in warehouse.load_records(earlier):
+            before.setdefault(record.source, {})[earlier] = record.rows_extracted
+    odd = [
+        f"{load['source']} {load['rows']:,}, usually about {band.middle:,.0f}"
+        for load in loads
+        if (band := usual(before.get(load["source"], {}), day)) and band.far_outside(load["rows"])
+    ]
+    return [("Far from usual", f"{'; '.join(odd)} on a {day:%A}")] if odd else []
 
 
 def _rows(publication: Publication) -> str:

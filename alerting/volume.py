@@ -9,9 +9,9 @@ from statistics import median
 
 WEEKS = 8  # how many earlier days of the same weekday are looked at
 FEWEST = 4  # with fewer of them nothing is said
-# A spread of MAD * 1.4826 is a standard deviation for normally distributed counts; four of them leave one false alarm in
-# thousands of days. The floors keep a source that never varies from calling every single row far outside.
-SIGMAS, FLOOR_SHARE, FLOOR_ROWS = 4.0, 0.10, 5.0
+# A spread of MAD * 1.4826 is a standard deviation for normally distributed counts. Eight days tell it badly, so a day less than
+# 30 % off is never called far outside, whatever they say; nor are five rows of a source that brings a handful.
+SIGMAS, FLOOR_SHARE, FLOOR_ROWS = 4.0, 0.30, 5.0
 _MAD_TO_SIGMA = 1.4826
 
 

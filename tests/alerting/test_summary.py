@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from alerting import send_slack_alert
 from alerting.alert import Alert
 from alerting.store import Trouble
 from alerting.summary import summed_up
+from ingestion.arrow import schema_of
+from ingestion.days import upper_bound
+from ingestion.records import Window
+from ingestion.sources import PRODUCTS, source
+from ingestion.warehouse import open_warehouse
 from sandbox.slack_inbox import SlackInbox
 from transform.publication import CREATE_PUBLICATION, published_file
 
@@ -63,6 +70,20 @@ def test_a_day_that_was_caught_up_later_is_not_measured_from_six() -> None:
 def test_figures_of_another_days_publication_are_left_out() -> None:
     other = Alert("success", "ecommerce_dbt", "key", "notify_success", "2026-11-20")
     assert summed_up(other, now=datetime(2026, 11, 22, 21, 0)).facts == ()
+
+
+def test_a_source_that_brought_far_less_than_usual_is_named() -> None:
+    warehouse, products = open_warehouse(), source("products")
+    for weeks in range(1, 6):
+        day = DAY - timedelta(weeks=weeks)
+        rows = [{"product_id": number, "name": "x", "price": Decimal(1), "updated_at": upper_bound(day)} for number in range(40)]
+        with warehouse.begin_load(products, day, Window(None, upper_bound(day))) as load:
+            load.stage(PRODUCTS, [pa.RecordBatch.from_pylist(rows, schema_of(PRODUCTS))])
+            load.commit(upper_bound(day))
+    few, usual = ([{"source": "products", "rows": count, "rows_rejected": 0}] for count in (4, 39))
+    facts = dict(summed_up(SUCCESS, few, now=datetime(2026, 11, 22, 6, 12)).facts)
+    assert facts["Far from usual"] == "products 4, usually about 40 on a Sunday"
+    assert "Far from usual" not in dict(summed_up(SUCCESS, usual, now=datetime(2026, 11, 22, 6, 12)).facts)
 
 
 @pytest.mark.usefixtures("published")

@@ -1,0 +1,182 @@
+"""Reads Airflow's metadata database for the page: which task ran for which day, how it went, and what it returned.
+
+Everything the page knows of Airflow's tables is in this module; a test runs each query against a migrated database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from airflow.models.asset import AssetPartitionDagRun
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy.orm import Session
+
+from ingestion.days import current_day
+from ingestion.sources import SOURCES
+
+DBT_DAG = "ecommerce_dbt"
+REBUILD_DAG = "rebuild_day"
+LAYERS = ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts")
+TEST, PUBLISH = "dbt_test_all", "publish_marts"
+DBT_TASKS = (*LAYERS, TEST, PUBLISH)
+GATE = "all_extractions_complete"  # reads the load records: a source that is loaded after it is not in the marts
+LOAD_DAGS = tuple(source.dag_id for source in SOURCES)
+_KEPT = {dag_id: (dag_id,) for dag_id in LOAD_DAGS} | {DBT_DAG: (GATE, *DBT_TASKS)}
+RESULT = "return_value"
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """The newest try of one task in one run. Times are UTC without a zone; ``result`` is what it returned.
+
+    ``state`` is Airflow's; None where the scheduler has not looked at the task yet. ``tries`` is how many there are in all.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    day: date
+    run_type: str
+    run_state: str
+    run_started: datetime | None
+    state: str | None
+    try_number: int
+    tries: int
+    started: datetime | None
+    ended: datetime | None
+    result: Any = None
+
+    @property
+    def seconds(self) -> float | None:
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started).total_seconds()
+
+
+def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[TaskRun]:
+    """Every run of the loads and of dbt's steps for days from ``first`` on, oldest run first, of these DAGs only."""
+    wanted = sa.or_(*(sa.and_(TaskInstance.dag_id == dag_id, TaskInstance.task_id.in_(ids)) for dag_id, ids in _KEPT.items()))
+    result = sa.and_(
+        XComModel.dag_run_id == DagRun.id,
+        XComModel.task_id == TaskInstance.task_id,
+        XComModel.map_index == TaskInstance.map_index,
+        XComModel.key == RESULT,
+        XComModel.task_id.not_in((GATE, *LAYERS)),  # long, and of use for the newest run only: see `slowest_models`
+    )
+    query = (
+        sa.select(
+            DagRun.dag_id, DagRun.run_id, DagRun.partition_key, DagRun.conf, DagRun.run_after, DagRun.run_type, DagRun.state,
+            DagRun.start_date, TaskInstance.task_id, TaskInstance.state, TaskInstance.try_number, TaskInstance.max_tries,
+            TaskInstance.start_date, TaskInstance.end_date, XComModel.value,
+        )
+        .join(TaskInstance, sa.and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id))
+        .outerjoin(XComModel, result)
+        .where(
+            DagRun.dag_id.in_(set(dag_ids) & set(_KEPT)),
+            wanted,
+            # A run for an old day may be young; a run cannot be older than its day.
+            DagRun.run_after >= datetime.combine(first, time(), UTC),
+        )
+        .order_by(DagRun.run_after, DagRun.id)
+    )  # fmt: skip
+    found = (_task_run(tuple(row)) for row in session.execute(query))
+    return [run for run in found if run and run.day >= first]
+
+
+def _task_run(row: tuple[Any, ...]) -> TaskRun | None:
+    dag_id, run_id, key, conf, run_after, run_type, run_state, run_start, task_id, state, try_number, max_tries, *rest = row
+    started, ended, value = rest
+    day = _day(key, conf, run_after)
+    if day is None:
+        return None
+    return TaskRun(
+        dag_id=dag_id,
+        run_id=run_id,
+        task_id=task_id,
+        day=day,
+        run_type=_plain(run_type),
+        run_state=_plain(run_state),
+        run_started=_utc(run_start),
+        state=_plain(state) if state else None,
+        try_number=try_number or 0,
+        tries=(max_tries or 0) + 1,
+        started=_utc(started),
+        ended=_utc(ended),
+        result=value,
+    )
+
+
+def first_day(session: Session) -> date | None:
+    """The first day that any source was ever asked to load; None on a fresh installation."""
+    keys = sa.select(sa.func.min(DagRun.partition_key)).where(DagRun.dag_id.in_(LOAD_DAGS))
+    earliest = sa.select(sa.func.min(DagRun.run_after)).where(DagRun.dag_id.in_(LOAD_DAGS))
+    key, run_after = session.scalar(keys), session.scalar(earliest)
+    days = [day for day in (_day(key, None, None), current_day(_aware(run_after)) if run_after else None) if day]
+    return min(days, default=None)
+
+
+def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, int | None]]:
+    """Name, seconds and rows of the models that took longest in the newest successful run of dbt, longest first."""
+    newest = (
+        sa.select(DagRun.id)
+        .where(DagRun.dag_id == DBT_DAG, DagRun.state == "success")
+        .order_by(DagRun.start_date.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = sa.select(XComModel.value).where(
+        XComModel.dag_run_id == newest, XComModel.key == RESULT, XComModel.task_id.in_(LAYERS)
+    )
+    models = [model for (layer,) in session.execute(query) for model in _list(layer, "models")]
+    rows = [(str(model["name"]), float(model["seconds"]), model.get("rows")) for model in models if not model.get("kept")]
+    return sorted(rows, key=lambda row: -row[1])[:most]
+
+
+def pending_days(session: Session) -> list[str]:
+    """Days that some, but not all, of the sources have announced to dbt, oldest first."""
+    query = (
+        sa.select(AssetPartitionDagRun.partition_key)
+        .where(AssetPartitionDagRun.target_dag_id == DBT_DAG, AssetPartitionDagRun.created_dag_run_id.is_(None))
+        .distinct()
+        .order_by(AssetPartitionDagRun.partition_key)
+    )
+    return [str(key) for key in session.scalars(query)]
+
+
+def _day(key: str | None, conf: Mapping[str, Any] | None, run_after: datetime | None) -> date | None:
+    """As the DAGs do: the partition key, the day typed into the trigger form, else the day that was current."""
+    given = key or (conf or {}).get("day")
+    if given:
+        try:
+            return date.fromisoformat(str(given))
+        except ValueError:
+            return None
+    return current_day(_aware(run_after)) if run_after else None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else _aware(moment).astimezone(UTC).replace(tzinfo=None)
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, list) else []
+
+
+def days_up_to(last: date, number: int) -> list[date]:
+    """``number`` days, the last of them ``last``, oldest first."""
+    return [last - timedelta(days=back) for back in reversed(range(number))]
