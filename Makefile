@@ -35,6 +35,9 @@ test: setup lint  ## everything: linters, unit tests, real stand-ins, a real sch
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2
 	@$(PYTHON) -m pytest -m scheduler
 
+test-browser: setup  ## the pages in a real browser (needs chromium)
+	@$(PYTHON) -m pytest -m browser
+
 test-fast: setup lint  ## without scheduler, browser and compose tests
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
 
@@ -44,6 +47,13 @@ lint: setup  ## ruff, mypy, sqlfluff
 	@$(VENV)/bin/mypy
 	@MYPYPATH=dags $(VENV)/bin/mypy -p wiring
 	@$(VENV)/bin/sqlfluff lint --disable-progress-bar --nocolor dbt_ecommerce
+
+docs: setup  ## the documentation as a site, in site/ (a warning is an error)
+	@$(PYTHON) -m docs.generate
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+screenshots: setup  ## the pictures in docs/images, taken by the browser tests
+	@SCREENSHOTS=docs/images $(PYTHON) -m pytest -q -m browser tests/dashboard
 
 bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 10 minutes)
 	@mkdir -p .local && set -o pipefail && \
@@ -60,6 +70,9 @@ bench-transform: setup  ## dbt on Airflow against `dbt build`, cosmos, a full re
 	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental; } | tee .local/bench-transform.txt && \
 	echo && grep '^ratio ' .local/bench-transform.txt
 
+test-compose: setup  ## docker compose up, both forms, on a real engine: the one at hand, or one of its own (root on Debian 12)
+	@$(PYTHON) -m pytest -m compose tests/compose
+
 env:  ## generate the secrets of a deployment into .env, where it does not set them
 	@python3 -m sandbox.containers env
 
@@ -67,4 +80,4 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help env setup demo status backfill stop clean test test-fast lint bench-ingestion bench-scheduling bench-transform lock
+.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast lint docs screenshots bench-ingestion bench-scheduling bench-transform lock
