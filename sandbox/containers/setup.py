@@ -10,7 +10,7 @@ from pathlib import Path
 from ingestion.errors import PermanentError
 from operations.pool import POOL_DESCRIPTION, PUBLISH_POOL
 
-MOUNTED = ("alerting", "dags", "dbt_ecommerce", "ingestion", "operations", "plugins", "transform")
+MOUNTED = ("alerting", "dags", "dbt_ecommerce", "ingestion", "operations", "pipeline_page", "plugins", "transform")
 
 
 class SetupError(PermanentError):

@@ -199,3 +199,10 @@ def test_image_compose_and_helm_are_the_airflow_of_the_lock() -> None:
     bases = re.findall(r"^FROM apache/airflow:(\S+?)-python3\.11", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     assert bases == [version[1]] * 2
     assert HELM["airflowVersion"] == version[1]
+
+
+def test_the_image_runs_the_versions_that_are_tested_outside_of_it() -> None:
+    def versions(name: str) -> set[str]:
+        return set(re.findall(r"^[a-z0-9-]+==\S+", (PROJECT / name).read_text(), re.MULTILINE))
+
+    assert versions("requirements.txt") <= versions("requirements-container.txt")
