@@ -51,8 +51,10 @@ with DAG(
         """Report the day; what follows runs only if the day has to be announced again."""
         import logging
 
+        from alerting.masking import mask
         from alerting.policy import pipeline_sla
         from alerting.sla import Breach, report_breach
+        from alerting.store import newest_errors
         from ingestion.days import current_day
         from ingestion.schedule import scheduled_start
         from ingestion.warehouse import open_warehouse
@@ -65,7 +67,18 @@ with DAG(
         warehouse, publication = open_warehouse(), read_publication()
         running = frozenset(source.name for source in SOURCES if ti.get_dr_count(source.dag_id, states=["queued", "running"]))
         published_day = publication.day if publication else None
-        report = report_day(warehouse.day_state(day), warehouse.load_records(day), running, published_day)
+        try:
+            reported = newest_errors(scheduled_start(day))
+        except Exception as error:
+            log.warning("What failed is not known, the store of sent alerts cannot be read: %s", mask(str(error)))
+            reported = {}
+        errors = {
+            source.name: text
+            for source in SOURCES
+            for (of_day, dag_id, _), text in reported.items()
+            if (of_day, dag_id) == (day.isoformat(), source.dag_id)
+        }
+        report = report_day(warehouse.day_state(day), warehouse.load_records(day), running, published_day, errors)
         for sentence in report.sentences():
             log.info(sentence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -10,7 +11,7 @@ from ingestion.records import DayState, LoadRecord
 from ingestion.sources import SOURCES
 from operations.pool import SET_POOL
 
-SourceState = Literal["loaded", "loaded, not announced", "running", "missing"]
+SourceState = Literal["loaded", "loaded, not announced", "running", "failed", "missing"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class DayReport:
     day: date
     sources: dict[str, SourceState]
     rows: dict[str, int]
+    errors: dict[str, str]
     newest_load: datetime | None
     last_build: datetime | None
     published: bool
@@ -45,7 +47,8 @@ class DayReport:
         said = []
         for name, state in self.sources.items():
             rows = f", {self.rows[name]:,} rows" if name in self.rows else ""
-            said.append(f"{name}: {state}{rows}.")
+            error = f": {self.errors[name]}" if state in ("running", "failed") and name in self.errors else ""
+            said.append(f"{name}: {state}{rows}{error}{'' if error.endswith('.') else '.'}")
         return said + self.conclusion()
 
     def conclusion(self) -> list[str]:
@@ -69,7 +72,11 @@ class DayReport:
 
 
 def report_day(
-    state: DayState, records: tuple[LoadRecord, ...], running: frozenset[str], published_day: date | None
+    state: DayState,
+    records: tuple[LoadRecord, ...],
+    running: frozenset[str],
+    published_day: date | None,
+    errors: Mapping[str, str] | None = None,
 ) -> DayReport:
     """Put together what is known of a day.
 
@@ -77,17 +84,20 @@ def report_day(
         records: the day's latest load of each source.
         running: sources whose DAG has a run in progress.
         published_day: the newest day that is published.
+        errors: what was reported last of the day's failed tries, by source.
     """
     loaded = {record.source: record for record in records}
+    errors = dict(errors or {})
     states: dict[str, SourceState] = {}
     for source in SOURCES:
         if source.name in loaded:
             states[source.name] = "loaded" if source.name in state.announced else "loaded, not announced"
         else:
-            states[source.name] = "running" if source.name in running else "missing"
+            states[source.name] = "running" if source.name in running else "failed" if source.name in errors else "missing"
     return DayReport(
         day=state.day,
         sources=states,
+        errors=errors,
         rows={name: record.rows_extracted for name, record in loaded.items()},
         newest_load=max((record.committed_at for record in records), default=None),
         last_build=state.last_build,

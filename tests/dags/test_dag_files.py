@@ -54,6 +54,13 @@ def test_a_source_loads_its_day_at_six_and_announces_it_through_the_pool_of_one_
         assert [asset.uri for asset in publish.outlets] == [dataset.uri]
 
 
+def test_the_assets_view_groups_raw_datasets_and_marts() -> None:
+    assert {(asset.name, asset.group) for asset in (*RAW_DATASETS, MARTS)} == {
+        *((f"raw_{source.name}", "raw") for source in SOURCES),
+        ("published_marts", "analytics"),
+    }
+
+
 def test_a_table_is_read_in_parts_only_if_a_setting_names_it(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("plan_parts" not in dag.task_dict for dag in bag.dags.values())
     monkeypatch.setenv("POSTGRES_SPLIT_TABLES", "orders, order_items")

@@ -114,6 +114,15 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
     assert "airflow pools set publish 1" in hint
 
 
+def test_a_source_that_failed_says_with_what() -> None:
+    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
+    errors = {"orders": "SourceUnavailableError: no answer.", "charges": "CredentialsError: 401", "products": "an old one"}
+    said = report_day(state(without=("orders", "charges")), records, frozenset({"charges"}), None, errors).sentences()
+    assert said[0] == "orders: failed: SourceUnavailableError: no answer."
+    assert "charges: running: CredentialsError: 401." in said
+    assert "products: loaded, 3 rows." in said  # it failed and was repaired: nothing to say
+
+
 def test_a_repair_has_the_day_it_was_committed_for_announced_once_for_all_its_sources() -> None:
     results = [
         {"source": "orders", "repaired_day": "2026-11-22"},
