@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 
+from alerting.alert import LABELS, Status
 from ingestion.sources import SOURCES
 from sandbox.day import DBT_DAG
 from sandbox.processes import SandboxError
@@ -22,7 +23,8 @@ from sandbox.stack import AIRFLOW_DATABASE, Stack
 MASTER_DAG = "ecommerce_master_dag"
 PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.05
-GREEN = ("[SUCCESS]", "[RECOVERY]")
+_DONE: tuple[Status, ...] = ("success", "recovery")
+GREEN = tuple(f"[{LABELS[status]}]" for status in _DONE)
 DBT_TASKS = ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts", "dbt_test_all", "publish_marts", "notify_success")
 
 
