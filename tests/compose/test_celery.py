@@ -63,7 +63,7 @@ def test_a_worker_is_killed_in_mid_task_and_the_day_is_finished_by_the_other(dep
     for name in victims:
         task = deployment.task(name, runs[name])
         assert (task["state"], names[task["hostname"]]) == ("success", next(worker for worker in WORKERS if worker != lost)), name
-        assert any(source(name).dag_id in text and "FAILURE" in text for text in deployment.messages()), name
+        assert any(f"[RETRY] {source(name).dag_id}" in text for text in deployment.messages()), name
     figures = deployment.figures()
     assert figures["published"] == figures["orders"] == figures["keys"]
     assert figures["loads"] == 2 * len(SOURCES)
