@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from alerting.alert import Alert
+from alerting.alert import Alert, duration
 from ingestion.days import current_day
 from ingestion.settings import WarehouseSettings
 from ingestion.settings import settings as configured
@@ -22,8 +22,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
 _CREATE = """
-create schema if not exists ecommerce_raw.loads;
-create table if not exists ecommerce_raw.loads.sla_breaches (
+create table if not exists loads.sla_breaches (
     scope varchar not null, day date not null, sla_seconds double not null, since timestamp not null,
     reported_at timestamp not null, waiting_for varchar
 )"""
@@ -31,7 +30,10 @@ create table if not exists ecommerce_raw.loads.sla_breaches (
 
 @dataclass(frozen=True)
 class Breach:
-    """``scope`` (a DAG, the dbt run, the pipeline) should have been done ``sla`` after ``since`` (UTC) and was not."""
+    """``scope`` (a DAG, the dbt run, the pipeline) should have been done ``sla`` after ``since`` (UTC) and was not.
+
+    ``goes_on`` is False where nothing runs any more that could make up for it.
+    """
 
     scope: str
     day: date
@@ -40,6 +42,7 @@ class Breach:
     waiting_for: str = ""
     dag_id: str | None = None
     run_id: str | None = None
+    goes_on: bool = True
 
 
 def can_be_late(day: date, run_type: str | None = None, now: datetime | None = None) -> bool:
@@ -69,11 +72,12 @@ def breach_alert(breach: Breach) -> Alert:
     from alerting.masking import mask
 
     due = breach.since + breach.sla
-    minutes = breach.sla.total_seconds() / 60
-    facts = [("Late", f"{breach.scope}: its SLA of {minutes:g} min from {breach.since:%H:%M:%S} UTC ended at {due:%H:%M:%S} UTC")]
+    seconds = breach.sla.total_seconds()
+    allowed = duration(seconds) if seconds % 60 else f"{seconds / 60:g} min"
+    facts = [("Late", f"{breach.scope}: its SLA of {allowed} from {breach.since:%H:%M:%S} UTC ended at {due:%H:%M:%S} UTC")]
     if breach.waiting_for:
         facts.append(("Waiting for", mask(breach.waiting_for)))
-    facts.append(("Meanwhile", "the work goes on; what is published stays as it was"))
+    facts.append(("Meanwhile", f"{'the work goes on; ' if breach.goes_on else ''}what is published stays as it was"))
     return Alert(
         status="sla_breach",
         dag_id=breach.dag_id or breach.scope,
@@ -138,17 +142,14 @@ def _record(breach: Breach) -> None:
     if warehouse.kind != "duckdb":
         logger.info("SLA breaches are recorded on DuckDB only; this one is in the store of sent alerts.")
         return
-    import duckdb
+    from ingestion.warehouse.duckdb import DuckDBWarehouse
 
-    from ingestion.warehouse.duckdb import warehouse_lock
-
-    with warehouse_lock(warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})), duckdb.connect() as connection:
-        file = str(warehouse.duckdb_dir / "ecommerce_raw.duckdb").replace("'", "''")
-        connection.execute(f"attach '{file}' as ecommerce_raw")
+    # The warehouse's own way of writing: where this is the first thing ever written, its other tables are made as well.
+    with DuckDBWarehouse(warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})).writing() as connection:
         connection.execute(_CREATE)
         row = [breach.scope, breach.day, breach.sla.total_seconds(), breach.since.astimezone(UTC).replace(tzinfo=None)]
         connection.execute(
-            """insert into ecommerce_raw.loads.sla_breaches select $1, $2, $3, $4, $5, $6 where not exists
-               (select 1 from ecommerce_raw.loads.sla_breaches where scope = $1 and day = $2)""",
+            """insert into loads.sla_breaches select $1, $2, $3, $4, $5, $6 where not exists
+               (select 1 from loads.sla_breaches where scope = $1 and day = $2)""",
             [*row, datetime.now(UTC).replace(tzinfo=None), breach.waiting_for],
         )

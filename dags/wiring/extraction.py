@@ -12,6 +12,7 @@ from airflow.sdk import DAG, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
+from alerting.deadlines import source_deadline
 from alerting.policy import default_args, policy
 from ingestion.sources import Source, source
 from wiring.announcing import announcement_id
@@ -29,6 +30,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
     """
     loaded: Source = source(name)
     dataset = raw_dataset(loaded)
+    waiting_for = f"its load of {loaded.name}"
 
     with DAG(
         dag_id=loaded.dag_id,
@@ -39,6 +41,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         max_active_runs=1,
         default_args=default_args(loaded.kind),
         on_failure_callback=on_dag_failure,
+        deadline=source_deadline(loaded.dag_id, policy(loaded.kind).sla, waiting_for),
         params={"day": DAY_PARAM},
         tags=["ecommerce", "extraction", loaded.kind],
         doc_md=doc_md,
@@ -52,7 +55,6 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
 
             context = get_current_context()
             run, day = context["dag_run"], day_of(context)
-            waiting_for = f"its load of {loaded.name}"
             with watched(loaded.dag_id, day, policy(loaded.kind).sla, run.start_date, waiting_for=waiting_for, dag_run=run):
                 record = commit_parts(list(parts)) if parts else load(loaded.name, day)
             return {

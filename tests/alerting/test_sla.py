@@ -92,3 +92,13 @@ def test_the_alert_does_not_wait_for_the_warehouse(slack: SlackInbox, monkeypatc
         assert report_breach(Breach("pipeline", current_day(), timedelta(minutes=30), datetime.now(UTC)))
         assert time.monotonic() - started < 10
     assert len(slack.messages()) == 1
+
+
+def test_a_breach_recorded_before_the_first_load_does_not_spoil_the_warehouse() -> None:
+    from ingestion.sources import source
+    from ingestion.warehouse import open_warehouse
+
+    assert report_breach(Breach("the pipeline", current_day(), timedelta(minutes=30), datetime.now(UTC))) is False  # no channel
+    assert len(breaches()) == 1
+    assert open_warehouse().watermark(source("orders")) is None
+    assert open_warehouse().load_records(current_day()) == ()
