@@ -191,6 +191,7 @@ class SnowflakeSettings(_FromEnvironment):
         private_key: the key as PEM, or its Base64 body alone, for places without files.
         private_key_file_pwd: the passphrase of the key, wherever it comes from.
         transform_user: who dbt signs in as, with the same key; default: ``user``.
+        marts_warehouse: where dbt builds the marts; default: ``transform_warehouse``, where it does everything else.
         host, port, protocol: only for private links and test servers; the connector finds the others by the account.
         name_prefix: put before the name of each database, role and warehouse, for a second environment in one account.
         part_mb: compressed size of one staged Parquet file, in MiB. Snowflake advises 100 to 250 at most.
@@ -213,6 +214,7 @@ class SnowflakeSettings(_FromEnvironment):
     load_warehouse: str = "LOADING_WH"
     transform_role: str = "TRANSFORMER"
     transform_warehouse: str = "TRANSFORMING_WH"
+    marts_warehouse: str | None = None
     name_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
     host: str | None = None
     port: int | None = None
