@@ -219,8 +219,9 @@ def test_light_or_dark_wide_or_narrow_it_is_readable_and_asks_no_other_host(
         assert seen.sideways() <= 0
         for card in seen.page.get_by_test_id("stMetricValue").all():
             assert card.evaluate("it => it.scrollWidth <= it.clientWidth + 1"), "a figure is cut off"
-        if size == DESKTOP:
-            for_the_documentation(seen.page, f"business_view_{scheme}")
+        if (scheme, size) == ("light", DESKTOP):
+            seen.page.set_viewport_size({"width": size[0], "height": 1080})
+            for_the_documentation(seen.page, "business_view_light")
         seen.page.set_viewport_size({"width": size[0], "height": 4000})  # axe looks at what is drawn
         assert seen.serious_faults() == []
         seen.page.get_by_test_id("stExpander").first.locator("summary").click()
