@@ -7,17 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import psycopg2
 import requests
 
 from ingestion.days import current_day, upper_bound
+from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, source
+from ingestion.warehouse import open_warehouse
 from operations.airflow_api import AirflowApi
+from operations.pool import PUBLISH_POOL
 from sandbox.day import DBT_DAG
+from sandbox.processes import stop
 from sandbox.shop import open_shop
 from sandbox.stack import AIRFLOW_DATABASE, SOURCE_DATABASE, Stack
+from transform import read_published
 
 SCALE = 0.005
 PATIENCE = 300.0  # seconds for one thing to happen on a busy machine
@@ -57,10 +63,33 @@ class Pipeline:
     def api(self) -> AirflowApi:
         return self.stack.api
 
+    # Airflow's own parts --------------------------------------------------------------------------------------------
+
+    def stop(self, component: str) -> None:
+        """End one of Airflow's processes ("scheduler", "dag-processor") as an operator does, with what it has started."""
+        stop(self.stack.layout.run / f"airflow-{component}.json")
+
+    def start_components(self, settings: dict[str, str] | None = None) -> None:
+        """Start whatever of Airflow does not run, with other settings than before if some are given, and wait for it."""
+        self.stack.launch_airflow({**self.stack.airflow_env(), **(settings or {})})
+        self.stack.await_airflow()
+
+    def set_pool(self, slots: int | None) -> None:
+        """Slots of the pool in which sources announce; None removes it."""
+        if slots is None:
+            self.api.call("DELETE", f"/pools/{PUBLISH_POOL}")
+        elif self.api.pool_slots(PUBLISH_POOL) is None:
+            self.api.call("POST", "/pools", json={"name": PUBLISH_POOL, "slots": slots})
+        else:
+            body = {"name": PUBLISH_POOL, "slots": slots, "include_deferred": False}
+            self.api.call("PATCH", f"/pools/{PUBLISH_POOL}?update_mask=slots", json=body)
+
     # the shop ------------------------------------------------------------------------------------------------------
 
     def open_shop(self) -> None:
-        open_shop(*self.stack.shop_address, scale=SCALE, until=upper_bound(current_day()))
+        """Unless a file that shares this stack has."""
+        if self.shop("select to_regclass('orders')") == [(None,)]:
+            open_shop(*self.stack.shop_address, scale=SCALE, until=upper_bound(current_day()))
 
     def shop(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement in the source database and commit it; its rows if it has any."""
@@ -83,6 +112,27 @@ class Pipeline:
             cursor.execute(f"lock table {table} in access exclusive mode")
             yield
             connection.rollback()
+
+    def cancel_an_order(self, day: date) -> tuple[date, Decimal]:
+        """Cancel one order of the day's last 24 hours, a minute before the day ends; its date and total."""
+        end = upper_bound(day)
+        (order_id, ordered, total) = self.shop(
+            """select order_id, order_date::date, total_amount from orders
+               where created_at <= %s and lower(trim(status)) not in ('cancelled', 'canceled')
+               order by created_at desc limit 1""",
+            end - timedelta(minutes=2),
+        )[0]
+        cancel = "update orders set status = 'cancelled', updated_at = %s where order_id = %s"
+        self.shop(cancel, end - timedelta(minutes=1), order_id)
+        return ordered, total
+
+    def revenue(self) -> dict[date, tuple[int, Decimal]]:
+        """(orders, gross revenue) by date of order, as published."""
+        rows = read_published(
+            "select order_date, orders, gross_revenue from published.fct_daily_revenue",
+            WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=self.stack.layout.warehouse),
+        )
+        return {row[0]: row[1:] for row in rows}  # type: ignore[misc]
 
     # runs ----------------------------------------------------------------------------------------------------------
 
@@ -140,11 +190,11 @@ class Pipeline:
     def pending(self, day: date) -> int:
         """Airflow's rows of dbt runs of a day that wait for further sources."""
         sql = "select count(*) from asset_partition_dag_run where created_dag_run_id is null and partition_key = %s"
-        return int(self._metadata(sql, day.isoformat())[0][0])
+        return int(self.metadata(sql, day.isoformat())[0][0])
 
     def _ready(self) -> list[tuple[Any, ...]]:
         """Pending rows that have events of all six sources: the scheduler is about to make runs of them."""
-        return self._metadata(
+        return self.metadata(
             """select pending.partition_key from asset_partition_dag_run pending
                join partitioned_asset_key_log event on event.asset_partition_dag_run_id = pending.id
                where pending.created_dag_run_id is null group by pending.id, pending.partition_key
@@ -152,8 +202,17 @@ class Pipeline:
             len(SOURCES),
         )
 
-    def _metadata(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    def metadata(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run one statement in Airflow's own database and commit it."""
         return _run(self.stack.postgres.dsn(AIRFLOW_DATABASE), sql, parameters)
+
+    def assert_built_from_its_own_loads(self, day: date) -> None:
+        """The gate of the day's newest dbt run found six loads, the latest of that day of each source."""
+        loads = self.api.xcom(DBT_DAG, self.dbt_runs(day)[-1]["dag_run_id"], "all_extractions_complete")
+        assert [load["source"] for load in loads] == list(ALL_SOURCES)
+        assert {load["window"][1] for load in loads} == {upper_bound(day).isoformat()}
+        known = {record.source: record.load_id for record in open_warehouse().load_records(day)}
+        assert {load["source"]: load["load_id"] for load in loads} == known
 
     def assert_dbt_ran(self, times: int, days: Iterable[date]) -> None:
         """Each of these days was built exactly so many times, always with success, and nothing is left pending."""

@@ -22,8 +22,10 @@ from transform import read_published
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
+STACK = "whole"
 SCALE = 0.02
 CENT = Decimal("0.01")
+MARTS_URI = "ecommerce://analytics/published_marts"
 # Two spellings of one thing in the shop's data; whatever else a status says, the order counts.
 CANCELLED = ("cancelled", "canceled")
 
@@ -136,7 +138,7 @@ def order_too_late(stack: Stack, moment: datetime) -> None:
 
 def test_every_event_carries_what_was_loaded(stack: Stack) -> None:
     day = current_day()
-    events = stack.api.call("GET", "/assets/events?limit=200")["asset_events"]
+    events = stack.api.call("GET", "/assets/events?limit=100&order_by=-timestamp")["asset_events"]
     rows = {}
     for source in SOURCES:
         of_day = [event for event in events if (event["source_dag_id"], event["partition_key"]) == (source.dag_id, str(day))]
@@ -144,5 +146,11 @@ def test_every_event_carries_what_was_loaded(stack: Stack) -> None:
         extra = of_day[0]["extra"]
         assert (extra["source"], extra["day"]) == (source.name, str(day))
         assert extra["window"][1] == upper_bound(day).isoformat()
+        assert extra["seconds"] > 0 and extra["rows_rejected"] >= 0
         rows[source.name] = extra["rows"]
     assert rows["orders"] > 0 and rows["order_items"] > 0 and rows["charges"] > 0 and rows["marketing"] > 0
+
+    marts = [event for event in events if event["uri"] == MARTS_URI]
+    loads = {load["source"]: load for load in marts[0]["extra"]["loads"]}
+    assert {name: load["rows"] for name, load in loads.items()} == rows
+    assert all(load["window"][1] == upper_bound(day).isoformat() and load["seconds"] > 0 for load in loads.values())
