@@ -1,6 +1,6 @@
 """A day as small DAGs tied by Datasets against the same day as one master DAG, on a real Airflow with PostgreSQL.
 
-    python -m benchmarks.scheduling [--scale 1] [--rounds 4] [--first-rounds 2] [--repairs 2]
+    python -m benchmarks.scheduling [--scale 1] [--rounds 3] [--first-rounds 1] [--repairs 2]
 
 Both forms take turns on one scheduler, each on a copy of the same warehouse, and load the same day of the same shop. Time
 counts from the moment of the trigger, which stands for 06:00, to the arrival of the green message in the Slack inbox.
@@ -150,13 +150,14 @@ def end(*_: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=4, help="ordinary days of each form")
-    parser.add_argument("--first-rounds", type=int, default=2, help="first days of each form")
+    parser.add_argument("--rounds", type=int, default=3, help="ordinary days of each form")
+    parser.add_argument("--first-rounds", type=int, default=1, help="first days of each form")
     parser.add_argument("--repairs", type=int, default=2, help="repairs of each form")
     parser.add_argument("--keep", action="store_true", help="keep the folder, for a look at logs")
     arguments = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("apache-airflow-core", "dbt-core", "dbt-duckdb", "duckdb"))
     print(f"python {platform.python_version()}, {psutil.cpu_count()} cores, {versions}, scale {arguments.scale:g}", flush=True)
+    print(f"load average at the beginning: {os.getloadavg()[0]:.1f}", flush=True)
 
     root = Path(tempfile.mkdtemp(prefix="scheduling-"))
     stack = Stack(
