@@ -69,11 +69,7 @@ def page(
     grid = _grid(session, readable, now, shown + 7 * WEEKS)
     wanted = days_up_to(current_day(now), shown)
     may = _may(user)
-    needs = [
-        replace(sentence, action=_allowed(sentence.action, may))
-        for sentence in what_needs_me(grid, _errors())
-        if sentence.day in set(wanted)
-    ]
+    needs = [replace(said, action=_allowed(said.action, may)) for said in what_needs_me(grid, _errors(), shown)]
     html = TEMPLATES.get_template("part.html" if part else "page.html").render(
         days=wanted,
         shown=shown,

@@ -50,9 +50,13 @@ class Sentence:
     action: Action | None = None
 
 
-def what_needs_me(grid: Grid, errors: Errors) -> list[Sentence]:
-    """What is broken before what is odd, the newest day first; empty when nothing needs anybody."""
-    said = [sentence for day in reversed(grid.days) for sentence in _of_day(grid, day, errors)]
+def what_needs_me(grid: Grid, errors: Errors, last_days: int | None = None) -> list[Sentence]:
+    """What is broken before what is odd, the newest day first; empty when nothing needs anybody.
+
+    Args:
+        last_days: how many of the newest days are looked at; the others only say what is usual.
+    """
+    said = [sentence for day in reversed(grid.days[-(last_days or 0) :]) for sentence in _of_day(grid, day, errors)]
     return sorted(said, key=lambda sentence: sentence.weight != "red")
 
 
@@ -147,12 +151,7 @@ def _error(cell: Cell, errors: Errors) -> str:
 
 def _unusual(row: Row, cell: Cell) -> str:
     """``orders brought 40 rows, usually about 1,629``, or nothing."""
-    band = usual(rows_by_day(row), cell.day)
+    band = usual(row.rows_by_day, cell.day)
     if band is None or cell.rows is None or not band.far_outside(cell.rows):
         return ""
     return f"{cell.row} brought {cell.rows:,} rows, usually about {band.middle:,.0f}"
-
-
-def rows_by_day(row: Row) -> dict[date, int]:
-    """Rows of a source by day, where it was loaded."""
-    return {cell.day: cell.rows for cell in row.cells if cell.rows is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from alerting.policy import pipeline_sla, policy
@@ -91,6 +92,11 @@ class Row:
     @property
     def title(self) -> str:
         return ROW_NAMES.get(self.name, self.name)
+
+    @cached_property
+    def rows_by_day(self) -> dict[date, int]:
+        """Rows of a source by day, where it was loaded."""
+        return {cell.day: rows for cell in self.cells if (rows := cell.rows) is not None}
 
 
 @dataclass(frozen=True)

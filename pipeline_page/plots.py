@@ -12,7 +12,6 @@ from markupsafe import Markup
 from alerting.policy import policy
 from alerting.volume import usual
 from ingestion.sources import SOURCES
-from pipeline_page.attention import rows_by_day
 from pipeline_page.grid import Grid, Row
 from pipeline_page.metadata import LAYERS, TEST
 
@@ -70,7 +69,7 @@ def rows_plots(grid: Grid, days: Sequence[date]) -> list[Markup]:
 
 
 def _rows_plot(row: Row, days: Sequence[date]) -> Markup:
-    known = rows_by_day(row)
+    known = row.rows_by_day
     shown = {day: known[day] for day in days if day in known}
     bands = {day: band for day in days if (band := usual(known, day))}
     odd = [day for day, rows in shown.items() if day in bands and bands[day].far_outside(rows)]
