@@ -102,6 +102,7 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
             "Slack inbox": stack.slack_url,
             "Business view": stack.dashboard_url,
             "Published marts": str(stack.layout.warehouse / "published" / "ecommerce_analytics.duckdb"),
+            "Models, columns": str(stack.layout.warehouse / "published" / "docs" / "index.html"),
         },
     )
 
