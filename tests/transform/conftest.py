@@ -35,6 +35,7 @@ tiny:
       type: duckdb
       path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_analytics.duckdb"
       schema: marts
+      threads: "{{ env_var('DBT_THREADS', '4') | as_number }}"
       attach:
         - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_raw.duckdb", alias: ecommerce_raw, read_only: true}
         - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_staging.duckdb", alias: ecommerce_staging}

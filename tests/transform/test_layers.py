@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,7 @@ import transform
 from ingestion.days import current_day
 from ingestion.errors import PassingError, PermanentError, WarehouseUnavailableError
 from transform.errors import ModelDefinitionError
+from transform.project import project, run
 from transform.results import Layer
 
 if TYPE_CHECKING:
@@ -194,3 +196,39 @@ def test_each_line_of_dbt_is_logged_once_and_nothing_is_printed(
     lines = [record.getMessage() for record in caplog.records if "OK created sql view model" in record.getMessage()]
     assert len(lines) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_each_task_shows_its_models_with_rows_and_seconds_in_its_log(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="transform.layers"):
+        build(shop, "staging", "intermediate")
+    lines = [record.getMessage() for record in caplog.records if record.name == "transform.layers"]
+    assert [re.sub(r"\d+\.\d\d s", "N s", line) for line in sorted(lines)] == [
+        "model int_orders: success, 3 rows, N s",
+        "model stg_orders: success, 3 rows, N s",
+        "seed labels: success, 2 rows, N s",
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_dbt_has_as_many_threads_as_the_settings_say(shop: Shop, threads: int) -> None:
+    for number in range(4):
+        shop.write(f"models/staging/stg_{number}.sql", "select order_id from {{ source('postgres', 'raw_orders') }}")
+    dbt = shop.dbt.model_copy(update={"threads": threads})
+    results = run(project(dbt, shop.warehouse), ["run", "--select", "path:models/staging"]).results
+    assert len({result.thread_id for result in results}) <= threads
+    assert len(results) == 5
+    shop.write("models/staging/stg_0.sql", "select {{ target.threads }} as threads, {{ invocation_args_dict.threads }} as given")
+    transform.run_layer("staging", DAY, dbt=dbt, warehouse=shop.warehouse)
+    assert shop.query("select threads, given from ecommerce_staging.staging.stg_0") == [(threads, threads)]
+
+
+def test_failing_rows_stay_in_a_table_of_their_own_until_the_test_passes(shop: Shop) -> None:
+    shop.load("L2", DAY, "(7, 'open', -2.00)", datetime(2026, 11, 22, 7, 0))
+    build(shop)
+    with pytest.raises(transform.DataTestError):
+        transform.test_all(DAY, **shop.settings())
+    assert shop.query("select order_id, amount, note from ecommerce_analytics.test_failures.no_negative_orders") == [(7, -2, "x")]
+    shop.raw("delete from postgres.raw_orders where order_id = 7")
+    build(shop)
+    transform.test_all(DAY, **shop.settings())
+    assert shop.query("select count(*) from ecommerce_analytics.test_failures.no_negative_orders") == [(0,)]
