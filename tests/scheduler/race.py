@@ -23,7 +23,8 @@ SECONDS_FOR_BOTH_TO_LOOK = 5.0
 def open_session() -> Session:
     """A session of its own, as each request to the API server has."""
     assert settings.NonScopedSession
-    return settings.NonScopedSession()
+    session: Session = settings.NonScopedSession()
+    return session
 
 
 def announce(session: Session, uri: str, key: str) -> None:

@@ -39,8 +39,7 @@ def test_a_scheduler_that_was_down_when_the_day_was_due_runs_it_when_it_returns(
     moved = {"PIPELINE_RUN_AT": f"{tick:%H:%M}", "PIPELINE_START_DATE": f"{tick:%Y-%m-%d}"}
     try:
         pipeline.start_components(moved)
-        for known in SOURCES:
-            eventually(f"{known.name} is due at {tick}", lambda dag_id=known.dag_id: next_tick(pipeline, dag_id) == tick)
+        eventually(f"all are due at {tick}", lambda: {next_tick(pipeline, known.dag_id) for known in SOURCES} == {tick})
         pipeline.stop("scheduler")
         assert datetime.now(UTC) < tick, "The schedule was read too late for this test."
         assert not any(scheduled(pipeline, known.dag_id) for known in SOURCES)
