@@ -36,3 +36,8 @@ def test_a_task_imports_nothing_heavy_that_it_was_not_born_with(tmp_path: Path) 
     added = next(line for line in ran.stdout.splitlines() if line.startswith("added:")).split()[1:]
     heavy = {"airflow", "duckdb", "httpx", "psycopg2", "pyarrow", "requests", "sqlalchemy", "stripe"}
     assert heavy.isdisjoint(name.partition(".")[0] for name in added), added
+
+
+def test_the_collector_is_frozen_last() -> None:
+    """Importing `transform.preload` freezes what is there by then; a module imported after it would not gain."""
+    assert PRELOADED[-1] == "transform.preload"
