@@ -139,15 +139,20 @@ def _runbook() -> str:
 
 def _record(breach: Breach) -> None:
     warehouse = configured(WarehouseSettings)
-    if warehouse.kind != "duckdb":
-        logger.info("SLA breaches are recorded on DuckDB only; this one is in the store of sent alerts.")
+    since = breach.since.astimezone(UTC).replace(tzinfo=None)
+    if warehouse.kind == "snowflake":
+        from ingestion.settings import SnowflakeSettings
+        from ingestion.warehouse.snowflake import SnowflakeWarehouse
+
+        snowflake = SnowflakeWarehouse(configured(SnowflakeSettings))
+        snowflake.record_breach(breach.scope, breach.day, breach.sla.total_seconds(), since, breach.waiting_for)
         return
     from ingestion.warehouse.duckdb import DuckDBWarehouse
 
     # The warehouse's own way of writing: where this is the first thing ever written, its other tables are made as well.
     with DuckDBWarehouse(warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})).writing() as connection:
         connection.execute(_CREATE)
-        row = [breach.scope, breach.day, breach.sla.total_seconds(), breach.since.astimezone(UTC).replace(tzinfo=None)]
+        row = [breach.scope, breach.day, breach.sla.total_seconds(), since]
         connection.execute(
             """insert into loads.sla_breaches select $1, $2, $3, $4, $5, $6 where not exists
                (select 1 from loads.sla_breaches where scope = $1 and day = $2)""",

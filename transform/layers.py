@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,8 +23,6 @@ from transform.project import Project, project, run
 from transform.results import DataTest, FreshnessResult, Layer, LayerResult, ModelResult, SourceFreshness, TestResult
 
 if TYPE_CHECKING:
-    import duckdb
-
     from ingestion.settings import WarehouseSettings
     from transform.duckdb import RawState, Run
     from transform.settings import TransformSettings
@@ -60,9 +58,9 @@ def run_layer(
         names = [result["name"] for result in kept or () if result["status"] != "success"]
         selection = names or list(SELECTION[layer])
         kinds = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
-        outcome = run(here, ["build", *kinds, "--select", *selection])
+        outcome = run(here, ["build", *kinds, "--select", *selection], day)
         with step.connect() as connection:
-            models = tuple(_model(result, connection) for result in outcome.results)
+            models = tuple(_model(result, connection, step.warehouse) for result in outcome.results)
             models += tuple(_kept(ModelResult, result) for result in kept or () if result["status"] == "success")
             failed = tuple(model for model in models if model.status != "success")
             step.record([model.as_dict() for model in models], succeeded=not failed, connection=connection)
@@ -88,9 +86,9 @@ def test_all(day: date, *, dbt: TransformSettings | None = None, warehouse: Ware
     with locked(here):
         kept = step.kept_results()
         names = [result["name"] for result in kept or () if result["status"] not in good]
-        outcome = run(here, ["test", "--exclude-resource-type", "unit_test", *(["--select", *names] if names else [])])
+        outcome = run(here, ["test", "--exclude-resource-type", "unit_test", *(["--select", *names] if names else [])], day)
         with step.connect() as connection:
-            tests = tuple(_test(result, connection) for result in outcome.results)
+            tests = tuple(_test(result, connection, step.warehouse) for result in outcome.results)
             tests += tuple(_kept(DataTest, result) for result in kept or () if result["status"] in good)
             failed = tuple(test for test in tests if test.status not in good)
             step.record([test.as_dict() for test in tests], succeeded=not failed, connection=connection)
@@ -113,7 +111,7 @@ def source_freshness(
     here = project(dbt, warehouse)
     started = time.monotonic()
     with locked(here):
-        outcome = run(here, ["source", "freshness"])
+        outcome = run(here, ["source", "freshness"], day)
     sources = tuple(_freshness(result) for result in outcome.results)
     stale = tuple(source for source in sources if source.status == "error")
     for source in sources:
@@ -132,12 +130,23 @@ def _utc_now() -> datetime:
 
 def locked(here: Project) -> AbstractContextManager[None]:
     """DuckDB has one writer at a time, and dbt holds the file for its whole run. Snowflake needs no such lock."""
-    if here.warehouse.kind != "duckdb":
-        raise PermanentError(f"WAREHOUSE_KIND={here.warehouse.kind} is not available to transform yet; use duckdb.")
+    if here.warehouse.kind == "snowflake":
+        return nullcontext()
     from ingestion.warehouse.duckdb import warehouse_lock
 
     lock: AbstractContextManager[None] = warehouse_lock(here.warehouse)
     return lock
+
+
+def _beside_dbt(here: Project) -> Any:
+    """The module with what the transformation needs of this warehouse beside dbt."""
+    if here.warehouse.kind == "snowflake":
+        import transform.snowflake as of_snowflake
+
+        return of_snowflake
+    import transform.duckdb as of_duckdb
+
+    return of_duckdb
 
 
 class _Step:
@@ -145,6 +154,7 @@ class _Step:
 
     def __init__(self, name: str, day: date, here: Project) -> None:
         self.name, self.day, self.here = name, day, here
+        self.warehouse = _beside_dbt(here)
         self.started_at = _utc_now()
         self._started = time.monotonic()
         self._raw: RawState | None = None
@@ -155,20 +165,16 @@ class _Step:
         return round(time.monotonic() - self._started, 3)
 
     @contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        from transform.duckdb import connect
-
-        with connect(self.here.warehouse, read_only=False) as connection:
+    def connect(self) -> Iterator[Any]:
+        with self.warehouse.connect(self.here.warehouse, read_only=False) as connection:
             yield connection
 
     def kept_results(self) -> list[dict[str, Any]] | None:
         """Results of the try before, if this one may build on them: it was the last thing that happened here, it failed,
         and neither the project nor the raw tables have changed since. Else None, and everything runs."""
-        from transform.duckdb import connect, latest_run, raw_state
-
-        with connect(self.here.warehouse) as connection:
-            self._raw = raw_state(connection, self.day)
-            before: Run | None = latest_run(connection)
+        with self.warehouse.connect(self.here.warehouse) as connection:
+            self._raw = self.warehouse.raw_state(connection, self.day)
+            before: Run | None = self.warehouse.latest_run(connection)
         if before is None or (before.step, before.day, before.succeeded) != (self.name, self.day, False):
             return None
         if (before.project, before.raw.state) != (self._fingerprint, self._raw.state) or not before.results:
@@ -176,11 +182,11 @@ class _Step:
         logger.info("The last try failed at %s and nothing has changed since: only what failed runs again.", before.finished_at)
         return before.results
 
-    def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: duckdb.DuckDBPyConnection) -> None:
-        from transform.duckdb import Run, record_run
+    def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: Any) -> None:
+        from transform.duckdb import Run
 
         assert self._raw is not None
-        record_run(
+        self.warehouse.record_run(
             connection,
             Run(self.name, self.day, self.started_at, _utc_now(), succeeded, self._fingerprint, self._raw, results),
         )
@@ -203,9 +209,7 @@ def _message(text: Any) -> str:
     return "\n".join(line.strip() for line in str(text or "").strip().splitlines() if line.strip())
 
 
-def _model(result: Any, connection: duckdb.DuckDBPyConnection) -> ModelResult:
-    from transform.duckdb import count_rows
-
+def _model(result: Any, connection: Any, warehouse: Any) -> ModelResult:
     node, status = result.node, str(result.status)
     built = status == "success"
     status = "success" if built else "skipped" if status == "skipped" else "error"
@@ -217,7 +221,7 @@ def _model(result: Any, connection: duckdb.DuckDBPyConnection) -> ModelResult:
         kind=kind,
         materialized=materialized,
         status=status,  # type: ignore[arg-type]
-        rows=count_rows(connection, relation) if built and relation else None,
+        rows=warehouse.count_rows(connection, relation) if built and relation else None,
         seconds=round(result.execution_time, 3),
         message="" if built else _message(result.message),
         relation=relation,
@@ -226,9 +230,9 @@ def _model(result: Any, connection: duckdb.DuckDBPyConnection) -> ModelResult:
     )
 
 
-def _test(result: Any, connection: duckdb.DuckDBPyConnection) -> DataTest:
+def _test(result: Any, connection: Any, warehouse: Any) -> DataTest:
     node, status = result.node, str(result.status)
-    keys = _keys(connection, node.relation_name) if node.relation_name and result.failures else ()
+    keys = _keys(connection, warehouse, node.relation_name) if node.relation_name and result.failures else ()
     attached = (getattr(node, "attached_node", None) or "").split(".")[-1]
     return DataTest(
         name=node.name,
@@ -243,9 +247,8 @@ def _test(result: Any, connection: duckdb.DuckDBPyConnection) -> DataTest:
     )
 
 
-def _keys(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[dict[str, str], ...]:
+def _keys(connection: Any, warehouse: Any, relation: str) -> tuple[dict[str, str], ...]:
     """The first failing rows, cut to the columns that name a row: an alert is no place for a customer's whole record."""
-    from transform.duckdb import first_rows
 
     def named(row: dict[str, Any]) -> dict[str, str]:
         ids = [
@@ -255,7 +258,7 @@ def _keys(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[dict[st
         ]
         return {name: str(row[name]) for name in (ids or list(row))[:COLUMNS_SHOWN]}
 
-    return tuple(named(row) for row in first_rows(connection, relation, KEYS_SHOWN))
+    return tuple(named(row) for row in warehouse.first_rows(connection, relation, KEYS_SHOWN))
 
 
 def _freshness(result: Any) -> SourceFreshness:

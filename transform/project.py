@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,12 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """What ``profiles.yml`` reads by ``env_var``, so that dbt and the loader always mean the same warehouse."""
-        return {
+        account = {}
+        if self.warehouse.kind == "snowflake":
+            from transform import snowflake
+
+            account = snowflake.environment()
+        return account | {
             "WAREHOUSE_KIND": self.warehouse.kind,
             "WAREHOUSE_DUCKDB_DIR": str(self.warehouse.duckdb_dir.resolve()),
             "DBT_THREADS": str(self.dbt.threads),
@@ -114,7 +120,7 @@ def _forward(event: Any) -> None:
         logger.log(level, "%s", event.info.msg.strip())
 
 
-def invoke(project: Project, arguments: Sequence[str], manifest: Any = None) -> Any:
+def invoke(project: Project, arguments: Sequence[str], manifest: Any = None, day: date | None = None) -> Any:
     use_thread_locks()
     from dbt.cli.main import dbtRunner
     from dbt_common.exceptions import DbtBaseException
@@ -127,7 +133,12 @@ def invoke(project: Project, arguments: Sequence[str], manifest: Any = None) -> 
         *("--log-path", str(project.dbt.logs)),
     ]
     quiet = ["--log-level", "none", "--log-level-file", "debug", "--no-use-colors", "--no-send-anonymous-usage-stats"]
-    with _environment(project.environment):
+    tag = {}
+    if project.warehouse.kind == "snowflake" and manifest is not None:  # a tag that changes must not make dbt parse again
+        from transform import snowflake
+
+        tag = snowflake.run_tag(day)
+    with _environment(project.environment | tag):
         outcome = dbtRunner(manifest=manifest, callbacks=[_forward]).invoke([*quiet, *arguments, *options])
     _release_duckdb()
     if outcome.exception is None:
@@ -162,7 +173,7 @@ def parse(project: Project) -> Any:
     return manifest
 
 
-def run(project: Project, arguments: Sequence[str]) -> Any:
+def run(project: Project, arguments: Sequence[str], day: date | None = None) -> Any:
     """Run one dbt command and return dbt's own result (a ``RunExecutionResult``), also when nodes have failed.
 
     Raises ``ProjectError`` where dbt could not start: a broken project, profile or selection.
@@ -171,4 +182,4 @@ def run(project: Project, arguments: Sequence[str]) -> Any:
     # Without the two options dbt writes the whole manifest again and lists every schema of the warehouse, in each run:
     # half of a layer's time. The manifest was written when the project was parsed; the results are in the history of runs.
     saved = ("--no-write-json", "--cache-selected-only")
-    return invoke(project, [*saved, *arguments, "--threads", str(project.dbt.threads)], manifest)
+    return invoke(project, [*saved, *arguments, "--threads", str(project.dbt.threads)], manifest, day)

@@ -14,18 +14,22 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ingestion.errors import MissingInputError, PermanentError
+from ingestion.errors import MissingInputError
 from ingestion.settings import WarehouseSettings
 from ingestion.settings import settings as configured
+from transform import snowflake_publication
 from transform.errors import PublicationError
 from transform.results import Publication
 from transform.settings import TransformSettings
+
+if TYPE_CHECKING:
+    from transform.duckdb import Run
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +48,15 @@ def publish_marts(day: date, *, dbt: TransformSettings | None = None, warehouse:
     Running it again publishes the same marts again and changes no number.
     """
     dbt, warehouse = dbt or configured(TransformSettings), warehouse or configured(WarehouseSettings)
-    if warehouse.kind != "duckdb":
-        raise PermanentError(f"WAREHOUSE_KIND={warehouse.kind} is not available to publish_marts yet; use duckdb.")
-    from ingestion.warehouse.duckdb import warehouse_lock
+    if warehouse.kind == "snowflake":
+        publication = snowflake_publication.publish(day, dbt.keep_publications)
+    else:
+        from ingestion.warehouse.duckdb import warehouse_lock
 
-    with _exclusive(warehouse), warehouse_lock(warehouse):
-        publication = _write_version(day, warehouse)
-        _make_current(warehouse, publication.publication_id)
-        _forget_old(warehouse, keep=dbt.keep_publications)
+        with _exclusive(warehouse), warehouse_lock(warehouse):
+            publication = _write_version(day, warehouse)
+            _make_current(warehouse, publication.publication_id)
+            _forget_old(warehouse, keep=dbt.keep_publications)
     rows = sum(publication.models.values())
     logger.info("Published %d marts with %s rows, complete up to %s.", len(publication.models), f"{rows:,}", publication.day)
     return publication
@@ -60,6 +65,15 @@ def publish_marts(day: date, *, dbt: TransformSettings | None = None, warehouse:
 def rollback(publication_id: str | None = None, *, warehouse: WarehouseSettings | None = None) -> Publication:
     """Bring back the publication before the current one, or the given one. The files stay, so it can be undone by id."""
     warehouse = warehouse or configured(WarehouseSettings)
+    if warehouse.kind == "snowflake":
+        publication = snowflake_publication.rollback(publication_id)
+    else:
+        publication = _rolled_back(publication_id, warehouse)
+    logger.warning("Publication %s (day %s) is current again.", publication.publication_id, publication.day)
+    return publication
+
+
+def _rolled_back(publication_id: str | None, warehouse: WarehouseSettings) -> Publication:
     with _exclusive(warehouse):
         known = sorted(path.stem for path in _versions(warehouse).glob("*.duckdb"))
         current = read_publication(warehouse=warehouse)
@@ -73,7 +87,6 @@ def rollback(publication_id: str | None = None, *, warehouse: WarehouseSettings 
         _make_current(warehouse, publication_id)
     publication = read_publication(warehouse=warehouse)
     assert publication is not None
-    logger.warning("Publication %s (day %s) is current again.", publication.publication_id, publication.day)
     return publication
 
 
@@ -87,6 +100,8 @@ def read_published(
     sql: str, warehouse: WarehouseSettings | None = None, parameters: Sequence[object] = ()
 ) -> list[tuple[object, ...]]:
     """Rows of a query on the published marts (schema ``published``). Takes no lock and waits for nobody."""
+    if (warehouse or configured(WarehouseSettings)).kind == "snowflake":
+        return snowflake_publication.read(sql, parameters)
     import duckdb
 
     file = published_file(warehouse)
@@ -98,6 +113,8 @@ def read_published(
 
 def read_publication(*, warehouse: WarehouseSettings | None = None) -> Publication | None:
     """The current publication, None before the first."""
+    if (warehouse or configured(WarehouseSettings)).kind == "snowflake":
+        return snowflake_publication.current()
     if not published_file(warehouse).exists():
         return None
     columns = "publication_id, day, built_for, published_at, tested_at, tests_passed, tests_warned, models, load_ids, rows_loaded"
@@ -105,6 +122,18 @@ def read_publication(*, warehouse: WarehouseSettings | None = None) -> Publicati
     models, load_ids, rows_loaded = map(json.loads, row[7:])
     identity, day, built_for, published_at, tested_at, passed, warned = row[:7]
     return Publication(identity, day, built_for, published_at, tested_at, passed, warned, models, load_ids, rows_loaded)
+
+
+def tested_marts(day: date, steps: Mapping[str, Run | None]) -> tuple[Run, Run]:
+    """The newest run of the marts and the tests it has passed, of the newest run of each step. ``PublicationError`` unless the
+    marts are the day's, and were tested since they, and all they are made of, were built."""
+    marts, tests = steps["marts"], steps["test"]
+    if marts is None or marts.day != day or not marts.succeeded:
+        raise PublicationError(f"The newest marts are not those of {day}: run the marts layer for it first.")
+    newest = max(run.finished_at for name, run in steps.items() if name != "test" and run is not None)
+    if tests is None or not tests.succeeded or tests.day != day or tests.started_at < newest:
+        raise PublicationError(f"The marts of {day} have not passed their tests since they were built; nothing is published.")
+    return marts, tests
 
 
 def _versions(warehouse: WarehouseSettings) -> Path:
@@ -127,13 +156,8 @@ def _write_version(day: date, warehouse: WarehouseSettings) -> Publication:
     before = read_publication(warehouse=warehouse)
     now = datetime.now(UTC).replace(tzinfo=None)
     with connect(warehouse) as connection:
-        marts, tests = latest_run(connection, "marts"), latest_run(connection, "test")
-        built = [latest_run(connection, step) for step in ("staging", "intermediate", "marts")]
-        if marts is None or marts.day != day or not marts.succeeded:
-            raise PublicationError(f"The newest marts are not those of {day}: run the marts layer for it first.")
-        newest = max(run.finished_at for run in built if run is not None)
-        if tests is None or not tests.succeeded or tests.day != day or tests.started_at < newest:
-            raise PublicationError(f"The marts of {day} have not passed their tests since they were built; nothing is published.")
+        steps = {step: latest_run(connection, step) for step in ("staging", "intermediate", "marts", "test")}
+        marts, tests = tested_marts(day, steps)
         identity = f"{now:%Y%m%dT%H%M%S}.{now.microsecond:06d}Z"
         unfinished = _versions(warehouse) / f"{identity}.unfinished"
         connection.execute(f"attach {quoted(unfinished)} as publication")

@@ -18,7 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.arrow import arrow_type
-from ingestion.reconcile.fingerprint import content_of, quoted, raw_address
+from ingestion.reconcile.dialect import DUCKDB, Dialect, dialect
+from ingestion.reconcile.fingerprint import content_of
 from ingestion.reconcile.report import Difference, Fingerprint
 from ingestion.sources import Column, RawTable
 from ingestion.warehouse import Warehouse
@@ -26,7 +27,6 @@ from ingestion.warehouse import Warehouse
 DAYS_AT_ONCE = 10  # whose rows are compared in memory
 DAY = timedelta(days=1)
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "128MB", "threads": 1}
-_ID = "('0x' || left(md5(concat_ws(chr(1), {})), 15))::bigint"
 
 Key = tuple[Any, ...]
 Pending = Callable[[Key, Any, Any], bool]
@@ -39,7 +39,7 @@ class Shape:
     Attributes:
         day_of: the column, a timestamp or date, that puts a row into its day.
         compared: the columns that make a row different.
-        further: expressions that do so as well.
+        further: JSON columns and paths in them whose texts do so as well.
         origin: the column that is handed to ``Pending`` with the key and the version.
         due: SQL condition for the rows of the raw table that the source must have.
     """
@@ -47,20 +47,22 @@ class Shape:
     table: RawTable
     day_of: str
     compared: tuple[Column, ...]
-    further: tuple[str, ...] = ()
+    further: tuple[tuple[str, tuple[str, ...]], ...] = ()
     origin: str = ""
     due: str = "true"
 
-    @property
-    def key(self) -> str:
-        return ", ".join(quoted(name) for name in self.table.key)
+    def key(self, sql: Dialect) -> str:
+        return ", ".join(sql.quoted(name) for name in self.table.key)
 
-    def row(self) -> str:
+    def row(self, sql: Dialect) -> str:
         """Select list: the key's columns, day, its hash, version, origin, content."""
-        origin = quoted(self.origin) if self.origin else "null"
+        origin = sql.quoted(self.origin) if self.origin else "null"
+        further = [sql.json_text(column, path) for column, path in self.further]
+        id_text = ", ".join(f"{sql.quoted(name)}::varchar" for name in self.table.key)
         return (
-            f"{self.key}, coalesce({quoted(self.day_of)}::date, date '1970-01-01') as day, {_ID.format(self.key)} as id, "
-            f"{quoted(self.table.version)} as version, {origin} as origin, {content_of(self.compared, self.further)} as content"
+            f"{self.key(sql)}, coalesce({sql.quoted(self.day_of)}::date, date '1970-01-01') as day, "
+            f"{sql.hash(f'concat_ws(chr(1), {id_text})')} as id, {sql.quoted(self.table.version)} as version, "
+            f"{origin} as origin, {content_of(self.compared, sql, further)} as content"
         )
 
 
@@ -80,7 +82,7 @@ class SourceRows:
         for batch in batches:
             self._connection.register("batch", pa.Table.from_batches([batch]))
             how = "insert into source" if self._exists else "create table source as"
-            self._connection.execute(f"{how} select {self._shape.row()} from batch")
+            self._connection.execute(f"{how} select {self._shape.row(DUCKDB)} from batch")
             self._connection.unregister("batch")
             self._exists = True
 
@@ -93,7 +95,7 @@ class SourceRows:
         """Key columns, day, version, origin, content of the rows of some days."""
         if not self._exists:
             return []
-        sql = f"select {self._shape.key}, day, version, origin, content from source where day in ({_dates(days)})"
+        sql = f"select {self._shape.key(DUCKDB)}, day, version, origin, content from source where day in ({_dates(days)})"
         return self._connection.execute(sql).fetchall()
 
 
@@ -106,10 +108,11 @@ def differences(
         asked_at: when the source was asked, UTC without a zone: rows that the warehouse has got since may not be in it.
         is_pending: whether the next load will bring the row of that key, origin and version, so that it is no difference.
     """
+    sql = dialect(warehouse.dialect)
     here = source.days()
     there = _fingerprints(
         warehouse.query(
-            f"{_BY_DAY} from (select {shape.row()} from {raw_address(shape.table)} "
+            f"{_BY_DAY} from (select {shape.row(sql)} from {sql.address(shape.table)} "
             f"where _deleted_at is null and ({shape.due})) fingerprinted group by 1"
         )
     )
@@ -148,14 +151,15 @@ def _of_days(
     here: dict[date, Fingerprint],
     there: dict[date, Fingerprint],
 ) -> Iterator[Difference]:
+    sql = dialect(warehouse.dialect)
     width = len(shape.table.key)
     found: dict[date, tuple[list[Any], list[Any], list[Any], list[Any]]] = {day: ([], [], [], []) for day in days}
     raw: dict[Key, tuple[Any, ...]] = {}
     twice: set[Key] = set()
     rows: list[tuple[Any, ...]] = warehouse.query(
-        f"select {shape.key}, day, version, content, _loaded_at, _deleted_at is not null "
-        f"from (select {shape.row()}, _loaded_at, _deleted_at from {raw_address(shape.table)} where {shape.due}) fingerprinted "
-        f"where day in ({_dates(days)})"
+        f"select {shape.key(sql)}, day, version, content, _loaded_at, _deleted_at is not null "
+        f"from (select {shape.row(sql)}, _loaded_at, _deleted_at from {sql.address(shape.table)} "
+        f"where {shape.due}) fingerprinted where day in ({_dates(days)})"
     )
     for row in rows:
         key = row[:width]

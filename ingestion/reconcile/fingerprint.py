@@ -14,6 +14,7 @@ from datetime import datetime
 from psycopg2 import sql
 
 from ingestion.postgres.catalog import SourceColumn, SourceTable
+from ingestion.reconcile.dialect import Dialect
 from ingestion.sources import Column, ColumnType, RawTable
 
 BUCKET_KEYS = 10_000
@@ -44,20 +45,22 @@ def source_buckets(table: SourceTable, compared: Sequence[Column], due: sql.Comp
     ).format(size=sql.Literal(BUCKET_KEYS), row=source_row(table, compared), table=table.address, due=due)
 
 
-def warehouse_buckets(table: RawTable, columns: Sequence[Column]) -> str:
-    """DuckDB: the same of the raw table's rows that are not marked as deleted."""
+def warehouse_buckets(table: RawTable, columns: Sequence[Column], dialect: Dialect) -> str:
+    """Warehouse: the same of the raw table's rows that are not marked as deleted."""
     return (
         f"select floor(key / {BUCKET_KEYS}.0)::bigint, count(*), sum(key), max(version), sum(content) "
-        f"from (select {_warehouse_row(table, columns)} from {raw_address(table)} where _deleted_at is null) group by 1"
+        f"from (select {_warehouse_row(table, columns, dialect)} from {dialect.address(table)} "
+        "where _deleted_at is null) fingerprinted group by 1"
     )
 
 
-def warehouse_rows(table: RawTable, columns: Sequence[Column], ranges: Sequence[tuple[int, int]]) -> str:
-    """DuckDB: key, version, content, time of loading, whether marked as deleted, of the rows in ranges of keys."""
-    key = quoted(table.key[0])
+def warehouse_rows(table: RawTable, columns: Sequence[Column], ranges: Sequence[tuple[int, int]], dialect: Dialect) -> str:
+    """Warehouse: key, version, content, time of loading, whether marked as deleted, of the rows in ranges of keys."""
+    key = dialect.quoted(table.key[0])
     wanted = " or ".join(f"({key} >= {low} and {key} < {high})" for low, high in ranges)
     return (
-        f"select {_warehouse_row(table, columns)}, _loaded_at, _deleted_at is not null from {raw_address(table)} where {wanted}"
+        f"select {_warehouse_row(table, columns, dialect)}, _loaded_at, _deleted_at is not null "
+        f"from {dialect.address(table)} where {wanted}"
     )
 
 
@@ -91,30 +94,16 @@ def _source_text(column: SourceColumn, declared: ColumnType) -> sql.Composable:
     return sql.SQL("case when {} is null then chr(2) else concat({}) end").format(name, text)
 
 
-def content_of(columns: Sequence[Column], further: Sequence[str] = ()) -> str:
-    """DuckDB: a row's content. ``further`` are expressions that count like columns."""
-    texts = [*map(_warehouse_text, columns), *(f"coalesce({expression}, chr(2))" for expression in further)]
-    return f"('0x' || left(md5(concat({', chr(1), '.join(texts)})), {_HEX_DIGITS}))::bigint"
+def content_of(columns: Sequence[Column], dialect: Dialect, further: Sequence[str] = ()) -> str:
+    """Warehouse: a row's content. ``further`` are expressions that count like columns."""
+    texts = [*map(dialect.text, columns), *further]
+    parts = ", chr(1), ".join(f"coalesce({text}, chr(2))" for text in texts)
+    return dialect.hash(f"concat({parts})")
 
 
-def _warehouse_row(table: RawTable, columns: Sequence[Column]) -> str:
-    return f"{quoted(table.key[0])} as key, {quoted(table.version)} as version, {content_of(columns)} as content"
-
-
-def _warehouse_text(column: Column) -> str:
-    name = quoted(column.name)
-    text = {"timestamp": f"epoch_us({name})::varchar", "boolean": f"{name}::int::varchar"}.get(
-        column.type.name, f"{name}::varchar"
-    )
-    return f"coalesce({text}, chr(2))"
-
-
-def raw_address(table: RawTable) -> str:
-    return f"ecommerce_raw.{quoted(table.schema.lower())}.{quoted(table.raw_name.lower())}"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _warehouse_row(table: RawTable, columns: Sequence[Column], dialect: Dialect) -> str:
+    key, version = dialect.quoted(table.key[0]), dialect.quoted(table.version)
+    return f"{key} as key, {version} as version, {content_of(columns, dialect)} as content"
 
 
 def due(table: SourceTable, watermark: datetime) -> sql.Composable:

@@ -27,7 +27,7 @@ def last_begun(source: Source, warehouse: Warehouse) -> datetime:
 
 
 def _newest(source: Source, warehouse: Warehouse) -> tuple[date, datetime]:
-    sql = "select max(day), max(started_at) from ecommerce_raw.loads.load_records where source = ?"
+    sql = "select max(day), max(started_at) from loads.load_records where source = ?"
     ((day, begun),) = warehouse.query(sql, [source.name])
     if not isinstance(day, date) or not isinstance(begun, datetime):
         raise NeverLoadedError(source)

@@ -18,6 +18,7 @@ from ingestion.errors import PermanentError
 from ingestion.postgres.connection import explain
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window
+from ingestion.reconcile.dialect import dialect
 from ingestion.reconcile.fingerprint import (
     BUCKET_KEYS,
     due,
@@ -98,7 +99,7 @@ def _compare(
         compared = tuple(column for column in snapshot.table.declared if column.name in known and column.name not in own)
         sides = _Sides(snapshot, warehouse, compared, watermark, asked_at)
         here = _fingerprints(sides.ask_source(source_buckets(snapshot.table, compared, due(snapshot.table, watermark))))
-        there = _fingerprints(sides.ask_warehouse(warehouse_buckets(table, compared)))
+        there = _fingerprints(sides.ask_warehouse(warehouse_buckets(table, compared, dialect(warehouse.dialect))))
         unequal = sorted(bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket))
         differences = tuple(
             difference
@@ -134,7 +135,9 @@ def _differences(
     source = {row[0]: row[1:] for row in sides.ask_source(source_rows(sides.snapshot.table, sides.compared, ranges))}
     raw: dict[int, tuple[Any, ...]] = {}
     twice: set[int] = set()
-    for key, *values in sides.ask_warehouse(warehouse_rows(sides.table, sides.compared, ranges)):
+    for key, *values in sides.ask_warehouse(
+        warehouse_rows(sides.table, sides.compared, ranges, dialect(sides.warehouse.dialect))
+    ):
         if key in raw:
             twice.add(key)
         raw[key] = tuple(values)
@@ -149,7 +152,7 @@ def _differences(
                 missing.setdefault(key // BUCKET_KEYS, []).append(key)
         elif key in twice or ((version, content) != found[:2] and not _is_pending(version, found[0], sides.watermark)):
             changed.setdefault(key // BUCKET_KEYS, []).append(key)
-            if found[0] is not None and (version is None or found[0] > version):
+            if key in twice or (found[0] is not None and (version is None or found[0] > version)):
                 ahead.setdefault(key // BUCKET_KEYS, []).append(key)
     for key, (_, _, loaded_at, is_marked) in raw.items():
         if key not in source and not is_marked and loaded_at <= sides.asked_at:
@@ -184,8 +187,8 @@ def _repair(source: Source, sides: _Sides, differences: Sequence[Difference]) ->
         raise PermanentError(f"The source table {source.name} has gained {', '.join(new)}. Load a day of it first, then repair.")
     gone = [key for difference in differences for key in difference.deleted]
     marked = sides.warehouse.mark_deleted(sides.table, [_keys(sides.table, gone)], sides.asked_at) if gone else 0
-    # No load replaces a newer version by an older one. A row whose version is newer in the warehouse than in the source
-    # is therefore marked first: what comes after a deletion counts as new.
+    # No load replaces a newer version by an older one, nor an equal row. A row whose version is newer in the warehouse than
+    # in the source, or that is there twice, is therefore marked first: what comes after a deletion counts as new.
     ahead = [key for difference in differences for key in difference.ahead]
     if ahead:
         sides.warehouse.mark_deleted(sides.table, [_keys(sides.table, ahead)], sides.asked_at)

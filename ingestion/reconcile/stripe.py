@@ -29,14 +29,15 @@ CLOCKS_DIFFER = timedelta(minutes=1)  # Stripe's clock and ours, at most
 
 # The payload as a whole is not compared: Stripe adds fields to old objects whenever it likes, and some, such as
 # receipt_url, differ each time they are asked for. What staging reads from it is.
+_ID = ("payload", ("id",))
 _FROM_PAYLOAD = {
     CHARGES.name: (
-        "payload ->> '$.id'",
-        "payload ->> '$.payment_method_details.type'",
-        "payload ->> '$.payment_method_details.card.brand'",
+        _ID,
+        ("payload", ("payment_method_details", "type")),
+        ("payload", ("payment_method_details", "card", "brand")),
     ),
-    REFUNDS.name: ("payload ->> '$.id'",),
-    DISPUTES.name: ("payload ->> '$.id'",),
+    REFUNDS.name: (_ID,),
+    DISPUTES.name: (_ID,),
 }
 
 

@@ -6,19 +6,19 @@ Models run here on fakesnow, through the real dbt-snowflake and the real connect
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import fakesnow
 import pytest
-import snowflake.connector
+import snowflake.connector as connector
 import sqlglot
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from dbt.adapters.snowflake import SnowflakeCredentials
+from dbt.adapters.snowflake.auth import private_key_from_string
 from dbt.cli.main import dbtRunner
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
@@ -26,7 +26,10 @@ from dbt_common.context import set_invocation_context
 from raw_shop import TABLES, RawShop
 from run_dbt import PROJECT, environment, failures
 
+from ingestion.settings import SnowflakeSettings
 from ingestion.sources import METADATA_COLUMNS, ColumnType
+from tests.fake_snowflake import FakeAccount
+from transform import snowflake
 
 PROFILE = """
 ecommerce:
@@ -50,11 +53,18 @@ SNOWFLAKE = {"integer": "integer", "bigint": "bigint", "string": "varchar", "jso
 SNOWFLAKE |= {"timestamp": "timestamp_ntz", "date": "date"}
 
 
+def key_pem(passphrase: str | None) -> str:
+    key = rsa.generate_private_key(65537, 2048)
+    how = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how).decode()
+
+
 def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeCredentials:
-    """How dbt would sign in with these environment variables."""
-    for name in ("PRIVATE_KEY_FILE", "PRIVATE_KEY_FILE_PWD", "TOKEN", "AUTHENTICATOR", "PASSWORD", "USER", "ACCOUNT"):
-        monkeypatch.delenv(f"SNOWFLAKE_{name}", raising=False)
-    for name, value in variables.items():
+    """How dbt would sign in with these settings of the loader."""
+    for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
+        monkeypatch.delenv(name)
+    given = SnowflakeSettings(_env_file=None, account="my-account", user="loader", **variables)  # type: ignore[arg-type]
+    for name, value in snowflake.environment(given).items():
         monkeypatch.setenv(name, value)
     set_invocation_context(os.environ)
     raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())
@@ -70,22 +80,44 @@ def test_the_project_parses_for_snowflake_without_credentials(tmp_path: Path) ->
     assert result.success, result.exception
 
 
-def test_sign_in_by_key_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = credentials(monkeypatch, SNOWFLAKE_PRIVATE_KEY_FILE="/keys/dbt.p8", SNOWFLAKE_PRIVATE_KEY_FILE_PWD="secret")
-    assert (given.private_key_path, given.private_key_passphrase) == ("/keys/dbt.p8", "secret")
-    assert (given.password, given.token) == (None, None)
+def test_sign_in_by_the_key_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "dbt.p8"
+    file.write_text(key_pem("secret"))
+    given = credentials(monkeypatch, private_key_file=str(file), private_key_file_pwd="secret", password="not-used")
+    assert (given.private_key_path, given.private_key_passphrase, given.user) == (str(file), "secret", "loader")
+    assert (given.password, given.token, given.private_key) == (None, None, None)
+
+
+@pytest.mark.parametrize("form", ["pem", "body"])
+def test_sign_in_by_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    pem = key_pem(None)
+    body = "".join(pem.splitlines()[1:-1])
+    given = credentials(monkeypatch, private_key=pem if form == "pem" else body, transform_user="transformer")
+    assert given.private_key is not None and given.private_key.split() == pem.split()
+    assert (given.private_key_path, given.password, given.user) == (None, None, "transformer")
+    assert private_key_from_string(given.private_key).key_size == 2048
 
 
 def test_sign_in_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = credentials(monkeypatch, SNOWFLAKE_TOKEN="a-token", SNOWFLAKE_USER="dbt")
+    given = credentials(monkeypatch, token="a-token", password="not-used")
     assert (given.authenticator, given.token) == ("programmatic_access_token", "a-token")
     assert (given.password, given.private_key_path) == (None, None)
 
 
 def test_sign_in_by_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = credentials(monkeypatch, SNOWFLAKE_PASSWORD="a-password", SNOWFLAKE_USER="dbt")
-    assert (given.user, given.password) == ("dbt", "a-password")
+    given = credentials(monkeypatch, password="a-password")
+    assert (given.user, given.password, given.authenticator) == ("loader", "a-password", "snowflake")
     assert (given.token, given.private_key_path) == (None, None)
+
+
+def test_another_environment_of_the_account_has_its_own_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = credentials(monkeypatch, password="a-password", name_prefix="test_", marts_warehouse="BIG_WH")
+    assert (given.database, given.role, given.warehouse) == (
+        "test_ECOMMERCE_ANALYTICS",
+        "TEST_TRANSFORMER",
+        "TEST_TRANSFORMING_WH",
+    )
+    assert os.environ["SNOWFLAKE_MARTS_WAREHOUSE"] == "TEST_BIG_WH"
 
 
 def _snowflake_type(type_: ColumnType) -> str:
@@ -101,23 +133,24 @@ def shop() -> RawShop:
 
 
 @pytest.fixture(scope="module")
-def account(shop: RawShop) -> Iterator[dict[str, Any]]:
+def account(shop: RawShop, fake_snowflake: FakeAccount) -> dict[str, Any]:
     """A fakesnow account with the three databases and the raw tables of a small shop."""
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    with fakesnow.server() as arguments:
-        with snowflake.connector.connect(**arguments) as connection, connection.cursor() as cursor:
-            for database in ("ECOMMERCE_RAW", "ECOMMERCE_STAGING", "ECOMMERCE_ANALYTICS"):
-                cursor.execute(f"create database {database}")
-            for table in TABLES.values():
-                address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
-                columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
-                cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
-                cursor.execute(f"create table {address} ({', '.join(columns)})")
-                for row in shop.tables[table.name].values():
-                    values = {name: value for name, value in row.items() if name != "payload"}
-                    holes = ", ".join(["%s"] * len(values))
-                    cursor.execute(f"insert into {address} ({', '.join(values)}) values ({holes})", list(values.values()))
-        yield arguments
+    fake_snowflake.reset()
+    arguments: dict[str, Any] = {"account": "fakesnow", "user": "fake", "password": "Fake-Pass-4711", "protocol": "http"}
+    arguments |= {"host": "127.0.0.1", "port": fake_snowflake.port, "network_timeout": 5}
+    with connector.connect(**arguments) as connection, connection.cursor() as cursor:
+        for database in ("ECOMMERCE_RAW", "ECOMMERCE_STAGING", "ECOMMERCE_ANALYTICS"):
+            cursor.execute(f"create database if not exists {database}")
+        for table in TABLES.values():
+            address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
+            columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
+            cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
+            cursor.execute(f"create table {address} ({', '.join(columns)})")
+            for row in shop.tables[table.name].values():
+                values = {name: value for name, value in row.items() if name != "payload"}
+                holes = ", ".join(["%s"] * len(values))
+                cursor.execute(f"insert into {address} ({', '.join(values)}) values ({holes})", list(values.values()))
+    return arguments
 
 
 @pytest.mark.slow
@@ -129,7 +162,7 @@ def test_the_star_is_built_by_dbt_snowflake(account: dict[str, Any], shop: RawSh
     result = dbtRunner().invoke(["build", *kinds, *paths])
     assert result.success, result.exception or failures(result)
 
-    with snowflake.connector.connect(**account) as connection, connection.cursor() as cursor:
+    with connector.connect(**account) as connection, connection.cursor() as cursor:
         for mart, table in {"fct_orders": "orders", "fct_order_items": "order_items", "fct_payments": "charges"}.items():
             cursor.execute(f"select count(*) from ECOMMERCE_ANALYTICS.MARTS.{mart}")
             assert cursor.fetchall() == [(len(shop.alive(table)),)], mart
