@@ -127,7 +127,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE)])
-@pytest.mark.parametrize("page", ["index", "runbook", "settings", "adding-a-source", "business-view"])
+@pytest.mark.parametrize("page", ["index", "runbook", "settings", "adding-a-source", "benchmarks"])
 def test_the_site_is_readable_and_asks_no_other_host(
     browser: Browser, served: str, page: str, scheme: Literal["light", "dark"], size: tuple[int, int]
 ) -> None:
