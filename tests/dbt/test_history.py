@@ -13,7 +13,7 @@ from run_dbt import runner, warehouse
 
 pytestmark = pytest.mark.slow
 BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
-HISTORY = (*BUILD, "--select", "path:snapshots", "dim_customers")
+HISTORY = (*BUILD, "--select", "path:models/intermediate", "path:snapshots", "dim_customers")
 
 
 def at(text: str) -> datetime:
