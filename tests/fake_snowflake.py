@@ -1,6 +1,7 @@
 """A Snowflake account to test with: fakesnow behind the real connector, with what the loader needs and fakesnow lacks.
 
-Added here: REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), and GRANT, which does nothing. Not to be
+Added here: REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal
+numbers, the name of the warehouse, and GRANT, which does nothing. Not to be
 trusted on it: rights, sums and precision, locks, duplicates in a MERGE. ``make test-snowflake`` shows those on a real account.
 """
 
@@ -35,6 +36,8 @@ _REMOVE = re.compile(r"\s*remove\s+@([\w.]+)/(\S*)", re.IGNORECASE)
 _GRANT = re.compile(r"\s*grant\s", re.IGNORECASE)
 _SWAP = re.compile(r"\s*alter\s+schema\s+(?:if\s+exists\s+)?(\S+)\s+swap\s+with\s+(\S+)", re.IGNORECASE)
 _RENAME = re.compile(r"\s*alter\s+schema\s+(?:if\s+exists\s+)?(\S+)\s+rename\s+to\s+(\S+)", re.IGNORECASE)
+_WAREHOUSE = re.compile(r"current_warehouse\(\)", re.IGNORECASE)
+_HEX = re.compile(r"to_number\(left\(md5\((.*?)\), 15\), 'X{15}'\)")
 
 
 @dataclass
@@ -117,6 +120,7 @@ def fake_account() -> Iterator[FakeAccount]:
             command = "select 'done' as result"
         elif _GRANT.match(command):
             command = "select 'granted' as result"
+        command = _WAREHOUSE.sub("'A_WH'", _HEX.sub(r"cast('0x' || left(md5(\1), 15) as bigint)", command))
         try:
             return plain(self, command, *arguments, **named)
         except snowflake.connector.errors.Error:

@@ -73,7 +73,7 @@ class SnowflakeLoad:
         columns = (*table.columns, *self._notes.added_columns(table))
         # A try of its own: what an earlier one has left on the stage under this part's name is never mixed in.
         place = f"{safe(self.load_id)}/{table.name}/{safe(part)}-{secrets.token_hex(3)}"
-        size = self._warehouse.settings.part_mb * 2**20
+        size = self._warehouse.settings.part_mb
         written = write_files(table, columns, batches, self._folder / place, size, lambda file: self._uploads.submit(file, place))
         if self._notes.shared:
             self._uploads.finish()  # the part counts from now on, for processes elsewhere too

@@ -26,6 +26,8 @@ from ingestion.warehouse.snowflake_session import connect, rows
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+_MIB = 2**20
+
 
 @dataclass(frozen=True)
 class Written:
@@ -42,17 +44,17 @@ def write_files(
     columns: tuple[Column, ...],
     batches: Iterable[pa.RecordBatch],
     folder: Path,
-    part_bytes: int,
+    part_mb: float,
     complete: Callable[[Path], None],
 ) -> Written:
-    """Write batches as they come, a new file as soon as one has ``part_bytes`` (compressed), and hand on each complete file.
+    """Write batches as they come, a new file as soon as one has ``part_mb`` (MiB, compressed), and hand on each complete file.
 
     Raises:
         ContractError: the batches do not have the declared columns and types, or a null where none may be.
         WarehouseUnavailableError: the disk is full or cannot be written.
     """
     schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
-    files = _Files(folder, schema, part_bytes, complete)
+    files = _Files(folder, schema, int(part_mb * _MIB), complete)
     total = size = 0
     with ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
         encoding: Future[None] | None = None
