@@ -1,7 +1,8 @@
 """The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all`` loads the six of them,
-``python -m ingestion reconcile [SOURCE] [--repair]`` compares what was loaded with its source.
+``python -m ingestion reconcile [SOURCE] [--repair]`` compares what was loaded with its source,
+``python -m ingestion doctor`` checks every connection and says what to do about those that fail.
 
-Exit codes: 0 loaded, or equal; 1 somebody has to act first, or different; 2 the command was not understood;
+Exit codes: 0 loaded, equal, or healthy; 1 somebody has to act first, or different; 2 the command was not understood;
 75 (EX_TEMPFAIL of sysexits.h) worth another try in some minutes; 130 interrupted.
 """
 
@@ -39,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("all", parents=[day, common], help="All six, one after the other; one that fails does not stop the rest.")
     reconciling = "Compare a source with what was loaded of it, row by row where they differ."
     add_reconcile_arguments(commands.add_parser("reconcile", parents=[common], help=reconciling, description=reconciling))
+    examining = "Check every connection with its rights: what works, what fails, what to do. Loads nothing, posts nothing."
+    commands.add_parser("doctor", parents=[common], help=examining, description=examining)
     return parser
 
 
@@ -46,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; results go to standard output, one line per source, errors as one sentence to standard error."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if options.command == "doctor":
+        from ingestion.doctor import run as examine
+
+        return examine(lambda text: print(text, flush=True))
     if options.command == "reconcile":
         return _reconcile(options.source, options.repair, options.verbose)
     try:

@@ -1,0 +1,96 @@
+"""The doctor's checks of a Snowflake account: sign-in, rights of the loader, rights of dbt."""
+
+# ruff: noqa: S608 - names are fixed here
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ingestion.errors import CredentialsError
+from ingestion.settings import SnowflakeSettings, settings
+from ingestion.sources import SOURCES
+from ingestion.warehouse.snowflake_records import STAGE, create_record_tables
+from ingestion.warehouse.snowflake_session import ANALYTICS, RAW, STAGING, Purpose, execute, fingerprint, rows, session, sign_in
+
+
+def checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    """What is checked, and how; each returns what it has found, or raises a sentence."""
+    yield "sign-in", lambda: _signed_in("load")
+    yield "loader: schemas", _schemas
+    yield "loader: tables, stage", _loader_writes
+    yield "dbt: sign-in", lambda: _signed_in("transform")
+    yield "dbt: raw tables", _transformer_reads
+    yield "dbt: marts", _transformer_writes
+
+
+def _signed_in(purpose: Purpose) -> str:
+    configured = settings(SnowflakeSettings)
+    method = sign_in(configured).method
+    wanted = configured.named(configured.load_role if purpose == "load" else configured.transform_role)
+    with session(configured, purpose, database=None, doing="sign in", tag="doctor") as connection:
+        ((user, role, warehouse),) = rows(connection, "select current_user(), current_role(), current_warehouse()")
+    if warehouse is None:
+        raise CredentialsError(f"{user} is signed in as {role}, but the role may not use its virtual warehouse.")
+    key = fingerprint(configured)
+    return f"{user} as {wanted} on {configured.account} by {method}{f', key {key}' if key else ''}."
+
+
+def _schemas() -> str:
+    configured = settings(SnowflakeSettings)
+    wanted = {table.schema for each in SOURCES for table in each.tables} | {"LOADS"}
+    with session(configured, "load", doing="look at the raw database", tag="doctor") as connection:
+        there = {name for (name,) in rows(connection, "select schema_name from information_schema.schemata")}
+    if missing := sorted(wanted - there):
+        raise CredentialsError(
+            f"{configured.named(RAW)} has no schema {', '.join(missing)} that {configured.load_role} may see. "
+            "Run: python -m infrastructure.snowflake apply"
+        )
+    return f"{configured.named(RAW)} has {', '.join(sorted(wanted))}."
+
+
+def _loader_writes() -> str:
+    """Creates a table in each schema and stages a file, as a load does; both are removed."""
+    configured = settings(SnowflakeSettings)
+    name = f"DOCTOR_{secrets.token_hex(4).upper()}"
+    schemas = sorted({table.schema for each in SOURCES for table in each.tables})
+    with (
+        session(configured, "load", doing="write as the loader does", tag="doctor") as connection,
+        TemporaryDirectory() as folder,
+    ):
+        create_record_tables(connection)
+        for schema in schemas:
+            execute(connection, f"create transient table {schema}.{name} (a number(1,0))")
+            execute(connection, f"insert into {schema}.{name} values (1)")
+            execute(connection, f"drop table {schema}.{name}")
+        file = Path(folder) / f"{name}.txt"
+        file.write_text("doctor")
+        execute(connection, f"put 'file://{file}' @{STAGE}/{name} auto_compress = false")
+        execute(connection, f"remove @{STAGE}/{name}/")
+    return f"tables can be made in {', '.join(schemas)}, files staged in {STAGE}."
+
+
+def _transformer_reads() -> str:
+    configured = settings(SnowflakeSettings)
+    with session(configured, "transform", doing="read the raw tables as dbt does", tag="doctor") as connection:
+        ((loads,),) = rows(connection, "select count(*) from LOADS.LOAD_RECORDS")
+    return f"readable; {loads:,} loads so far."
+
+
+def _transformer_writes() -> str:
+    """Creates a schema beside the marts, as a publication does, and a view in staging; both are removed."""
+    configured = settings(SnowflakeSettings)
+    name = f"DOCTOR_{secrets.token_hex(4).upper()}"
+    with session(configured, "transform", database=ANALYTICS, doing="build marts as dbt does", tag="doctor") as connection:
+        try:
+            execute(connection, f"create transient schema {name}")
+            execute(connection, f"create transient table {name}.A (a number(1,0))")
+            execute(connection, f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a")
+        finally:
+            for drop in (f"schema if exists {name}", f"view if exists {configured.named(STAGING)}.STAGING.{name}"):
+                with suppress(Exception):
+                    execute(connection, f"drop {drop}")
+    return f"schemas can be made in {configured.named(ANALYTICS)}, views in {configured.named(STAGING)}."
