@@ -1,8 +1,8 @@
 """A Snowflake account to test with: fakesnow behind the real connector, with what the loader needs and fakesnow lacks.
 
-Added here: REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal
-numbers, the name of the warehouse, and GRANT, which does nothing. Not to be
-trusted on it: rights, sums and precision, locks, duplicates in a MERGE. ``make test-snowflake`` shows those on a real account.
+Added here: REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal numbers, the name of the
+warehouse, and GRANT, which does nothing. Not to be trusted on it: rights, sums and precision, locks, duplicates in a MERGE.
+``make test-snowflake`` shows those on a real account.
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""Reconciliation compares with Snowflake as it does with DuckDB: the same rows give the same fingerprints on both sides."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlglot
+
+from ingestion.reconcile.by_day import Shape
+from ingestion.reconcile.dialect import DUCKDB, SNOWFLAKE
+from ingestion.reconcile.fingerprint import warehouse_buckets, warehouse_rows
+from ingestion.reconcile.postgres import reconcile_table
+from ingestion.reconcile.report import Report
+from ingestion.sources import MARKETING_SPEND, SOURCES, source
+from tests.ingestion.postgres_shop import Shop
+
+if TYPE_CHECKING:
+    from ingestion.warehouse.snowflake import SnowflakeWarehouse
+    from tests.conftest import SourceDatabase
+    from tests.fake_snowflake import FakeAccount
+
+
+@pytest.mark.slow
+def test_a_row_lost_altered_or_deleted_is_found_and_repaired(
+    source_db: SourceDatabase, snowflake_warehouse: SnowflakeWarehouse, fake_snowflake: FakeAccount
+) -> None:
+    shop = Shop(source_db, snowflake_warehouse)  # type: ignore[arg-type]
+    for order_id in (1, 2, 3, 4):
+        shop.order(order_id, shipping_city="Zürich", shipping_state=None, shipping_zip="", total_amount=Decimal("10.50"))
+    shop.load()
+
+    def reconciled(*, repair: bool = False) -> Report:
+        return reconcile_table(source("orders"), source_db.settings, snowflake_warehouse, repair=repair)
+
+    assert reconciled().is_equal
+    orders = '"ECOMMERCE_RAW"."POSTGRES"."RAW_ORDERS"'
+    fake_snowflake.execute(f"delete from {orders} where order_id = 1")
+    fake_snowflake.execute(f"update {orders} set total_amount = 10.51 where order_id = 2")
+    source_db.execute("delete from orders where order_id = 3")
+    (difference,) = reconciled().differences
+    assert (difference.missing, difference.changed, difference.deleted) == ((1,), (2,), (3,))
+    report = reconciled(repair=True)
+    assert report.repaired and report.is_equal and report.rows_marked == 1
+    stored = snowflake_warehouse.query(
+        "select order_id, total_amount, _deleted_at is null from postgres.raw_orders order by order_id"
+    )
+    price = Decimal("10.50")
+    assert stored == [(1, price, True), (2, price, True), (3, price, False), (4, price, True)]
+
+
+def test_the_expressions_of_both_warehouses_give_the_same_text() -> None:
+    import duckdb
+
+    values = {
+        "date": date(2026, 11, 22),
+        "spend": Decimal("1.50"),
+        "_file_modified_at": datetime(2026, 1, 1) + timedelta(microseconds=7),
+    }
+    columns = {column.name: column for column in MARKETING_SPEND.columns}
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table t as select $1 as date, $2::decimal(12,2) as spend, $3 as _file_modified_at", list(values.values())
+        )
+        texts = [connection.execute(f"select {DUCKDB.text(columns[name])} from t").fetchall()[0][0] for name in values]
+    assert texts == ["2026-11-22", "1.50", "1767225600000007"]
+    assert [SNOWFLAKE.text(columns[name]) for name in values] == [
+        '"DATE"::varchar',
+        '"SPEND"::varchar',
+        'date_part(epoch_microsecond, "_FILE_MODIFIED_AT")::varchar',
+    ]
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, SNOWFLAKE], ids=lambda each: each.name)
+def test_the_sql_of_a_comparison_is_the_warehouses_own(dialect: object) -> None:
+    assert dialect in (DUCKDB, SNOWFLAKE)
+    sql = SNOWFLAKE if dialect is SNOWFLAKE else DUCKDB
+    for each in SOURCES:
+        for table in each.tables:
+            shape = Shape(table, table.version, table.columns)
+            queries = [f"select {shape.row(sql)} from {sql.address(table)}"]
+            if each.kind == "postgres":
+                queries += [warehouse_buckets(table, table.columns, sql), warehouse_rows(table, table.columns, [(0, 9)], sql)]
+            for query in queries:
+                assert isinstance(sqlglot.parse_one(query, dialect=sql.name), sqlglot.exp.Select)

@@ -1,0 +1,163 @@
+"""Publishing on Snowflake: only tested marts, by clones, all at once by one SWAP, with the readers' rights; and back again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlglot
+
+from ingestion.settings import SnowflakeSettings, settings
+from ingestion.warehouse.snowflake import SnowflakeWarehouse
+from ingestion.warehouse.snowflake_session import execute
+from transform import PublicationError, publish_marts, read_publication, read_published, rollback
+from transform.duckdb import RawState, Run
+from transform.snowflake import connect, count_rows, first_rows, latest_run, raw_state, record_run
+from transform.snowflake_publication import schema_of
+
+if TYPE_CHECKING:
+    from tests.fake_snowflake import FakeAccount
+
+pytestmark = pytest.mark.slow
+DAY = date(2026, 11, 22)
+MARTS = ("fct_orders", "dim_products")
+
+
+@pytest.fixture(autouse=True)
+def account(fake_snowflake: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAccount]:
+    for name in [name for name in os.environ if name.split("_")[0] in ("SNOWFLAKE", "WAREHOUSE", "DBT")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "empty.env").touch()
+    monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "empty.env"))
+    monkeypatch.setenv("SNOWFLAKE_STAGING_DIR", str(tmp_path / "staged"))
+    for name, value in fake_snowflake.variables.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    fake_snowflake.reset()
+    with connect() as connection:
+        for schema in ("PUBLISHED", "MARTS", "TRANSFORM"):
+            execute(connection, f"create schema if not exists {schema}")
+    for (name,) in list(_schemas()):
+        fake_snowflake.execute(f'drop schema if exists "ECOMMERCE_ANALYTICS"."{name}" cascade')
+    yield fake_snowflake
+    settings.cache_clear()
+
+
+def _schemas() -> list[tuple[Any, ...]]:
+    with connect() as connection:
+        sql = "select schema_name from information_schema.schemata where startswith(schema_name, 'PUBLISHED_2')"
+        return execute(connection, sql).fetchall()  # type: ignore[return-value]
+
+
+def build(orders: int, day: date = DAY, *, tested: bool = True) -> None:
+    """Marts as dbt leaves them, and the history of their run."""
+    begun = datetime.now(UTC).replace(tzinfo=None)
+    with connect() as connection:
+        for mart in MARTS:
+            execute(connection, f"create or replace transient table MARTS.{mart} as select 1 as id")
+            for number in range(1, orders):
+                execute(connection, f"insert into MARTS.{mart} values ({number + 1})")
+        results = [
+            {"name": mart, "published": mart in MARTS, "relation": f"ECOMMERCE_ANALYTICS.MARTS.{mart}"}
+            for mart in (*MARTS, "int_hidden")
+        ]
+        raw = RawState("1 load", {"orders": "load-1"}, {"orders": orders})
+        moment = begun + timedelta(milliseconds=1)
+        record_run(connection, Run("marts", day, begun, moment, True, "project", raw, results))
+        if tested:
+            tests = [{"name": "a", "status": "pass"}, {"name": "b", "status": "warn"}]
+            record_run(connection, Run("test", day, moment, moment + timedelta(milliseconds=1), True, "project", raw, tests))
+
+
+def published() -> tuple[int, int]:
+    ((orders,),) = read_published("select count(*) from published.fct_orders")
+    ((products,),) = read_published("select count(*) from published.dim_products")
+    return int(str(orders)), int(str(products))
+
+
+def test_marts_that_have_not_passed_their_tests_are_not_published() -> None:
+    with pytest.raises(PublicationError, match="run the marts layer"):
+        publish_marts(DAY)
+    build(2, tested=False)
+    with pytest.raises(PublicationError, match="have not passed their tests"):
+        publish_marts(DAY)
+    assert read_publication() is None
+
+
+def test_what_is_published_changes_all_at_once_and_can_be_brought_back(account: FakeAccount) -> None:
+    build(2)
+    first = publish_marts(DAY)
+    assert (first.models, first.tests_passed, first.tests_warned) == ({"fct_orders": 2, "dim_products": 2}, 1, 1)
+    assert (first.load_ids, first.rows_loaded) == ({"orders": "load-1"}, {"orders": 2})
+    assert published() == (2, 2) and read_publication() == first
+    build(3, DAY + timedelta(days=1))
+    assert published() == (2, 2)
+    account.statements.clear()
+    second = publish_marts(DAY + timedelta(days=1))
+    assert published() == (3, 3) and read_publication() == second
+
+    statements = [" ".join(statement.lower().split()) for statement in account.statements]
+    swap = statements.index(f"alter schema published swap with {schema_of(second.publication_id).lower()}")
+    for change in ("clone ecommerce_analytics.marts.fct_orders", "to role analyst", "insert into"):
+        assert any(change in statement for statement in statements[:swap]), change
+        assert not any(change in statement for statement in statements[swap:] if "runs" not in statement), change
+    for statement in account.statements:
+        sqlglot.parse_one(statement, dialect="snowflake")
+
+    assert [schema for (schema,) in _schemas()] == [schema_of(first.publication_id)]
+    assert rollback().publication_id == first.publication_id
+    assert published() == (2, 2)
+    assert rollback(second.publication_id) == second
+    assert published() == (3, 3)
+
+
+def test_only_the_newest_publications_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_KEEP_PUBLICATIONS", "2")
+    settings.cache_clear()
+    identities = []
+    for orders in (1, 2, 3):
+        build(orders)
+        identities.append(publish_marts(DAY).publication_id)
+    assert [schema for (schema,) in _schemas()] == [schema_of(identities[1])]
+    with pytest.raises(PublicationError, match=f"Kept: {identities[1]}"):
+        rollback(identities[0])
+    with pytest.raises(PublicationError, match="is no id of a publication"):
+        rollback("x; drop schema marts")
+
+
+def test_an_old_day_published_again_does_not_take_the_newest_day_back() -> None:
+    build(1, DAY + timedelta(days=1))
+    publish_marts(DAY + timedelta(days=1))
+    build(2, DAY)
+    again = publish_marts(DAY)
+    assert (again.day, again.built_for) == (DAY + timedelta(days=1), DAY)
+
+
+def test_the_history_of_runs_is_kept_and_what_is_gone_is_none() -> None:
+    with connect() as connection:
+        assert latest_run(connection) is None or latest_run(connection, "no-such-step") is None
+    build(2)
+    with connect() as connection:
+        run = latest_run(connection, "marts")
+        assert run is not None and (run.day, run.succeeded, len(run.results)) == (DAY, True, 3)
+        newest = latest_run(connection)
+        assert newest is not None and newest.step == "test"
+        assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.fct_orders") == 2
+        assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.no_such_table") is None
+        assert sorted(first_rows(connection, "MARTS.fct_orders", 5), key=str) == [{"id": 1}, {"id": 2}]
+
+
+def test_the_raw_state_changes_with_each_load() -> None:
+    from tests.ingestion.test_warehouse import load, product
+
+    warehouse = SnowflakeWarehouse(settings(SnowflakeSettings))
+    with connect() as connection:
+        assert raw_state(connection, DAY) == RawState("empty", {}, {})
+        record = load(warehouse, product(1))
+        state = raw_state(connection, DAY)
+    assert state.load_ids == {"products": record.load_id} and state.rows_loaded == {"products": 1}
+    assert record.load_id in state.state
