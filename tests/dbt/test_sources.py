@@ -38,7 +38,7 @@ def test_a_source_table_is_described_as_declared(load: str, table: RawTable) -> 
     described = DESCRIBED[table.schema.lower(), table.raw_name.lower()]
     columns = [column["name"] for column in described["columns"]]
     assert columns == [column.name for column in (*table.columns, *METADATA_COLUMNS)]
-    assert described["database"] == "ecommerce_raw"
+    assert described["database"].endswith("}}ecommerce_raw"), "without the prefix of a second environment"
     assert len(described["description"]) > 20
     assert all(len(column["description"]) > 3 for column in described["columns"])
     assert described["freshness"] == {
