@@ -132,7 +132,7 @@ def test_the_site_is_readable_and_asks_no_other_host(
     browser: Browser, served: str, page: str, scheme: Literal["light", "dark"], size: tuple[int, int]
 ) -> None:
     with opened(browser, f"{served}/{page}.html", scheme, size) as seen:
-        seen.page.get_by_role("heading", level=1).wait_for()
+        seen.page.get_by_role("heading", level=1).first.wait_for()
         seen.page.wait_for_load_state("networkidle")
         assert seen.page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
         assert seen.sideways() <= 0
