@@ -6,8 +6,8 @@ Every contender runs in a process of its own, in turn, several times; of each it
 programs on the machine have disturbed least. Measured is what a process does beyond starting and importing: from the first
 question to the source to the committed load record. dlt runs in an environment of its own, made from
 ``benchmarks/requirements.txt`` on the first run, and appends, which is its quickest; its default backend runs once, because
-it is so much slower. Memory is the largest sum of resident memory over a process and its children in any of its runs; the
-PostgreSQL server is not ours and not in it.
+it is so much slower, and where it is given fewer rows, ours reads as many again for that ratio. Memory is the largest sum of
+resident memory over a process and its children in any of its runs; the PostgreSQL server is not ours and not in it.
 """
 
 from __future__ import annotations
@@ -205,8 +205,12 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
                 take(f"dlt {backend}", dlt(server, "orders", backend), rows)
     if not arguments.without_dlt:
         few = min(rows, arguments.default_backend_rows)
+        as_many = "ours"  # of ours, the runs over as many rows as dlt's default reads
         if few < rows:
             fill(server, "few_orders", few)
+            as_many = "ours, few"
+            for number in range(arguments.rounds):
+                take(as_many, ours(server, "few_orders", folder / f"few-{number}", DAY), few)
         take("dlt default", dlt(server, "orders" if few == rows else "few_orders", "default"), few)
     best = {name: fastest(of_name) for name, of_name in runs.items()}
     speed = best["ours"].rows_per_second
@@ -214,7 +218,7 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
         ratio(
             "postgres_vs_dlt_fastest", speed / max(best[f"dlt {b}"].rows_per_second for b in ("pyarrow", "connectorx")), ">=", 1.6
         )
-        ratio("postgres_vs_dlt_default", speed / best["dlt default"].rows_per_second, ">=", 30)
+        ratio("postgres_vs_dlt_default", best[as_many].rows_per_second / best["dlt default"].rows_per_second, ">=", 30)
     ratio("postgres_time_vs_bare_copy", best["ours"].seconds / best["bare copy"].seconds, "<=", 2.5)
     ratio("postgres_peak_memory_mb", best["ours"].peak_mb, "<=", 400)
     day = a_day("a day", "orders", folder / "ours-0", rows)
@@ -230,9 +234,10 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
 
 def plot(runs: dict[str, list[Run]], picture: str) -> None:
     """Drawn in dlt's environment, where the library for it is."""
-    bars = [[name, fastest(of_name).rows_per_second, fastest(of_name).peak_mb] for name, of_name in runs.items()]
+    drawn = {name: fastest(of_name) for name, of_name in runs.items() if not name.startswith(("a day", "ours, "))}
+    bars = [[name, run.rows_per_second, run.peak_mb] for name, run in drawn.items()]
     command = [str(DLT_ENVIRONMENT / "bin" / "python"), str(Path(__file__).with_name("plot_postgres.py")), picture]
-    subprocess.run(command, input=json.dumps([bar for bar in bars if not str(bar[0]).startswith("a day")]), text=True, check=True)
+    subprocess.run(command, input=json.dumps(bars), text=True, check=True)
 
 
 def ratio(name: str, value: float, operator: str, goal: float) -> None:

@@ -25,7 +25,7 @@ from ingestion.errors import ContractError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-BLOCK_BYTES = 2**20  # what is made of a block stays below the size from which malloc asks the system each time
+BLOCK_BYTES = 2**20  # what is made of larger ones is too large for allocators to keep: each asks the system again
 QUEUED_BLOCKS = 8  # with the one being filled and the one being parsed: 10 MB of CSV at most are in memory
 
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)

@@ -37,7 +37,7 @@ class Difference:
         missing: rows of the source that the warehouse lacks.
         changed: rows with other content or another version than in the source.
         deleted: rows of the warehouse that the source no longer has.
-        ahead: those of ``changed`` whose version is newer in the warehouse than in the source.
+        ahead: those of ``changed`` that no load replaces: newer in the warehouse than in the source, or there twice.
     """
 
     table: str

@@ -194,18 +194,19 @@ def _upsert(
                     f"update {raw} raw set {moved} from (select met_row, {listed(lineage)} from met join incoming using ({key}) "
                     "where verdict = 'compare' and newer) seen where raw.rowid = met_row"
                 )
+        # One row for each key, also where somebody has doubled a row in the raw table.
         connection.execute(
-            f"create or replace temp table changes as select incoming.*, met_row from incoming left join met using ({key}) "
-            "where verdict is null or verdict = 'replace'"
+            "create or replace temp table changes as select incoming.*, met_row from incoming left join "
+            f"(select {key}, min(met_row) as met_row, bool_or(verdict = 'replace') as replaced from met group by {key}) "
+            f"using ({key}) where replaced is null or replaced"
         )
         if kept:
             connection.execute(
                 f"create or replace temp table changes as select changes.*{carried} "
                 f"from changes left join {raw} raw on raw.rowid = met_row"
             )
-        replaced = _count(
-            connection.execute(f"delete from {raw} where rowid in (select met_row from changes where met_row is not null)")
-        )
+        replaced = _count(connection.execute("select count(met_row) from changes"))
+        connection.execute(f"delete from {raw} where rowid in (select met.met_row from met semi join changes using ({key}))")
         written = _count(
             connection.execute(
                 f"insert into {raw} ({listed([*names, *kept, *METADATA])}) "

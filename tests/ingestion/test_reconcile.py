@@ -160,9 +160,11 @@ def test_two_amounts_exchanged_between_rows_are_found(shop: ReconciledShop) -> N
     shop.repaired()
 
 
-def test_a_doubled_row_in_the_warehouse_is_found(shop: ReconciledShop) -> None:
+def test_a_doubled_row_in_the_warehouse_is_found_and_repaired(shop: ReconciledShop) -> None:
     shop.spoil("insert into postgres.raw_orders select * from postgres.raw_orders where order_id = 2")
     assert keys(shop.reconcile(), "changed") == [SECOND]
+    shop.repaired()
+    assert shop.raw("order_id", where="order_id = 2") == [(2,)]
 
 
 def test_changes_after_the_watermark_are_not_due_and_no_difference(shop: ReconciledShop) -> None:
