@@ -33,13 +33,16 @@ clean: stop  ## also remove the sandbox's data
 
 test: setup lint  ## everything: linters, unit tests, real stand-ins, a real scheduler
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2
-	@$(PYTHON) -m pytest -m scheduler
+	@$(PYTHON) -m pytest -m "scheduler and not browser"
 
 test-browser: setup  ## the pages in a real browser (needs chromium)
 	@$(PYTHON) -m pytest -m browser
 
 test-fast: setup lint  ## without scheduler, browser and compose tests
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
+
+test-snowflake: setup  ## everything on a real Snowflake account (SNOWFLAKE_*), in an environment of its own; says what is unproven without
+	@$(PYTHON) -m pytest tests/snowflake_account
 
 lint: setup  ## ruff, mypy, sqlfluff
 	@$(VENV)/bin/ruff check
@@ -80,4 +83,4 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast lint docs screenshots bench-ingestion bench-scheduling bench-transform lock
+.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform lock
