@@ -22,8 +22,9 @@ from ingestion.settings import settings as configured
 
 KILLED = (
     "The process ended without an error of its own: killed from outside, out of memory, or its machine is gone. "
-    "What it had not committed is undone; the next try finishes the job."
+    "What it had not committed is undone; {}."
 )
+TASK_FAILED = "task_failure"  # Airflow's reason for a run that failed because a task did: nothing that the alert does not say
 
 
 def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
@@ -51,7 +52,7 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         day=day_of(context),
         run_id=run_id,
         seconds=_seconds(task_instance, None if failed else run),
-        exception=_text(context, exception) if failed else None,
+        exception=_text(context, exception, status) if failed else None,
         log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
         try_number=try_number if failed else None,
         tries=tries if failed else None,
@@ -113,10 +114,11 @@ def _exception(context: Mapping[str, Any]) -> BaseException | None:
     return Exception(exception) if isinstance(exception, str) and exception else None
 
 
-def _text(context: Mapping[str, Any], exception: BaseException | None) -> str:
+def _text(context: Mapping[str, Any], exception: BaseException | None, status: Status) -> str:
     if exception is None:
-        reason = context.get("reason")  # Airflow's word for it, of DAG-level callbacks only
-        return mask(f"{KILLED} (Airflow says: {reason})" if reason else KILLED)
+        what_then = "the next try finishes the job" if status == "retry" else "to finish the job, clear the task"
+        killed, reason = KILLED.format(what_then), context.get("reason")  # the latter of DAG-level callbacks only
+        return mask(f"{killed} (Airflow says: {reason})" if reason and reason != TASK_FAILED else killed)
     return mask(describe(exception))
 
 
