@@ -66,7 +66,8 @@ with DAG(
         if layer == "staging":
             transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
-        with watched("dbt run", day, policy("dbt_run").sla, began, dag_run=context["dag_run"]):
+        waiting_for = f"its layer {layer}, which is still running"
+        with watched("dbt run", day, policy("dbt_run").sla, began, waiting_for=waiting_for, dag_run=context["dag_run"]):
             return transform.run_layer(layer, day).as_dict()
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
@@ -77,7 +78,8 @@ with DAG(
 
         context = get_current_context()
         day = day_of(context)
-        with watched("dbt test", day, policy("dbt_test").sla, dag_run=context["dag_run"]):
+        waiting_for = "its tests, which are still running"
+        with watched("dbt test", day, policy("dbt_test").sla, waiting_for=waiting_for, dag_run=context["dag_run"]):
             return transform.test_all(day).as_dict()
 
     @task(task_id="publish_marts", outlets=[MARTS])
