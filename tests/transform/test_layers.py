@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 import transform
+from alerting.errors_text import facts_of
 from ingestion.days import current_day
 from ingestion.errors import PassingError, PermanentError, WarehouseUnavailableError
 from transform.errors import ModelDefinitionError
@@ -222,11 +223,12 @@ def test_dbt_has_as_many_threads_as_the_settings_say(shop: Shop, threads: int) -
     assert shop.query("select threads, given from ecommerce_staging.staging.stg_0") == [(threads, threads)]
 
 
-def test_failing_rows_stay_in_a_table_of_their_own_until_the_test_passes(shop: Shop) -> None:
+def test_failing_rows_are_named_in_the_alert_and_stay_in_a_table_until_the_test_passes(shop: Shop) -> None:
     shop.load("L2", DAY, "(7, 'open', -2.00)", datetime(2026, 11, 22, 7, 0))
     build(shop)
-    with pytest.raises(transform.DataTestError):
+    with pytest.raises(transform.DataTestError) as failure:
         transform.test_all(DAY, **shop.settings())
+    assert facts_of(failure.value) == [("Failed", "• no_negative_orders (1 row): order_id=7")]
     assert shop.query("select order_id, amount, note from ecommerce_analytics.test_failures.no_negative_orders") == [(7, -2, "x")]
     shop.raw("delete from postgres.raw_orders where order_id = 7")
     build(shop)
