@@ -21,7 +21,7 @@ from transform.settings import TransformSettings
 logger = logging.getLogger(__name__)
 
 # Tests have their place on the page without being compiled: three hundred of them would take most of the time.
-_COMPILED = [f"resource_type:{kind}" for kind in ("model", "seed", "snapshot", "source")]
+_NOT_COMPILED = ("resource_type:test", "resource_type:unit_test")
 
 
 def docs_file(dbt: TransformSettings, warehouse: WarehouseSettings) -> Path:
@@ -62,7 +62,7 @@ def _generate(here: Project, folder: Path) -> Path:
     manifest = parse(here)
     elsewhere = Project(here.dbt.model_copy(update={"target_path": folder}), here.warehouse)
     with locked(here):
-        invoke(elsewhere, ["docs", "generate", "--static", "--select", *_COMPILED], manifest)
+        invoke(elsewhere, ["docs", "generate", "--static", "--exclude", *_NOT_COMPILED], manifest)
     made = folder / "static_index.html"
     if not made.exists():
         raise ProjectError("dbt wrote no documentation; its log says why.")
