@@ -110,6 +110,13 @@ def test_sign_in_by_password(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (given.token, given.private_key_path) == (None, None)
 
 
+def test_a_private_link_is_dbts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = credentials(monkeypatch, password="a-password")
+    assert (given.host, given.port, given.protocol) == (None, 443, "https")
+    given = credentials(monkeypatch, password="a-password", host="my.privatelink.example", port=8443)
+    assert (given.host, given.port) == ("my.privatelink.example", 8443)
+
+
 def test_another_environment_of_the_account_has_its_own_databases(monkeypatch: pytest.MonkeyPatch) -> None:
     given = credentials(monkeypatch, password="a-password", name_prefix="test_", marts_warehouse="BIG_WH")
     assert (given.database, given.role, given.warehouse) == (
