@@ -20,7 +20,7 @@ from ingestion.sources import METADATA_COLUMNS, SOURCES
 
 DOCS = PROJECT / "docs"
 MODELS = PROJECT / "dbt_ecommerce" / "models"
-HOLDERS = ("ingestion", "alerting", "operations", "dashboard")  # packages with a module of settings
+HOLDERS = ("ingestion", "alerting", "operations", "dashboard", "sandbox.containers")  # packages with a module of settings
 WRITTEN_BY = "<!-- Written by `make docs`; change what it is written from. -->"
 
 

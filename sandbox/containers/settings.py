@@ -22,6 +22,7 @@ class ContainerSettings(_FromEnvironment):
     airflow_port: int = 8080
     source_port: int = 5432
     slack_inbox_port: int = 12180
+    business_view_port: int = 8501
     pipeline_image: str = "ecommerce-pipeline:local"
     scheduler_memory: str = "4g"
     demo_scale: float = Field(default=0.1, gt=0)

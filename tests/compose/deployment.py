@@ -30,6 +30,7 @@ LOCAL = (
     "airflow-dag-processor",
     "airflow-scheduler",
     "airflow-triggerer",
+    "business-view",
     "demo-shop",
     "postgres-airflow",
     "postgres-source",
@@ -95,7 +96,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         copy_of_the_project(self.folder)
-        self.ports = {name: free_port() for name in ("AIRFLOW_PORT", "SOURCE_PORT", "SLACK_INBOX_PORT")}
+        self.ports = {name: free_port() for name in ("AIRFLOW_PORT", "SOURCE_PORT", "SLACK_INBOX_PORT", "BUSINESS_VIEW_PORT")}
         lines = {
             **{name: str(port) for name, port in self.ports.items()},
             "DEMO_SCALE": "0.01",
