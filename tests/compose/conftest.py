@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -52,9 +51,7 @@ def deployment(engine: None, request: pytest.FixtureRequest, tmp_path_factory: p
     A test file names its profile of Compose in ``PROFILE``.
     """
     profile = getattr(request.module, "PROFILE", "")
-    folder: Path = tmp_path_factory.mktemp("checkout")
-    folder.chmod(0o755)
-    folder.parent.chmod(0o755)
+    folder = tmp_path_factory.mktemp("checkout")
     deployment = Deployment(folder, f"test-{profile or 'local'}", profile, {"PIPELINE_IMAGE": IMAGE})
     try:
         yield deployment

@@ -143,7 +143,7 @@ def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: 
         assert tasks[before]["end_date"] <= tasks[after]["start_date"], (before, after)
     loaded = max(deployment.task(name, run_id)["end_date"] for name, run_id in runs.items())
     assert loaded <= tasks["all_extractions_complete"]["start_date"]
-    assert any("SUCCESS" in text and f"Day: {day}" in text for text in deployment.messages())
+    assert any("Task: notify_success" in text and f"Day: {day}" in text for text in deployment.messages())
     figures = deployment.figures()
     assert figures["published"] == figures["orders"] == figures["keys"] > 500
 
