@@ -56,7 +56,7 @@ docs: setup  ## the documentation as a site, in site/ (a warning is an error)
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 screenshots: setup  ## the pictures in docs/images, taken by the browser tests
-	@SCREENSHOTS=docs/images $(PYTHON) -m pytest -q -m browser tests/dashboard
+	@SCREENSHOTS=docs/images $(PYTHON) -m pytest -q -m browser tests/dashboard tests/pipeline_page
 
 bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 10 minutes)
 	@mkdir -p .local && set -o pipefail && \

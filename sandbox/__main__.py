@@ -34,6 +34,7 @@ def status(stack: Stack, screen: Screen) -> int:
     screen.console.print(f"Airflow is {condition}: {address.url}, sign in as {address.user} / {address.password}")
     if complaint:
         screen.console.print(f"{complaint} (`make demo` does it, too.)", style="red", markup=False)
+    screen.console.print(f"Pipeline: {address.url}/plugin/pipeline")
     screen.console.print(f"Slack inbox: {stack.slack_url}")
     if "dashboard" in running:
         screen.console.print(f"Business view: {stack.dashboard_url}")

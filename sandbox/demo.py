@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from ingestion.days import current_day
 from ingestion.settings import WarehouseSettings
+from ingestion.sources import SOURCES
+from operations.backfill import Range, start
 from sandbox.day import DBT_DAG, DayRun, run_day
 from sandbox.layout import Layout
 from sandbox.processes import SandboxError
@@ -18,6 +20,7 @@ from sandbox.screen import Screen, Summary, show_summary
 from sandbox.shop import live, open_shop
 from sandbox.stack import Stack
 
+DAYS_BEFORE = 6  # loaded after the demo's day, so that the page "Pipeline" has a week to show
 DAY_TIMEOUT_SECONDS = 1800  # the specification's SLA for a whole day
 REVENUE_DAYS = 7
 
@@ -25,7 +28,7 @@ REVENUE_DAYS = 7
 def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
     """Set up what is missing, run the current day, print the summary; ``SandboxError`` unless the marts are published."""
     stack = Stack(layout or Layout())
-    day = current_day()
+    day, first_time = current_day(), not _shop_file(stack).exists()
     screen.say("Starting PostgreSQL, Stripe emulator, Slack inbox")
     stack.start_stand_ins(screen.say)
     with ThreadPoolExecutor(1) as pool:
@@ -41,12 +44,27 @@ def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
         run = run_day(stack.api, stack.layout, day, DAY_TIMEOUT_SECONDS, screen.show)
     seconds = time.monotonic() - started
     stack.start_dashboard(screen.say)
-    show_summary(screen.console, summarise(stack, run, seconds))
+    summary = summarise(stack, run, seconds)
+    if first_time:
+        days = load_days_before(stack, day)
+        screen.say(f"The days {days} are being loaded now, one dbt run each: watch them on the page Pipeline")
+    show_summary(screen.console, summary)
+
+
+def load_days_before(stack: Stack, day: date) -> Range:
+    """Start a back-fill of the week's other days with all six sources, and do not wait for it."""
+    days = Range(day - timedelta(days=DAYS_BEFORE), day - timedelta(days=1))
+    start(stack.api, SOURCES, days, backwards=True, days_at_a_time=1)
+    return days
 
 
 def fill_shop(stack: Stack, scale: float, say: Callable[[str], None]) -> None:
     """Twelve months of the shop's life up to now; on a later call, what has happened since."""
-    fill(stack.layout.root / "shop.json", stack.shop_address, scale, say)
+    fill(_shop_file(stack), stack.shop_address, scale, say)
+
+
+def _shop_file(stack: Stack) -> Path:
+    return stack.layout.root / "shop.json"
 
 
 def fill(state: Path, address: tuple[str, str, Path], scale: float, say: Callable[[str], None]) -> None:
@@ -98,6 +116,7 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
         total_seconds=total_seconds,
         addresses={
             "Airflow": f"{address.url}   sign in as {address.user} / {address.password}",
+            "Pipeline": f"{address.url}/plugin/pipeline",
             "Assets": f"{address.url}/assets",
             "Slack inbox": stack.slack_url,
             "Business view": stack.dashboard_url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script> no route to the shop"
+REFUSED = "The source database cannot be reached: connection to server at shop-db, port 5432 failed: Connection refused"
 FIRST_PORT = 18080
 
 
@@ -48,6 +50,12 @@ class Served:
     def get(self, path: str, user: str | None = "admin") -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
         return requests.get(self.url + path, headers=headers, timeout=30)
+
+    def raised(self, text: str) -> None:
+        """Every error that the alerts remember becomes this text."""
+        with sqlite3.connect(self.layout.root / "alerts.sqlite") as connection:
+            connection.execute("update sent_alerts set exception = ?", [text])
+        connection.close()
 
     @property
     def api(self) -> AirflowApi:
@@ -131,7 +139,7 @@ def write_error(layout: Layout) -> None:
         patch.setenv("ALERTS_DATABASE_URL", f"sqlite:///{layout.root / 'alerts.sqlite'}")
         settings.cache_clear()
         assert settings(AlertingSettings).store_url().endswith("alerts.sqlite")
-        assert claim(Alert(status="failure", dag_id=dag_id, key="k", task_id=dag_id, day=day, exception=HOSTILE))
+        assert claim(Alert(status="failure", dag_id=dag_id, key="k", task_id=dag_id, day=day, exception=REFUSED))
     settings.cache_clear()
 
 
