@@ -35,6 +35,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     for warehouse in ("loading", "transforming", "reporting"):
         default = getattr(Account(), f"{warehouse}_credits")
         apply.add_argument(f"--{warehouse}-credits", type=int, default=default, help=f"a month, default {default}")
+    apply.add_argument("--retention-days", type=int, default=1, help="of Time Travel; more than 1 needs the Enterprise edition")
     return parser.parse_args(arguments)
 
 
@@ -55,6 +56,7 @@ def _account(options: argparse.Namespace) -> Account:
         loading_credits=options.loading_credits,
         transforming_credits=options.transforming_credits,
         reporting_credits=options.reporting_credits,
+        retention_days=options.retention_days,
         allowed_ips=tuple(options.allow_ip),
         public_keys=keys,
     )

@@ -57,7 +57,7 @@ ROWS_PER_ORDER = {"orders": 1.0, "order_items": 2.5, "customers": 0.13, "charges
 BYTES_PER_ROW = {"orders": 90, "order_items": 30, "customers": 110, "charges": 600, "refunds": 300}
 COPIES = 1.35  # marts beside the raw tables; publications are clones and take no space of their own
 CHANGED_PER_DAY = 0.04  # of the raw tables' micro-partitions are written again a day and kept for Time Travel
-TIME_TRAVEL_DAYS = 7
+TIME_TRAVEL_DAYS = 1
 FAIL_SAFE_DAYS = 7
 
 

@@ -20,6 +20,7 @@ class Account:
     Attributes:
         prefix: before every name, for a second environment in one account, such as ``TEST_``.
         credits: each virtual warehouse's budget a month (docs/cost.md says how they were computed).
+        retention_days: how far Time Travel reaches back in raw tables and history; the Standard edition takes 1 at most.
         allowed_ips: addresses or networks from which the service users may sign in; none: no policy is made.
         public_keys: user name (without prefix) to its public key, the Base64 body of the PEM.
     """
@@ -28,6 +29,7 @@ class Account:
     loading_credits: int = 20
     transforming_credits: int = 20
     reporting_credits: int = 40
+    retention_days: int = 1
     allowed_ips: tuple[str, ...] = ()
     public_keys: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,6 +51,7 @@ def read(file: Path, account: Account) -> Iterator[str]:
         "loading_credits": account.loading_credits,
         "transforming_credits": account.transforming_credits,
         "reporting_credits": account.reporting_credits,
+        "retention_days": account.retention_days,
         "allowed_ips": ", ".join(f"'{address}'" for address in account.allowed_ips),
     }
     text = re.sub(r"^--.*\n", "", file.read_text(), flags=re.MULTILINE)
