@@ -22,7 +22,6 @@ _SIGN_IN: dict[int, str] = {
     390101: "the user name is not known",
     390102: "the user is locked",
     390106: "the password has to be changed first",
-    390111: "the session is gone",
     390144: "the private key does not belong to the user (JWT token is invalid)",
     390186: "the role does not exist or is not granted to the user",
     390189: "the role does not exist or is not granted to the user",
@@ -34,7 +33,8 @@ _SIGN_IN: dict[int, str] = {
     395090: "multi-factor sign-in is required; use a key pair or a token for a service user",
 }
 _NO_SUCH_ACCOUNT = {290403, 290404, 251009}
-_NO_RIGHT = {2003, 2043, 3001, 3003, 3041, 3540}  # does not exist or not authorized; insufficient privileges
+# Does not exist or not authorized, insufficient privileges; no database, schema or virtual warehouse that the role may use.
+_NO_RIGHT = {2003, 2043, 3001, 3003, 3041, 3540, 90105, 90106, 606}
 _QUOTA = {90073, 90069, 3114}  # the resource monitor has suspended the virtual warehouse
 _PASSING = {
     604,  # statement was cancelled
@@ -45,6 +45,7 @@ _PASSING = {
     300010,
     390109,
     390110,
+    390111,
     390112,  # the session has expired
     390114,
     390195,

@@ -147,7 +147,7 @@ class SnowflakeLoad:
         name = incoming(self.load_id, table)
         create_incoming(connection, name, columns)
         folders = sorted({str(part.files[0].parent) for part in parts if part.files})
-        if not self._notes.shared and len(folders) == len(self._notes.parts(table)) and not self._notes.has_superseded:
+        if folders and not self._notes.shared and not self._notes.has_superseded and len(parts) == len(self._notes.parts(table)):
             folders = [f"{safe(self.load_id)}/{table.name}"]  # nothing else is in there: one COPY for all parts
         for folder in folders:
             execute(

@@ -85,18 +85,19 @@ def _merged(
     """Rows inserted and rows updated. Of several staged rows with one key the newest counts, of equals what sorts last."""
     names = [column.name for column in columns]
     values = [
-        f"parse_json({identifier(column.name)}) as {identifier(column.name)}"
+        f"parse_json(arrived.{identifier(column.name)}) as {identifier(column.name)}"
         if column.type.name == "json"
         else identifier(column.name)
         for column in columns
     ]
     last = [name for name in names if name not in table.key and name != table.version]
-    order = ", ".join(f"{identifier(name)} desc nulls last" for name in [table.version, *last])
+    order = ", ".join(f"arrived.{identifier(name)} desc nulls last" for name in [table.version, *last])
     everything = [*names, *METADATA]
     statement = (
         f"merge into {address(table)} target using (select {', '.join(values)}, "
         f'? as "_LOAD_ID", ? as "_LOADED_AT", ? as "_DAY", ? as {_STARTED}, cast(null as timestamp) as "_DELETED_AT" '
-        f"from {incoming} qualify row_number() over (partition by {listed(table.key)} order by {order}) = 1) staged "
+        f"from {incoming} arrived "
+        f"qualify row_number() over (partition by {listed(table.key, 'arrived.')} order by {order}) = 1) staged "
         f"on {' and '.join(f'target.{identifier(name)} = staged.{identifier(name)}' for name in table.key)} "
         f"{' '.join(clauses)} "
         f"when not matched then insert ({listed(everything)}) values ({listed(everything, 'staged.')})"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STAGE = "LOADS.STAGED"
 REJECTS_IN_RECORD = 5
-REJECTS_AT_ONCE = 10_000
+REJECTS_AT_ONCE = 5_000  # times ten values: more are staged by the connector, which would commit the transaction
 DAYS_LOCK = "DAYS"
 _COLUMNS = (
     "load_id, source, day, window_start, window_end, watermark, started_at, extracted_at, committed_at, "

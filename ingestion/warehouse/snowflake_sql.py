@@ -95,6 +95,8 @@ def retype(connection: SnowflakeConnection, table: RawTable, columns: Sequence[C
         definitions.append(f"{identifier(name)} {type_}")
         if column is None or type_ == has:
             values.append(identifier(name))
+        elif type_ == "VARIANT":
+            values.append(f"try_parse_json(to_varchar({identifier(name)}))")
         elif type_ == "VARCHAR":
             values.append(f"to_varchar({identifier(name)})")
         else:

@@ -141,6 +141,14 @@ def test_each_warehouse_sleeps_and_has_a_budget_with_three_thresholds(warehouse:
     ]
 
 
+def test_the_standard_edition_takes_the_retention_unless_more_is_asked_for() -> None:
+    found = "\n".join(statements(Account()))
+    assert set(re.findall(r"data_retention_time_in_days = (\d+)", found)) == {"0", "1"}
+    longer = "\n".join(statements(Account(retention_days=7)))
+    assert "alter database ECOMMERCE_RAW set data_retention_time_in_days = 7" in longer
+    assert "alter schema ECOMMERCE_ANALYTICS.SNAPSHOTS set data_retention_time_in_days = 7" in longer
+
+
 def test_a_second_environment_shares_no_name_with_the_first() -> None:
     created = re.compile(r"create (?:\w+ )*?if not exists (\S+)|create \w+ if not exists (\S+)")
     for statement in statements(Account(prefix="test_")):

@@ -381,7 +381,7 @@ def test_the_merge_is_snowflakes_sql_for_every_table(monkeypatch: pytest.MonkeyP
     assert len([sql for sql in seen if sql.startswith("merge")]) == 8
     for sql in seen:
         assert not isinstance(sqlglot.parse_one(sql, dialect="snowflake"), sqlglot.exp.Command), sql
-    assert any('parse_json("PAYLOAD")' in sql and "to_json" in sql for sql in seen)
+    assert any('parse_json(arrived."PAYLOAD")' in sql and "to_json" in sql for sql in seen)
 
 
 def test_a_window_and_a_day_survive_the_journey(snowflake_warehouse: SnowflakeWarehouse) -> None:
