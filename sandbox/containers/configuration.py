@@ -85,7 +85,7 @@ def airflow_cfg(used: Mapping[str, str], executor: str) -> str:
         "api_auth": {"jwt_secret": used["jwt_secret"]},
         "celery": {
             "broker_url": f"redis://:{quote(used['redis_password'], safe='')}@redis:6379/0",
-            "result_backend": f"db+postgresql://{metadata}",
+            "result_backend": f"db+postgresql+psycopg2://{metadata}",
         },
     }
     lines = []
