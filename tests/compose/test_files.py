@@ -61,6 +61,9 @@ def test_secrets_are_generated_once_and_kept(folders: tuple[Path, Path]) -> None
     assert min(map(len, first.values())) >= 12
     assert configure(*folders, containers(), real(), "CeleryExecutor") == first
     assert cfg(folders[0])["core"]["executor"] == "CeleryExecutor"
+    assert cfg(folders[0])["celery"]["result_backend"].startswith("db+postgresql+psycopg2://"), (
+        "SQLAlchemy's default is not installed"
+    )
 
 
 def test_what_the_env_file_names_wins_and_goes_when_it_goes(folders: tuple[Path, Path]) -> None:
