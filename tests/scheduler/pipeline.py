@@ -114,11 +114,11 @@ class Pipeline:
             connection.rollback()
 
     def cancel_an_order(self, day: date) -> tuple[date, Decimal]:
-        """Cancel one order of the day's last 24 hours, a minute before the day ends; its date and total."""
+        """Cancel an order a minute before the day ends, one that has not changed since; its date and total."""
         end = upper_bound(day)
         (order_id, ordered, total) = self.shop(
             """select order_id, order_date::date, total_amount from orders
-               where created_at <= %s and lower(trim(status)) not in ('cancelled', 'canceled')
+               where greatest(created_at, updated_at) <= %s and lower(trim(status)) not in ('cancelled', 'canceled')
                order by created_at desc limit 1""",
             end - timedelta(minutes=2),
         )[0]

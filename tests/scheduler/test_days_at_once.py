@@ -10,7 +10,7 @@ import pytest
 
 from ingestion.settings import PROJECT
 from ingestion.sources import SOURCES
-from operations.backfill import Range, create
+from operations.backfill import Range, check_ready, create
 from operations.pool import SET_POOL
 from sandbox.airflow_local import components
 from sandbox.processes import tail
@@ -31,6 +31,7 @@ def publish_tasks(pipeline: Pipeline, state: str) -> int:
 def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twelve_times(pipeline: Pipeline) -> None:
     """The pool is closed until all 72 loads are done: then every announcement of every day is due in the same instant."""
     everything = len(TWELVE) * len(SOURCES)
+    check_ready(pipeline.api, SOURCES)
     pipeline.set_pool(0)
     try:
         create(pipeline.api, SOURCES, Range(TWELVE[0], TWELVE[-1]), backwards=False, days_at_a_time=len(TWELVE))
