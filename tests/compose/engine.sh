@@ -157,9 +157,14 @@ stop() {
     done
   fi
   ip link delete docker0 2> /dev/null || true
-  if [ -s "$root/iptables.before" ]; then
-    iptables-restore < "$root/iptables.before"
-    ip6tables-restore < "$root/ip6tables.before"
+  if [ -e "$root/ip_forward.before" ]; then
+    local program table
+    for program in iptables ip6tables; do
+      # Where there was no rule before, there is nothing to restore: the engine's own are removed.
+      for table in filter nat; do "$program" -t "$table" -F && "$program" -t "$table" -X; done
+      "$program" -P FORWARD ACCEPT
+      "$program-restore" < "$root/$program.before"
+    done
     cat "$root/ip_forward.before" > /proc/sys/net/ipv4/ip_forward
   fi
   if [ -d "$root" ]; then
