@@ -10,3 +10,20 @@
         {%- for column in tie_breakers %}, {{ column }}{% endfor %}
     ) = 1
 {%- endmacro %}
+
+{#-
+    The rows of a large raw table that are not deleted, one per key: the same choice as newest_version(), but only rows whose
+    key stands there twice are sorted. A key that is asked for is looked up without touching any other row.
+-#}
+{% macro newest_rows(relation, key, version) -%}
+    select * from {{ relation }}
+    where _deleted_at is null and {{ key }} not in ({{ doubled_keys(relation, key) }})
+    union all
+    select * from {{ relation }}
+    where _deleted_at is null and {{ key }} in ({{ doubled_keys(relation, key) }})
+    {{ newest_version([key], version) }}
+{%- endmacro %}
+
+{% macro doubled_keys(relation, key) -%}
+    select {{ key }} from {{ relation }} where _deleted_at is null group by {{ key }} having count(*) > 1
+{%- endmacro %}

@@ -37,9 +37,15 @@ current_versions as (
 
     select
         customer_id,
-        max(dbt_valid_from) as valid_from
+        dbt_valid_from as valid_from,
+        tier,
+        address,
+        city,
+        state,
+        country,
+        zip_code
     from {{ this }}
-    group by customer_id
+    where dbt_valid_to is null
 
 ),
 
@@ -51,6 +57,7 @@ current_versions as (
         customer_id,
         cast(null as timestamp) as valid_from
     from profiles
+    where 1 = 0
 
 ),
 
@@ -75,6 +82,13 @@ dated as (
     cross join newest_load
     left join current_versions
         on profiles.customer_id = current_versions.customer_id
+    {% if known is not none %}
+    -- dbt would find as much, but only after carrying every customer through several joins
+    where
+        {{ is_new_or_changed('profiles', 'current_versions', 'customer_id', [
+            'tier', 'address', 'city', 'state', 'country', 'zip_code'
+        ]) }}
+    {% endif %}
 
 )
 

@@ -15,12 +15,13 @@ MARTS = (
     "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",
     "fct_marketing_performance",
 )  # fmt: skip
+INCREMENTAL = ("int_charges_converted", "int_order_items_summed", "int_order_payments_summed", "int_orders_joined")
 BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
 A_DAY = (*BUILD, "--select", "path:models/intermediate", "path:snapshots", "path:models/marts")  # staging are views: they follow
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
-    cursor = connection.execute(f"select * from ecommerce_analytics.marts.{mart} order by all")
+def rows_of(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "marts") -> list[dict[str, Any]]:
+    cursor = connection.execute(f"select * from ecommerce_analytics.{schema}.{table} order by all")
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -28,6 +29,12 @@ def rows_of(connection: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, 
 def snapshot_of_marts(folder: Path) -> dict[str, list[dict[str, Any]]]:
     with warehouse(folder) as connection:
         return {mart: rows_of(connection, mart) for mart in MARTS}
+
+
+def snapshot_of_intermediates(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The intermediate tables that a day changes instead of building them again."""
+    with warehouse(folder) as connection:
+        return {table: rows_of(connection, table, "intermediate") for table in INCREMENTAL}
 
 
 @pytest.mark.slow
@@ -42,12 +49,14 @@ def test_twenty_days_built_one_by_one_equal_one_full_refresh(seed: int, tmp_path
         shop.next_day()
         shop.write(tmp_path)
         dbt(*A_DAY)
-    day_by_day = snapshot_of_marts(tmp_path)
+    day_by_day, beneath = snapshot_of_marts(tmp_path), snapshot_of_intermediates(tmp_path)
     dbt(*BUILD, "--full-refresh")
-    at_once = snapshot_of_marts(tmp_path)
+    at_once, beneath_at_once = snapshot_of_marts(tmp_path), snapshot_of_intermediates(tmp_path)
 
     for mart in MARTS:
         assert day_by_day[mart] == at_once[mart], mart
+    for table in INCREMENTAL:
+        assert beneath[table] == beneath_at_once[table], table
     assert len(day_by_day["fct_orders"]) > 60
     assert any(row["valid_to"] for row in day_by_day["dim_customers"]), "no customer ever changed"
     assert any(row["refund_count"] for row in day_by_day["fct_orders"]), "nothing was ever refunded"

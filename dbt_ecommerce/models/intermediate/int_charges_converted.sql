@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='charge_id',
+        on_schema_change='append_new_columns',
+        post_hook="{{ delete_vanished('charge_id', ref('stg_charges')) }}",
+    )
+}}
+
 with
 
 charges as (
@@ -18,12 +28,47 @@ currency_rates as (
 
 ),
 
+{% if is_incremental() %}
+
+-- the keys alone are compared for all charges; the rest is read for those that changed or whose order did
+state as (
+
+    select
+        charges.charge_id,
+        orders.order_id,
+        orders.total_amount as order_total_amount,
+        orders.is_cancelled as is_order_cancelled,
+        {{ newest_of(['charges._loaded_at', 'orders._loaded_at']) }} as _loaded_at
+    from charges
+    left join orders
+        on charges.order_id = orders.order_id
+
+),
+
+changed as (
+
+    select state.charge_id
+    from state
+    left join {{ this }} as known
+        on state.charge_id = known.charge_id
+    where
+        {{ is_new_or_changed('state', 'known', 'charge_id', [
+            '_loaded_at', 'order_id', 'order_total_amount', 'is_order_cancelled'
+        ]) }}
+
+),
+
+{% endif %}
+
 collected as (
 
     select
         *,
         case when status = 'succeeded' then amount_captured else 0 end as amount_collected
     from charges
+    {% if is_incremental() %}
+    where charge_id in (select changed.charge_id from changed)
+    {% endif %}
 
 ),
 

@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='order_id',
+        on_schema_change='append_new_columns',
+        post_hook="{{ delete_vanished('order_id', ref('stg_order_items'), 'order_id is not null') }}",
+    )
+}}
+
 with
 
 order_items as (
@@ -21,4 +31,13 @@ summed as (
 
 )
 
-select * from summed
+select summed.*
+from summed
+
+{% if is_incremental() %}
+
+left join {{ this }} as known
+    on summed.order_id = known.order_id
+where {{ is_new_or_changed('summed', 'known', 'order_id', ['_loaded_at', 'item_count']) }}
+
+{% endif %}

@@ -1,3 +1,13 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='order_id',
+        on_schema_change='append_new_columns',
+        post_hook="{{ delete_vanished('order_id', ref('int_charges_converted'), 'order_id is not null') }}",
+    )
+}}
+
 with
 
 charges as (
@@ -28,4 +38,16 @@ summed as (
 
 )
 
-select * from summed
+select summed.*
+from summed
+
+{% if is_incremental() %}
+
+left join {{ this }} as known
+    on summed.order_id = known.order_id
+where
+    {{ is_new_or_changed('summed', 'known', 'order_id', [
+        '_loaded_at', 'charge_count', 'refund_count', 'dispute_count', 'captured_amount', 'revenue_refund_amount'
+    ]) }}
+
+{% endif %}

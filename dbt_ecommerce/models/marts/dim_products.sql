@@ -8,28 +8,20 @@ products as (
 
 order_items as (
 
-    select * from {{ ref('stg_order_items') }}
-
-),
-
-orders as (
-
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('fct_order_items') }}
 
 ),
 
 sales as (
 
     select
-        order_items.product_id,
-        cast(sum(order_items.quantity) as bigint) as units_sold,
-        cast(sum(order_items.line_total) as decimal(18, 2)) as gross_revenue,
-        cast(max(orders.ordered_at) as timestamp) as last_sold_at
+        product_id,
+        cast(sum(quantity) as bigint) as units_sold,
+        cast(sum(line_total) as decimal(18, 2)) as gross_revenue,
+        cast(max(ordered_at) as timestamp) as last_sold_at
     from order_items
-    inner join orders
-        on order_items.order_id = orders.order_id
-    where not orders.is_cancelled
-    group by order_items.product_id
+    where not is_cancelled and not is_order_missing
+    group by product_id
 
 ),
 

@@ -22,6 +22,33 @@ orders as (
 
 ),
 
+{% if is_incremental() %}
+
+-- of all lines only what tells a change is compared; the rest is read for those that changed
+state as (
+
+    select
+        order_items.order_item_id,
+        orders.order_id is null as is_order_missing,
+        {{ newest_of(['order_items._loaded_at', 'orders._loaded_at']) }} as _loaded_at
+    from order_items
+    left join orders
+        on order_items.order_id = orders.order_id
+
+),
+
+changed as (
+
+    select state.order_item_id
+    from state
+    left join {{ this }} as known
+        on state.order_item_id = known.order_item_id
+    where {{ is_new_or_changed('state', 'known', 'order_item_id', ['_loaded_at', 'is_order_missing']) }}
+
+),
+
+{% endif %}
+
 final as (
 
     select
@@ -59,16 +86,10 @@ final as (
     from order_items
     left join orders
         on order_items.order_id = orders.order_id
+    {% if is_incremental() %}
+    where order_items.order_item_id in (select changed.order_item_id from changed)
+    {% endif %}
 
 )
 
-select final.*
-from final
-
-{% if is_incremental() %}
-
-left join {{ this }} as known
-    on final.order_item_id = known.order_item_id
-where {{ is_new_or_changed('final', 'known', 'order_item_id', ['_loaded_at', 'is_order_missing']) }}
-
-{% endif %}
+select * from final

@@ -22,6 +22,46 @@ customers as (
 
 ),
 
+{% if is_incremental() %}
+
+-- of all orders only what tells a change is compared; the rest is read for those that changed
+state as (
+
+    select
+        orders.order_id,
+        customers.customer_key,
+        orders.item_count,
+        orders.charge_count,
+        orders.refund_count,
+        orders.dispute_count,
+        orders.revenue_refund_amount,
+        orders.is_first_order,
+        orders._loaded_at
+    from orders
+    left join customers
+        on
+            orders.customer_id = customers.customer_id
+            and orders.ordered_at >= customers.valid_from
+            and (orders.ordered_at < customers.valid_to or customers.valid_to is null)
+
+),
+
+changed as (
+
+    select state.order_id
+    from state
+    left join {{ this }} as known
+        on state.order_id = known.order_id
+    where
+        {{ is_new_or_changed('state', 'known', 'order_id', [
+            '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'revenue_refund_amount', 'is_first_order',
+            'customer_key'
+        ]) }}
+
+),
+
+{% endif %}
+
 final as (
 
     select
@@ -76,20 +116,10 @@ final as (
             orders.customer_id = customers.customer_id
             and orders.ordered_at >= customers.valid_from
             and (orders.ordered_at < customers.valid_to or customers.valid_to is null)
+    {% if is_incremental() %}
+    where orders.order_id in (select changed.order_id from changed)
+    {% endif %}
 
 )
 
-select final.*
-from final
-
-{% if is_incremental() %}
-
-left join {{ this }} as known
-    on final.order_id = known.order_id
-where
-    {{ is_new_or_changed('final', 'known', 'order_id', [
-        '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'revenue_refund_amount', 'is_first_order',
-        'customer_key'
-    ]) }}
-
-{% endif %}
+select * from final

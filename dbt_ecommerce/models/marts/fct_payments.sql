@@ -16,6 +16,41 @@ payments as (
 
 ),
 
+{% if is_incremental() %}
+
+-- of all charges only what tells a change is compared; the rest is read for those that changed
+state as (
+
+    select
+        charge_id,
+        order_id,
+        match_status,
+        refund_count,
+        dispute_count,
+        order_charge_count,
+        cast(order_captured_amount as decimal(18, 2)) as order_captured_amount,
+        cast(order_captured_amount - order_refunded_amount - order_amount_due as decimal(18, 2)) as order_difference,
+        _loaded_at
+    from payments
+
+),
+
+changed as (
+
+    select state.charge_id
+    from state
+    left join {{ this }} as known
+        on state.charge_id = known.charge_id
+    where
+        {{ is_new_or_changed('state', 'known', 'charge_id', [
+            '_loaded_at', 'order_id', 'refund_count', 'dispute_count', 'match_status', 'order_charge_count',
+            'order_captured_amount', 'order_difference'
+        ]) }}
+
+),
+
+{% endif %}
+
 final as (
 
     select
@@ -61,20 +96,10 @@ final as (
         charged_at,
         _loaded_at
     from payments
+    {% if is_incremental() %}
+    where charge_id in (select changed.charge_id from changed)
+    {% endif %}
 
 )
 
-select final.*
-from final
-
-{% if is_incremental() %}
-
-left join {{ this }} as known
-    on final.charge_id = known.charge_id
-where
-    {{ is_new_or_changed('final', 'known', 'charge_id', [
-        '_loaded_at', 'order_id', 'refund_count', 'dispute_count', 'match_status', 'order_charge_count',
-        'order_captured_amount', 'order_difference'
-    ]) }}
-
-{% endif %}
+select * from final

@@ -2,9 +2,7 @@ with
 
 order_items as (
 
-    select * from {{ source('postgres', 'raw_order_items') }}
-    where _deleted_at is null
-    {{ newest_version(['order_item_id'], 'created_at') }}
+    {{ newest_rows(source('postgres', 'raw_order_items'), 'order_item_id', 'created_at') }}
 
 ),
 

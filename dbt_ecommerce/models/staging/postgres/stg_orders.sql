@@ -2,9 +2,7 @@ with
 
 orders as (
 
-    select * from {{ source('postgres', 'raw_orders') }}
-    where _deleted_at is null
-    {{ newest_version(['order_id'], 'updated_at') }}
+    {{ newest_rows(source('postgres', 'raw_orders'), 'order_id', 'updated_at') }}
 
 ),
 

@@ -2,9 +2,7 @@ with
 
 charges as (
 
-    select * from {{ source('stripe', 'raw_charges') }}
-    where _deleted_at is null
-    {{ newest_version(['charge_id'], '_fetched_at') }}
+    {{ newest_rows(source('stripe', 'raw_charges'), 'charge_id', '_fetched_at') }}
 
 ),
 
