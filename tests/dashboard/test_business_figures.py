@@ -259,14 +259,14 @@ def test_snowflake_gives_the_same_figures_to_the_analyst(serving: PublishedShop,
     import snowflake.connector
 
     seen: list[dict[str, Any]] = []
-    with fakesnow.patch():
+    with fakesnow.patch(), monkeypatch.context() as inner:  # undone in this order, else the fake stays for all later tests
         faked = snowflake.connector.connect
 
         def connect(**arguments: Any) -> Any:
             seen.append(arguments)
             return faked(**arguments)
 
-        monkeypatch.setattr(snowflake.connector, "connect", connect)
+        inner.setattr(snowflake.connector, "connect", connect)
         account = SnowflakeSettings(_env_file=None, account="shop", user="loader", password="x")  # type: ignore[call-arg,arg-type]
         reading: Any = partial(marts._snowflake, account, ReportSettings(_env_file=None, user="analyst_user"))  # type: ignore[call-arg]
         with pytest.raises(MissingInputError, match="Nothing has been published yet, or the role ANALYST may not read it"):

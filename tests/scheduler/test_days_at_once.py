@@ -31,6 +31,7 @@ def publish_tasks(pipeline: Pipeline, state: str) -> int:
 def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twelve_times(pipeline: Pipeline) -> None:
     """The pool is closed until all 72 loads are done: then every announcement of every day is due in the same instant."""
     everything = len(TWELVE) * len(SOURCES)
+    pipeline.await_rest()
     check_ready(pipeline.api, SOURCES)
     pipeline.set_pool(0)
     try:
