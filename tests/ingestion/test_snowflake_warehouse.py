@@ -120,9 +120,24 @@ def test_an_address_is_not_taken_for_an_account(monkeypatch: pytest.MonkeyPatch,
         open_warehouse()
 
 
+def let_the_connector_log_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow, dbt and others set up logging when they are loaded, and silence loggers that exist by then."""
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("snowflake")]
+    for logger in (logging.getLogger(name) for name in {"snowflake", "snowflake.connector", *names}):
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "level", logging.NOTSET)
+        logger._cache.clear()  # type: ignore[attr-defined]  # of answers to isEnabledFor
+
+
 def test_no_secret_is_shown_or_logged_not_even_by_the_connector(
-    fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse, caplog: pytest.LogCaptureFixture
+    fake_snowflake: FakeAccount,
+    snowflake_warehouse: SnowflakeWarehouse,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    let_the_connector_log_everything(monkeypatch)
     given = snowflake_warehouse.settings.model_copy(update={"password": account(password=SECRET).password})
     with caplog.at_level(logging.DEBUG):
         warehouse = SnowflakeWarehouse(given)
