@@ -17,6 +17,9 @@ from sandbox.stack import Stack
 from tests.scheduler.pipeline import Pipeline, create_reader
 
 SETTINGS = {
+    # Airflow looks at so many runs at a time, those of back-fills always in the order of their days: of 72 runs whose first 24
+    # wait, it would never look at the rest.
+    "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "100",
     "ALERTING_RETRY_DELAY_SECONDS": "5",
     # How soon a scheduler takes over from one that was killed: seconds instead of minutes.
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
