@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from psycopg2 import sql
@@ -21,6 +22,19 @@ from ingestion.warehouse import Load, Warehouse
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What the warehouse holds of a table before a load.
+
+    Attributes:
+        watermark: of the source; None before its first load.
+        columns: of the raw table, which the source must still have. Empty: there is none yet, or a full refresh starts afresh.
+    """
+
+    watermark: datetime | None
+    columns: tuple[str, ...]
+
+
 class PostgresExtractor:
     """Reads tables of one PostgreSQL database into one warehouse.
 
@@ -34,9 +48,9 @@ class PostgresExtractor:
     def extract_table(self, table: RawTable | str, day: date, *, full_refresh: bool = False) -> LoadRecord:
         """Load what changed up to 06:00 UTC of the day. ``full_refresh`` reads all rows and swaps them in."""
         source, raw = _declared(table)
-        known = self._known_columns(raw, full_refresh)
-        with open_snapshot(self.settings, raw, known) as snapshot:
-            window = self._window(source, snapshot, day, known)
+        before = self._before(source, raw, full_refresh)
+        with open_snapshot(self.settings, raw, before.columns) as snapshot:
+            window = self._window(snapshot, day, before)
             with self.warehouse.begin_load(source, day, window) as load:
                 _stage(load, snapshot, window)
                 snapshot.connection.close()  # the commit may take a while: hold nothing in the source meanwhile
@@ -48,9 +62,9 @@ class PostgresExtractor:
         Hand each to ``extract_part``, in any process and any number of times, and all of them to ``commit_parts``.
         """
         source, raw = _declared(table)
-        known = self._known_columns(raw, full_refresh)
-        with open_snapshot(self.settings, raw, known) as snapshot:
-            window = self._window(source, snapshot, day, known)
+        before = self._before(source, raw, full_refresh)
+        with open_snapshot(self.settings, raw, before.columns) as snapshot:
+            window = self._window(snapshot, day, before)
             rows = estimated_rows(snapshot.connection, snapshot.query(in_window(raw, snapshot.table.by_name, window)))
             count = min(-(-rows // self.settings.split_rows), self.settings.max_parts)
             load_id = f"{source.name}-{day}-{secrets.token_hex(6)}"
@@ -93,18 +107,21 @@ class PostgresExtractor:
         with self.warehouse.begin_load(source, first.day, first.window, load_id=first.load_id) as load:
             return load.commit(first.watermark, replace=first.full_refresh, parts=[part.name for part in parts])
 
-    def _known_columns(self, table: RawTable, full_refresh: bool) -> tuple[str, ...]:
-        """The columns of the raw table that the source must still have; a full refresh starts afresh."""
-        return () if full_refresh else self.warehouse.raw_columns(table)
+    def _before(self, source: Source, table: RawTable, full_refresh: bool) -> _Before:
+        """The watermark is asked for first: if the very first load, of another day, commits in between, this one is a first
+        load as well, up to the end of its own day, and not one of a table that has been dropped."""
+        watermark = self.warehouse.watermark(source)
+        return _Before(watermark, () if full_refresh else self.warehouse.raw_columns(table))
 
-    def _window(self, source: Source, snapshot: Snapshot, day: date, known: tuple[str, ...]) -> Window:
-        """From the beginning, if there is no table yet or a full refresh was asked for (``known`` is empty), or if the source
-        has gained a column: then rows that did not change have a value in it as well."""
-        new = [column.name for column in snapshot.table.gained if column.name not in known]
-        if known and new:
-            logger.warning("The source table %s has gained %s: all its rows are read again.", source.name, ", ".join(new))
+    def _window(self, snapshot: Snapshot, day: date, before: _Before) -> Window:
+        """From the beginning, if there is no table yet or a full refresh was asked for, or if the source has gained a column:
+        then rows that did not change have a value in it as well."""
+        new = [column.name for column in snapshot.table.gained if column.name not in before.columns]
+        if before.columns and new:
+            name = snapshot.table.contract.name
+            logger.warning("The source table %s has gained %s: all its rows are read again.", name, ", ".join(new))
         overlap = timedelta(minutes=self.settings.overlap_minutes)
-        return window_of(day, self.warehouse.watermark(source), overlap, from_the_beginning=not known or bool(new))
+        return window_of(day, before.watermark, overlap, from_the_beginning=not before.columns or bool(new))
 
     def _watermark(self, snapshot: Snapshot, window: Window) -> datetime:
         return snapshot.horizon.watermark(window.end, timedelta(minutes=self.settings.blind_overlap_minutes))

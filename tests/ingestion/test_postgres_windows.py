@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
@@ -55,6 +55,33 @@ def test_the_next_load_reads_from_the_watermark_less_the_overlap(shop: Shop) -> 
     record = shop.load(NEXT_DAY)
     assert record.window == Window(moment("2026-03-10 05:00:00"), moment("2026-03-11 06:00:00"))
     assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (1, 1, 0)
+    shop.assert_equal()
+
+
+def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back-fill begins two days of a new source at once, and the later one commits while the earlier looks around."""
+    shop.order(1)
+    shop.order(2, "2026-03-10 12:00:00")
+    asked: list[str] = []
+
+    def interrupted(name: str) -> Callable[..., Any]:
+        question = getattr(shop.warehouse, name)
+
+        def ask(*arguments: Any) -> Any:
+            asked.append(name)
+            if len(asked) == 2:  # between the two questions, in whatever order they are asked
+                monkeypatch.undo()
+                shop.load(NEXT_DAY)
+            return question(*arguments)
+
+        return ask
+
+    for name in ("watermark", "raw_columns"):
+        monkeypatch.setattr(shop.warehouse, name, interrupted(name))
+    record = shop.load(DAY)
+    assert sorted(asked) == ["raw_columns", "watermark"]
+    assert record.window == Window(None, moment("2026-03-10 06:00:00"))
+    assert record.watermark == moment("2026-03-11 06:00:00")
     shop.assert_equal()
 
 
