@@ -18,6 +18,7 @@ from ingestion.errors import PermanentError, WarehouseUnavailableError
 from ingestion.records import DayState, LoadRecord, Reject, Window
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import SOURCES, Column, RawTable, Source
+from ingestion.warehouse import duckdb_beside
 from ingestion.warehouse import duckdb_days as days
 from ingestion.warehouse import duckdb_records as records
 from ingestion.warehouse.duckdb_beside import MEMORY_LIMIT_AHEAD, TableBeside, drop_abandoned
@@ -193,10 +194,10 @@ class DuckDBLoad:
         return write_part(table, columns, batches, self._staged.part_folder(table, part), self._begin_beside(table, columns))
 
     def _begin_beside(self, table: RawTable, columns: Sequence[Column]) -> TableBeside | None:
-        """A table to load ahead into: for rows that are read from the beginning, in this process, in one go."""
+        """A table to load ahead into, where a core is free: for rows read from the beginning, in this process, in one go."""
         again = table.name in self._beside
         ahead = None
-        if self._staged.window.start is None and not self._shared and not again:
+        if duckdb_beside.MOST_FILES and self._staged.window.start is None and not self._shared and not again:
             ahead = TableBeside(table, columns, self.load_id, self._staged.day, self._writing_ahead)
         elif again and (before := self._beside[table.name]):
             before.is_usable = False

@@ -36,7 +36,9 @@ from ingestion.warehouse.duckdb_sql import (
 )
 
 logger = logging.getLogger(__name__)
-MOST_FILES = 24  # adding a column takes memory that grows with the table: a larger one is filled by the commit, in bounds
+# Loading ahead keeps a core busy. Of two, the reading and what it reads from have both: 2,000,000 rows took 5 % longer with it.
+# Not more files than these: adding a column takes memory that grows with the table. The commit fills it in bounds.
+MOST_FILES = 24 if (os.cpu_count() or 1) > 2 else 0
 MEMORY_LIMIT_AHEAD = "96MB"  # the rows that are still being read need theirs
 LOADED_AT = next(column for column in METADATA_COLUMNS if column.name == "_loaded_at")
 _MARK = "__staged_by_"  # between the name of the raw table and the id of the load
@@ -84,18 +86,22 @@ class TableBeside:
         self._filler.submit(self._insert_waiting)
 
     def _insert_waiting(self) -> None:
-        files = self._waiting[:]
-        if len(self.files) + len(files) > MOST_FILES:
+        if len(self.files) + len(self._waiting) > MOST_FILES:
             self.is_usable = False
-        if not files or not self.is_usable or self._is_over.is_set():
+        if not self._waiting or not self.is_usable or self._is_over.is_set():
             return
         has_begun = False
+        inserted: list[str] = []
         try:
             with self._try_writing() as connection:
                 has_begun = True
                 if self.files or self._create(connection):
-                    values = ", ".join(f"{quoted(column.name)}::{duckdb_type(column.type)}" for column in self._columns)
-                    self.insert(connection, f"select {values} from {parquet_files(files)}")
+                    # File by file: once all rows are read, the commit takes the rest, with more than one thread.
+                    while self._waiting and not self._is_over.is_set():
+                        file = self._waiting[0]
+                        values = ", ".join(f"{quoted(column.name)}::{duckdb_type(column.type)}" for column in self._columns)
+                        self.insert(connection, f"select {values} from {parquet_files([file])}")
+                        inserted.append(self._waiting.pop(0).name)
                 else:
                     self.is_usable = False
         except WarehouseUnavailableError as error:
@@ -106,8 +112,7 @@ class TableBeside:
             self.is_usable = False
             logger.debug("Rows of %s are not loaded ahead.", self._table.name, exc_info=True)
         else:
-            self.files += [file.name for file in files]
-            del self._waiting[: len(files)]
+            self.files += inserted
             self._is_over.wait(_PAUSE_SECONDS)
 
     def _create(self, connection: duckdb.DuckDBPyConnection) -> bool:

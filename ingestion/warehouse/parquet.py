@@ -177,7 +177,7 @@ class _PartWriter:
             self._writer = pq.ParquetWriter(
                 _Hashing(self._sink, self.digest),  # type: ignore[arg-type]
                 self.schema,
-                compression="lz4",
+                compression="none",  # they are read once, a moment later: compressing costs more than writing
                 use_dictionary=self._repetitive,  # type: ignore[arg-type]
                 write_statistics=False,
             )

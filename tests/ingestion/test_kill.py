@@ -28,7 +28,7 @@ from ingestion.arrow import schema_of
 from ingestion.records import Window
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import PRODUCTS, source
-from ingestion.warehouse import parquet
+from ingestion.warehouse import duckdb_beside, parquet
 from ingestion.warehouse.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 22)
@@ -80,7 +80,7 @@ def load(folder: Path, shop: Shop, *, replace: bool) -> None:
 
 def with_small_files() -> None:
     """As many files as a large table has: their rows go into a table beside while others are still being staged."""
-    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS = 100, 1
+    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = 100, 1, 24
 
 
 def load_until_step(folder: Path, shop: Shop, replace: bool, step: int, counted: Any) -> None:

@@ -246,7 +246,8 @@ def test_a_shared_load_waits_two_days_for_its_other_processes(tmp_path: Path) ->
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file every 100 rows, as a large table has many."""
+    """A file every 100 rows, as a large table has many, and loading ahead however few cores there are."""
+    monkeypatch.setattr(duckdb_beside, "MOST_FILES", 24)
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 100)
     monkeypatch.setattr(parquet, "FILE_ROW_GROUPS", 1)
 
