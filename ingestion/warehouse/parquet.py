@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ingestion.warehouse.duckdb_beside import TableBeside
 
 ROW_GROUP_ROWS = 122_880  # DuckDB's own row group: each is read, compressed and written by one thread
-ROW_GROUP_BYTES = 32 * 2**20  # less rows where they are wide, such as Stripe's payloads
+COLUMN_CHUNK_BYTES = 4 * 2**20  # less rows where one is wide, such as Stripe's payloads: DuckDB reads a chunk whole, per thread
 FILE_ROW_GROUPS = 4
 
 
@@ -135,19 +136,19 @@ def checked(
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or less where ``ROW_GROUP_BYTES`` come first."""
+    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or less where a column comes to ``COLUMN_CHUNK_BYTES`` before."""
     held: list[pa.RecordBatch] = []
-    rows = size = 0
+    rows, sizes = 0, list[int]()  # the latter in bytes, of each column
     for batch in batches:
         while batch.num_rows:
             taken = batch.slice(0, ROW_GROUP_ROWS - rows)
             batch = batch.slice(taken.num_rows)
             held.append(taken)
             rows += taken.num_rows
-            size += taken.nbytes
-            if rows == ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            sizes = [sum(of_column) for of_column in zip_longest((column.nbytes for column in taken.columns), sizes, fillvalue=0)]
+            if rows == ROW_GROUP_ROWS or max(sizes) >= COLUMN_CHUNK_BYTES:
                 yield pa.Table.from_batches(held)
-                held, rows, size = [], 0, 0
+                held, rows, sizes = [], 0, []
     if held:
         yield pa.Table.from_batches(held)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import secrets
 import signal
 import threading
 import time
@@ -23,7 +24,7 @@ from ingestion.errors import WarehouseUnavailableError
 from ingestion.records import Window
 from ingestion.settings import WarehouseSettings
 from ingestion.sources import METADATA_COLUMNS, PRODUCTS, SOURCES, RawTable, source
-from ingestion.warehouse import duckdb_beside, parquet, staging
+from ingestion.warehouse import duckdb, duckdb_beside, parquet, staging
 from ingestion.warehouse.duckdb import DuckDBWarehouse, warehouse_lock
 
 DAY = date(2026, 11, 22)
@@ -365,3 +366,29 @@ def test_what_was_loaded_ahead_for_an_abandoned_load_goes_with_the_next_one(tmp_
     assert DuckDBWarehouse(settings_of(tmp_path)).raw_columns(PRODUCTS) == ()
     load(tmp_path, "orders")
     assert tables_of(tmp_path) == ["raw_orders"]
+
+
+# --- wide rows
+
+
+@pytest.mark.slow
+def test_wide_rows_that_nothing_compresses_leave_a_third_of_the_memory_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 MB of payloads as wide as Stripe's, but random."""
+    monkeypatch.setattr(duckdb, "MEMORY_LIMIT", "128MB")
+    (charges, *others) = source("charges").tables
+
+    def wide() -> Iterator[pa.RecordBatch]:
+        few = rows_of(charges, 1000)
+        places = {name: few.schema.get_field_index(name) for name in ("charge_id", "payload")}
+        for number in range(100):
+            ids = pa.array([f"ch_{number}_{n}" for n in range(1000)])
+            payloads = pa.array([f'{{"x": "{secrets.token_hex(1000)}"}}' for _ in range(1000)])
+            yield few.set_column(places["charge_id"], "charge_id", ids).set_column(places["payload"], "payload", payloads)
+
+    with DuckDBWarehouse(settings_of(tmp_path)).begin_load(source("charges"), DAY, Window(None, END)) as open_load:
+        assert open_load.stage(charges, wide()) == 100_000
+        for table in others:
+            open_load.stage(table, [])
+        assert open_load.commit(END).tables[0].inserted == 100_000
