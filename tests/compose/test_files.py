@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from ingestion.errors import SettingsError
 from ingestion.settings import PROJECT
@@ -151,6 +154,32 @@ def test_no_password_is_invented_for_a_database_that_is_not_ours(tmp_path: Path)
 # --- compose, image, Helm -----------------------------------------------------------------------------------------------------
 
 
+def checked(program: str, *patterns: str) -> str:
+    """What a linter of the environment says of the files."""
+    files = {pattern: sorted(PROJECT.glob(pattern)) for pattern in patterns}
+    assert all(files.values()), files
+    command = [Path(sys.executable).with_name(program), *(file for found in files.values() for file in found)]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_hadolint_finds_nothing_in_the_image_and_the_stand_ins() -> None:
+    assert checked("hadolint", "Dockerfile", "tests/compose/stand_ins/*/Dockerfile") == ""
+
+
+def test_shellcheck_finds_nothing_in_the_scripts() -> None:
+    assert checked("shellcheck", ".ci/run", "sandbox/*.sh", "tests/compose/*.sh", "tests/compose/stand_ins/*/*entrypoint") == ""
+
+
+@pytest.mark.parametrize("profile", ["", "celery"])
+def test_compose_accepts_the_file_without_a_word(profile: str) -> None:
+    command = ["docker", "compose"]
+    if shutil.which("docker") is None or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not at hand: only `make test-compose` has it read docker-compose.yml")
+    environment = {**os.environ, "COMPOSE_PROFILES": profile}
+    done = subprocess.run([*command, "config", "--quiet"], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_every_service_is_limited_logged_and_looked_after() -> None:
     for name, service in COMPOSE["services"].items():
         once = service["restart"] == "no"
@@ -194,6 +223,11 @@ def test_the_helm_values_name_options_that_this_airflow_has() -> None:
     assert missing <= {("kubernetes_executor", "delete_worker_pods"), ("kubernetes_executor", "delete_worker_pods_on_failure")}
     assert HELM["executor"] == "KubernetesExecutor"
     assert {"name": "WAREHOUSE_KIND", "value": "snowflake"} in HELM["env"], "pods share no files, so DuckDB cannot be used"
+
+
+def test_the_databases_of_the_documentation_are_reached_by_a_driver_of_the_image() -> None:
+    for address in re.findall(r"connection=(\S+)", (PROJECT / "docs" / "containers.md").read_text()):
+        assert make_url(address).get_dialect().import_dbapi().__name__ == "psycopg2"
 
 
 def test_image_compose_and_helm_are_the_airflow_of_the_lock() -> None:
