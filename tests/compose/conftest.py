@@ -6,14 +6,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from ingestion.settings import PROJECT
-from tests.compose.deployment import Deployment, docker
+from tests.compose.deployment import IMAGE, Deployment, docker
 
 ENGINE = PROJECT / "tests" / "compose" / "engine.sh"
-IMAGE = "ecommerce-pipeline:test"
 
 
 def _answers(*command: str) -> bool:
@@ -21,7 +22,7 @@ def _answers(*command: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+def engine(pytestconfig: pytest.Config) -> Iterator[None]:
     """An engine with Compose that `docker` finds, ended afterwards if it was made here."""
     if _answers("info") and _answers("compose", "version"):
         yield
@@ -31,7 +32,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     before = dict(os.environ)
     try:
         with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            subprocess.run([ENGINE, "start", folder], check=True)
+            if subprocess.run([ENGINE, "start", folder]).returncode:
+                pytest.fail("No Docker engine is at hand, and none could be made; see above.", pytrace=False)
         os.environ.update(
             DOCKER_HOST=f"unix://{folder}/docker.sock",
             DOCKER_CONFIG=str(folder / "client"),
@@ -44,14 +46,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         os.environ.update(before)
 
 
-@pytest.fixture(scope="module")
-def deployment(engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A fresh checkout, its image built from nothing; afterwards nothing of it is left.
-
-    A test file names its profile of Compose in ``PROFILE``.
-    """
-    profile = getattr(request.module, "PROFILE", "")
-    folder = tmp_path_factory.mktemp("checkout")
+@contextmanager
+def deployed(folder: Path, profile: str = "") -> Iterator[Deployment]:
+    """A fresh checkout, its image built from nothing by `up`; afterwards nothing of it is left."""
     deployment = Deployment(folder, f"test-{profile or 'local'}", profile, {"PIPELINE_IMAGE": IMAGE})
     try:
         yield deployment
@@ -61,3 +58,17 @@ def deployment(engine: None, request: pytest.FixtureRequest, tmp_path_factory: p
             listed = ["--all"] if kind == "container" else []
             left = docker(kind, "ls", *listed, "--quiet", "--filter", f"label=com.docker.compose.project={deployment.name}")
             assert not left, f"A {kind} is left: {left}"
+
+
+@pytest.fixture(scope="session")
+def deployment(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`docker compose up -d`, shared by the files that look at it."""
+    with deployed(tmp_path_factory.mktemp("checkout")) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def celery_deployment(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`docker compose --profile celery up -d`."""
+    with deployed(tmp_path_factory.mktemp("checkout"), "celery") as deployment:
+        yield deployment

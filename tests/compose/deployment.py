@@ -22,6 +22,7 @@ from operations.airflow_api import AirflowApi
 from sandbox.day import DBT_DAG
 from tests.scheduler.pipeline import eventually
 
+IMAGE = "ecommerce-pipeline:test"
 UP_SECONDS = 900.0
 DAY_SECONDS = 1800.0  # the specification's limit for a whole day
 ONCE = ("configure", "configure-celery", "airflow-init")
@@ -70,12 +71,13 @@ def free_port() -> int:
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """What a clone would hold, with the changes that are not committed yet."""
+    """What a clone would hold, with the changes that are not committed yet, open to the user of the containers."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=PROJECT, capture_output=True, check=True, text=True).stdout.split("\0"):
         if name and (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
+    subprocess.run(["chmod", "-R", "go+rX", folder], check=True)  # whatever the umask here
 
 
 @dataclass
@@ -128,6 +130,14 @@ class Deployment:
         )
         return done.stdout
 
+    def shell(self, commands: str) -> str:
+        """Run commands of the documentation in the checkout, as a person who follows it; an error ends them."""
+        environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "COMPOSE_PROFILES": self.profile}
+        command = ["bash", "-euo", "pipefail", "-c", commands]
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=UP_SECONDS)
+        assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
+        return done.stdout
+
     def inside(self, service: str, *command: str) -> str:
         """The output of a command in a service's container."""
         return self.compose("exec", "-T", service, *command)
@@ -161,8 +171,7 @@ class Deployment:
         except AssertionError:
             print(json.dumps(self.states(), indent=1), self.compose("logs", "--tail", "30"))
             raise
-        if getattr(self, "_api", None) is None:
-            self._api = AirflowApi(self.url, "admin", self.password())
+        self.sign_in()
 
     @contextmanager
     def holding(self, script: str, *arguments: str, service: str = "airflow-api-server") -> Iterator[None]:
@@ -190,6 +199,10 @@ class Deployment:
 
     def password(self) -> str:
         return str(json.loads(self.inside("airflow-api-server", "cat", "/opt/airflow/config/passwords.json"))["admin"])
+
+    def sign_in(self) -> None:
+        """As admin, with the password of now."""
+        self._api = AirflowApi(self.url, "admin", self.password())
 
     def trigger(self, day: date, *names: str) -> dict[str, str]:
         """Start the load of a day for these sources, by default all six; run ids by source."""

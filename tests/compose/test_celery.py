@@ -12,12 +12,18 @@ from tests.scheduler.pipeline import days_ago, eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 
-PROFILE = "celery"
 WORKERS = ("airflow-worker-1", "airflow-worker-2")
 
 
-def test_the_same_command_with_the_profile_starts_everything_healthy(deployment: Deployment) -> None:
+@pytest.fixture(scope="module")
+def deployment(celery_deployment: Deployment) -> Deployment:
+    return celery_deployment
+
+
+def test_the_same_command_with_the_profile_starts_everything_healthy_with_the_secrets_of_make_env(deployment: Deployment) -> None:
+    deployment.shell("make env")
     deployment.up()
+    assert f"AIRFLOW_ADMIN_PASSWORD={deployment.password()}\n" in (deployment.folder / ".env").read_text()
     states = deployment.states()
     assert {name: states[name] for name in CELERY} == dict.fromkeys(CELERY, "healthy")
     executor = deployment.inside("airflow-scheduler", "airflow", "config", "get-value", "core", "executor")

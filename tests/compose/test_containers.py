@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 import requests
+import yaml
 
 from ingestion.days import current_day
 from ingestion.sources import SOURCES
 from operations.airflow_api import AirflowApi, AirflowApiError
 from operations.pool import PUBLISH_POOL
 from sandbox.day import DBT_DAG, DBT_TASKS
-from tests.compose.deployment import HOLD_TABLE, HOLD_WAREHOUSE, LOCAL, Deployment, docker
+from tests.compose.deployment import HOLD_TABLE, HOLD_WAREHOUSE, IMAGE, LOCAL, Deployment, docker
 from tests.scheduler.pipeline import days_ago, eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 
 DAGS = {source.dag_id for source in SOURCES} | {DBT_DAG, "ecommerce_sla_monitor", "rebuild_day", "reconcile_sources"}
+KILLED = days_ago(3)  # the day during which the scheduler is killed
 KILL_THE_PROGRAM = "import psutil; psutil.Process(1).children()[0].kill()"  # that of PID 1, which is Docker's, ends with it
 COUNT_ORDERS = """
 import psycopg2
@@ -39,6 +43,11 @@ def normalised(requirement: str) -> str:
 
 
 # --- infrastructure -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["", "celery"])
+def test_compose_accepts_the_file_without_a_word(profile: str, deployment: Deployment) -> None:
+    assert deployment.shell(f"docker compose {profile and '--profile celery'} config --quiet 2>&1") == ""
 
 
 def test_one_command_starts_everything_healthy(deployment: Deployment) -> None:
@@ -92,7 +101,8 @@ def test_only_this_machine_reaches_the_ports(deployment: Deployment) -> None:
         for bindings in deployment.container(service)["NetworkSettings"]["Ports"].values()
         for binding in bindings or ()
     }
-    assert open_to == {(service, "127.0.0.1") for service in ("airflow-api-server", "postgres-source", "slack-inbox")}
+    published = ("airflow-api-server", "business-view", "postgres-source", "slack-inbox")
+    assert open_to == {(service, "127.0.0.1") for service in published}
 
 
 def test_the_image_holds_the_lock_and_nothing_else(deployment: Deployment) -> None:
@@ -106,6 +116,70 @@ def test_the_image_holds_the_lock_and_nothing_else(deployment: Deployment) -> No
     environment = json.dumps(json.loads(docker("inspect", image))[0]["Config"]["Env"])
     secret = deployment.password()
     assert secret not in history and secret not in environment
+    inside = set(docker("run", "--rm", "--entrypoint", "ls", image, "-A", "/opt/airflow").split())
+    named = set(re.findall("^!([^/\n]+)$", (deployment.folder / ".dockerignore").read_text(), re.MULTILINE))
+    assert inside == named | {"config", "csv_inbox", "data", "logs", "passwords", "shop"}
+    tools = "ls -d /tmp/installer; command -v cc; command -v gcc; true"
+    assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"({tools}) 2> /dev/null") == ""
+
+
+def test_a_change_of_the_code_builds_no_dependencies_again(deployment: Deployment) -> None:
+    def layers() -> list[str]:
+        return list(json.loads(docker("inspect", IMAGE))[0]["RootFS"]["Layers"])
+
+    before = layers()
+    file = deployment.folder / "alerting" / "__init__.py"
+    file.write_text(f"{file.read_text()}# changed\n")
+    deployment.compose("build")
+    changed = [layer for layer, old in zip(layers(), before, strict=True) if layer != old]
+    assert changed == layers()[-len(changed) :]
+    assert 1 <= len(changed) <= 2, "the code and its bytecode"
+
+
+@pytest.mark.parametrize(
+    ("service", "real"),
+    [
+        ("stripe-emulator", "STRIPE_API_KEY=rk_live_1"),
+        ("slack-inbox", "SLACK_WEBHOOK_URL=https://hooks.example.com/1"),
+        ("demo-shop", "POSTGRES_HOST=db.example.com"),
+    ],
+)
+def test_a_stand_in_steps_aside_for_a_real_system_and_counts_as_healthy(service: str, real: str, deployment: Deployment) -> None:
+    container = deployment.compose("run", "--detach", "--no-deps", "--env", real, service).split()[-1]
+    try:
+        eventually("it steps aside", lambda: "steps aside." in docker("logs", container), 30)
+        eventually(
+            "it is healthy", lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n", 30
+        )
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secret(deployment: Deployment) -> None:
+    helm = yaml.safe_load((deployment.folder / "deploy" / "helm" / "values.yaml").read_text())
+    secret = deployment.folder / "users"
+    secret.mkdir()
+    (secret / "passwords.json").write_text(json.dumps({"admin": "from-a-secret", "viewer": "from-another"}))
+    mounted = next(mount["mountPath"] for mount in helm["volumeMounts"] if mount["name"] == "users")
+    file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={helm['config']['core']['simple_auth_manager_passwords_file']}"
+    options = ["--detach", "--no-deps", "--volume", f"{secret}:{mounted}:ro", "--env", file]
+    container = deployment.compose("run", *options, "airflow-api-server", *helm["apiServer"]["args"]).split()[-1]
+    sign_in = ["curl", "-fsS", "--json", '{"username": "admin", "password": "from-a-secret"}', "http://localhost:8080/auth/token"]
+
+    def token() -> bool:
+        return subprocess.run(["docker", "exec", container, *sign_in], capture_output=True).stdout.startswith(b'{"access_token"')
+
+    try:
+        eventually("admin signs in", token, 120)
+    finally:
+        print(docker("logs", "--tail", "30", container))
+        docker("rm", "--force", container)
+
+
+def test_a_password_that_can_be_guessed_is_refused_where_others_reach_the_sign_in(deployment: Deployment) -> None:
+    public = ["--env", "BIND_ADDRESS=0.0.0.0", "--env", "AIRFLOW_ADMIN_PASSWORD=admin"]
+    with pytest.raises(AssertionError, match="AIRFLOW_ADMIN_PASSWORD has fewer than 12 characters"):
+        deployment.compose("run", "--rm", "--no-deps", *public, "configure")
 
 
 # --- connections --------------------------------------------------------------------------------------------------------------
@@ -149,7 +223,7 @@ def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: 
 
 
 def test_the_source_stops_in_mid_run_and_the_next_try_succeeds(deployment: Deployment) -> None:
-    day = current_day()
+    day = days_ago(2)
     with deployment.holding(HOLD_TABLE, "orders"):
         runs = deployment.trigger(day)
         deployment.await_task("orders", runs["orders"], "running")
@@ -167,25 +241,57 @@ def test_the_source_stops_in_mid_run_and_the_next_try_succeeds(deployment: Deplo
     deployment.await_dbt(day)
 
 
-def test_a_killed_scheduler_comes_back_and_finishes_the_day(deployment: Deployment) -> None:
-    day, before = days_ago(2), deployment.container("airflow-scheduler")["RestartCount"]
+def test_the_scheduler_is_killed_in_mid_run_and_the_engine_starts_it_again(deployment: Deployment) -> None:
+    before = deployment.container("airflow-scheduler")["RestartCount"]
     with deployment.holding(HOLD_WAREHOUSE):
-        runs = deployment.trigger(day)
+        runs = deployment.trigger(KILLED)
         deployment.await_task("orders", runs["orders"], "running")
         deployment.compose("exec", "-T", "airflow-scheduler", "python", "-c", KILL_THE_PROGRAM, check=False)  # it goes too
         eventually("the engine has restarted it", lambda: deployment.container("airflow-scheduler")["RestartCount"] > before)
-    deployment.await_dbt(day)
+
+
+def test_a_dag_that_is_edited_on_the_host_is_read_again(deployment: Deployment) -> None:
+    file = deployment.folder / "dags" / "reconcile_sources.py"
+    file.write_text(file.read_text().replace('"reconcile_sources"', '"edited_on_the_host"'))
+    eventually("the edited DAG is listed", lambda: "edited_on_the_host" in deployment.api.dag_ids(), 120)
+    assert deployment.api.import_errors() == []
+
+
+def test_the_day_of_the_killed_scheduler_is_finished(deployment: Deployment) -> None:
+    deployment.await_dbt(KILLED)
     figures = deployment.figures()
     assert figures["orders"] == figures["keys"]
 
 
-def test_the_whole_stack_restarts_without_loss(deployment: Deployment) -> None:
-    password, figures = deployment.password(), deployment.figures()
+def test_going_down_waits_for_a_running_load_and_coming_up_loses_nothing(deployment: Deployment) -> None:
+    day = days_ago(4)
+    password, loads = deployment.password(), deployment.figures()["loads"]
     runs = {run["dag_run_id"]: run["state"] for run in deployment.api.runs(DBT_DAG)}
     messages = deployment.messages()
-    deployment.compose("down")
+    with ThreadPoolExecutor() as beside, deployment.holding(HOLD_WAREHOUSE):
+        run_id = deployment.trigger(day, "orders")["orders"]
+        deployment.await_task("orders", run_id, "running")
+        going = beside.submit(deployment.compose, "down")
+        eventually(
+            "the scheduler is told to stop", lambda: "Exiting gracefully" in deployment.compose("logs", "airflow-scheduler")
+        )
+        assert deployment.task("orders", run_id)["state"] == "running"
+        assert not going.done()
+    going.result()
+    # From here on the schedules count: the current day is due, as after the first start of a new installation.
+    env = deployment.folder / ".env"
+    env.write_text(re.sub("^PIPELINE_START_DATE=.*\n", "", env.read_text(), flags=re.MULTILINE))
     deployment.up()
+    task = deployment.await_task("orders", run_id, "success", "failed", "up_for_retry")
+    assert (task["state"], task["try_number"]) == ("success", 1)
     assert deployment.password() == password
-    assert deployment.figures() == figures
-    assert {run["dag_run_id"]: run["state"] for run in deployment.api.runs(DBT_DAG)} == runs
-    assert deployment.messages() == messages
+    assert deployment.figures()["loads"] > loads
+    kept = {run["dag_run_id"]: run["state"] for run in deployment.api.runs(DBT_DAG)}
+    assert kept.items() >= runs.items()
+    assert deployment.messages()[: len(messages)] == messages
+
+
+def test_the_current_day_runs_by_itself(deployment: Deployment) -> None:
+    deployment.await_dbt(current_day())
+    figures = deployment.figures()
+    assert figures["published"] == figures["orders"] == figures["keys"] > 500
