@@ -62,12 +62,12 @@ def multiply(warehouse: Path, copies: int) -> None:
         for table in (table for source in SOURCES for table in source.tables):
             changed = {name: sql for name in table.column_names if (sql := _column(table, name))}
             replaced = ", ".join(f"{sql} as {name}" for name, sql in changed.items())
-            name = f"{table.schema}.{table.raw_name}"
+            name = f"{table.schema}.{table.raw_name}".lower()
             connection.execute(
                 f"create table {name}_copies as select * from {name} limit 0; "  # the types stay those of the loader
                 f"insert into {name}_copies select * exclude (copy) replace ({replaced}) "
                 f"from {name}, (select unnest(range({copies})) as copy); drop table {name}; "
-                f"alter table {name}_copies rename to {table.raw_name}"
+                f"alter table {name}_copies rename to {table.raw_name.lower()}"
             )
 
 

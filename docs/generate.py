@@ -115,7 +115,8 @@ def dictionary_page() -> str:
     ]
     for title, folder, text in (
         ("Marts", "marts", "Published once a day, all at once, after every test has passed."),
-        ("Intermediate models", "intermediate", "Views that put sources together. Not for people to build upon."),
+        ("Watermark", "watermark", "How far the marts are built: the last thing that a build writes."),
+        ("Intermediate models", "intermediate", "Tables that put sources together. Not for people to build upon."),
         ("Staging models", "staging", "One view per raw table: renamed, cast, cleaned, and nothing else."),
     ):
         lines += ["", f"## {title}", "", text]

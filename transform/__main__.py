@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from alerting.masking import mask
 from ingestion.days import current_day, past_day
@@ -22,8 +22,10 @@ from transform import (
     test_all,
     write_docs,
 )
+from transform.results import Layer
 
-STEPS = ("staging", "intermediate", "marts", "test", "publish", "docs")
+LAYERS: tuple[Layer, ...] = get_args(Layer)
+STEPS = (*LAYERS, "test", "publish", "docs")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -43,6 +45,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, text in helps.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--day", help="YYYY-MM-DD, default: the current day")
+        if name in (*LAYERS, "all"):
+            command.add_argument(
+                "--full-refresh", action="store_true", help="build incremental models whole, after their SQL changed"
+            )
     back = commands.add_parser("rollback", help="bring the publication before the current one back")
     back.add_argument("--to", metavar="ID", help="a publication's id instead (see `published`)")
     published = commands.add_parser("published", help="show the current publication, or the rows of a query on it")
@@ -50,7 +56,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _step(name: str, day_text: str | None) -> Any:
+def _step(name: str, day_text: str | None, full_refresh: bool) -> Any:
     day = past_day(day_text) if day_text else current_day()
     if name == "test":
         return test_all(day)
@@ -60,7 +66,7 @@ def _step(name: str, day_text: str | None) -> Any:
         return write_docs()
     if name == "freshness":
         return source_freshness(day)
-    return run_layer(name, day)  # type: ignore[arg-type]
+    return run_layer(name, day, full_refresh=full_refresh)  # type: ignore[arg-type]
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -74,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps(publication.as_dict(), indent=2) if publication else "Nothing has been published yet.")
     else:
         for name in STEPS if options.command == "all" else (options.command,):
-            _step(name, options.day)
+            _step(name, options.day, getattr(options, "full_refresh", False))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -121,14 +121,14 @@ def record_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
 
 
-def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None) -> Run | None:
-    """The run that finished last, of one step or of all."""
-    condition = "where step = ?" if step else ""
+def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None, *, succeeded: bool = False) -> Run | None:
+    """The run that finished last, of one step or of all; the last that succeeded, if asked for."""
+    condition = "where (step = ? or ? is null) and (succeeded or not ?)"
     try:
         row = connection.execute(
             f"""select step, day, started_at, finished_at, succeeded, project, raw_state, load_ids, rows_loaded, results
                 from {_HISTORY} {condition} order by finished_at desc limit 1""",  # noqa: S608
-            [step] if step else [],
+            [step, step, succeeded],
         ).fetchone()
     except duckdb.CatalogException:
         return None

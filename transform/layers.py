@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 SELECTION: dict[Layer, tuple[str, ...]] = {
     "staging": ("path:seeds", "path:models/staging"),
     "intermediate": ("path:models/intermediate",),
-    "marts": ("path:snapshots", "path:models/marts"),
+    "marts": ("path:snapshots", "path:models/marts", "path:models/watermark"),
 }
 KEYS_SHOWN = 3  # failing rows named in an error or alert; all of them are in the test's table of failures
 COLUMNS_SHOWN = 4
@@ -42,12 +42,19 @@ _DEFINITION_ERRORS = ("Compilation Error", "Binder Error", "Parser Error", "Cata
 
 
 def run_layer(
-    layer: Layer, day: date, *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
+    layer: Layer,
+    day: date,
+    *,
+    full_refresh: bool = False,
+    dbt: TransformSettings | None = None,
+    warehouse: WarehouseSettings | None = None,
 ) -> LayerResult:
     """Build one layer's seeds, snapshots and models. The models are cumulative: afterwards they hold all that raw holds.
 
-    A retry builds only what failed, if nothing has happened since. Raises ``ModelDefinitionError`` (permanent),
-    ``ModelError`` (worth a retry) or ``ProjectError`` (permanent).
+    A retry builds only what failed, if nothing has happened since. ``full_refresh`` builds incremental models whole, which
+    happens by itself when a rule has changed: SQL, a seed, a variable. The history of customers stays.
+
+    Raises ``ModelDefinitionError`` (permanent), ``ModelError`` (worth a retry) or ``ProjectError`` (permanent).
     """
     if layer not in get_args(Layer):
         raise PermanentError(f"There is no layer {layer!r}. Layers: {', '.join(get_args(Layer))}.")
@@ -55,10 +62,19 @@ def run_layer(
     step = _Step(layer, day, here)
     with locked(here):
         kept = step.kept_results()
+        if full_refresh:
+            kept = None
+        elif layer != "staging" and step.rules_have_changed():
+            logger.warning(
+                "The project's SQL, seeds or variables have changed since the marts were built last: they are built whole."
+            )
+            full_refresh = True
         names = [result["name"] for result in kept or () if result["status"] != "success"]
         selection = names or list(SELECTION[layer])
-        kinds = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
-        outcome = run(here, ["build", *kinds, "--select", *selection], day)
+        options = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
+        if full_refresh:
+            options.append("--full-refresh")
+        outcome = run(here, ["build", *options, "--select", *selection], day)
         with step.connect() as connection:
             models = tuple(_model(result, connection, step.warehouse) for result in outcome.results)
             models += tuple(_kept(ModelResult, result) for result in kept or () if result["status"] == "success")
@@ -158,7 +174,8 @@ class _Step:
         self.started_at = _utc_now()
         self._started = time.monotonic()
         self._raw: RawState | None = None
-        self._fingerprint = here.fingerprint()
+        self._rules = here.rules()
+        self._project = f"{self._rules}:{here.fingerprint()}"
 
     @property
     def seconds(self) -> float:
@@ -177,10 +194,16 @@ class _Step:
             before: Run | None = self.warehouse.latest_run(connection)
         if before is None or (before.step, before.day, before.succeeded) != (self.name, self.day, False):
             return None
-        if (before.project, before.raw.state) != (self._fingerprint, self._raw.state) or not before.results:
+        if (before.project, before.raw.state) != (self._project, self._raw.state) or not before.results:
             return None
         logger.info("The last try failed at %s and nothing has changed since: only what failed runs again.", before.finished_at)
         return before.results
+
+    def rules_have_changed(self) -> bool:
+        """Whether the marts that are there were built by other rules: incremental models would keep their old rows."""
+        with self.warehouse.connect(self.here.warehouse) as connection:
+            built: Run | None = self.warehouse.latest_run(connection, "marts", succeeded=True)
+        return built is not None and built.project.partition(":")[0] != self._rules
 
     def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: Any) -> None:
         from transform.duckdb import Run
@@ -188,7 +211,7 @@ class _Step:
         assert self._raw is not None
         self.warehouse.record_run(
             connection,
-            Run(self.name, self.day, self.started_at, _utc_now(), succeeded, self._fingerprint, self._raw, results),
+            Run(self.name, self.day, self.started_at, _utc_now(), succeeded, self._project, self._raw, results),
         )
 
 

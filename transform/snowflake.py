@@ -114,13 +114,13 @@ def record_run(connection: SnowflakeConnection, run: Run) -> None:
     execute(connection, f"insert into {_HISTORY} values ({', '.join('?' * 10)})", [*values, *texts])
 
 
-def latest_run(connection: SnowflakeConnection, step: str | None = None) -> Run | None:
-    """The run that finished last, of one step or of all."""
+def latest_run(connection: SnowflakeConnection, step: str | None = None, *, succeeded: bool = False) -> Run | None:
+    """The run that finished last, of one step or of all; the last that succeeded, if asked for."""
     found = _rows_or_none(
         connection,
         "select step, day, started_at, finished_at, succeeded, project, raw_state, load_ids, rows_loaded, results "
-        f"from {_HISTORY} {'where step = ?' if step else ''} order by finished_at desc limit 1",
-        [step] if step else [],
+        f"from {_HISTORY} where (step = ? or ? is null) and (succeeded or not ?) order by finished_at desc limit 1",
+        [step, step, succeeded],
     )
     if not found:
         return None

@@ -12,18 +12,34 @@
 {%- endmacro %}
 
 {#-
-    The rows of a large raw table that are not deleted, one per key: the same choice as newest_version(), but only rows whose
-    key stands there twice are sorted. A key that is asked for is looked up without touching any other row.
+    The rows of a large raw table that are not deleted, one per key: the choice of newest_version(). It is only written into
+    the view while a key may stand there twice, because it makes whoever reads a few rows of the view look at all of them.
+    `model` is one that has a row for each key.
 -#}
-{% macro newest_rows(relation, key, version) -%}
+{% macro newest_rows(relation, key, version, model) -%}
     select * from {{ relation }}
-    where _deleted_at is null and {{ key }} not in ({{ doubled_keys(relation, key) }})
-    union all
-    select * from {{ relation }}
-    where _deleted_at is null and {{ key }} in ({{ doubled_keys(relation, key) }})
+    where _deleted_at is null
+    {%- if may_have_doubled_rows(relation, key, model) %}
     {{ newest_version([key], version) }}
+    {%- endif %}
 {%- endmacro %}
 
-{% macro doubled_keys(relation, key) -%}
-    select {{ key }} from {{ relation }} where _deleted_at is null group by {{ key }} having count(*) > 1
+{#-
+    Whether a key may stand twice: not if the rows that were loaded up to the last complete build are as many as it has made
+    of them, and no key of those that were loaded since is there twice.
+-#}
+{% macro may_have_doubled_rows(relation, key, model) -%}
+    {%- set built, built_until = as_built(model), as_built('built_until') -%}
+    {%- if not execute or built is none or built_until is none -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set since = '(select loaded_until from ' ~ built_until ~ " where raw_table = '" ~ relation.identifier | lower ~ "')" -%}
+    {%- if is_out_of_step(built, relation, key, since) -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set counted = run_query(
+        'select count(*) - count(distinct ' ~ key ~ ') from ' ~ relation ~ ' where _deleted_at is null and ' ~ key
+        ~ ' in (select ' ~ key ~ ' from ' ~ relation ~ ' where _loaded_at > ' ~ since ~ ')'
+    ) -%}
+    {{ return(counted.rows[0][0] > 0) }}
 {%- endmacro %}

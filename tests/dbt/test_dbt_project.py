@@ -31,6 +31,7 @@ def test_layers_live_where_the_warehouse_has_them(models: dict[str, ModelNode]) 
         ("staging", "ecommerce_staging", "staging"),
         ("intermediate", "ecommerce_analytics", "intermediate"),
         ("marts", "ecommerce_analytics", "marts"),
+        ("watermark", "ecommerce_analytics", "intermediate"),
     }
 
 
@@ -58,10 +59,15 @@ def test_every_model_has_its_grain_tested(manifest: Manifest, models: dict[str, 
 
 
 def test_layers_only_look_down(models: dict[str, ModelNode]) -> None:
-    rank = {"staging": 0, "intermediate": 1, "marts": 2}
+    rank = {"staging": 0, "intermediate": 1, "marts": 2, "watermark": 3}
     for node in models.values():
         parents = [models[unique_id.split(".")[-1]] for unique_id in node.depends_on.nodes if unique_id.startswith("model.")]
         assert all(rank[parent.fqn[1]] <= rank[node.fqn[1]] for parent in parents), node.name
+
+
+def test_a_build_is_complete_when_every_mart_is_built(models: dict[str, ModelNode]) -> None:
+    waits_for = {unique_id.split(".")[-1] for unique_id in models["built_until"].depends_on.nodes}
+    assert waits_for >= MARTS
 
 
 def test_broken_invariants_stop_the_day_and_messy_facts_only_warn(manifest: Manifest) -> None:

@@ -15,9 +15,13 @@ MARTS = (
     "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",
     "fct_marketing_performance",
 )  # fmt: skip
-INCREMENTAL = ("int_charges_converted", "int_order_items_summed", "int_order_payments_summed", "int_orders_joined")
+INCREMENTAL = (
+    "int_charges_converted", "int_charges_joined", "int_order_items_summed", "int_order_payments_summed", "int_orders_joined",
+    "int_customer_lifetime", "int_customer_profiles",
+)  # fmt: skip
 BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
-A_DAY = (*BUILD, "--select", "path:models/intermediate", "path:snapshots", "path:models/marts")  # staging are views: they follow
+LAYERS = ("path:models/intermediate", "path:snapshots", "path:models/marts", "path:models/watermark")
+A_DAY = (*BUILD, "--select", *LAYERS)  # staging are views: they follow
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "marts") -> list[dict[str, Any]]:

@@ -44,6 +44,56 @@ def test_each_layer_reports_its_models_with_rows_and_seconds(shop: Shop) -> None
     )
 
 
+INCREMENTAL = """
+{{ config(materialized='incremental') }}
+select * from {{ ref('int_orders') }}
+{% if is_incremental() %} where order_id > (select max(order_id) from {{ this }}) {% endif %}
+"""
+
+
+def orders(shop: Shop) -> list[tuple[object, ...]]:
+    return shop.query("select order_id, label from ecommerce_analytics.marts.fct_orders order by order_id")
+
+
+def test_a_full_refresh_builds_incremental_models_whole(shop: Shop) -> None:
+    shop.write("models/marts/fct_orders.sql", INCREMENTAL)
+    build(shop)
+    shop.raw("delete from postgres.raw_orders where order_id = 1")
+    build(shop)
+    assert len(orders(shop)) == 3
+    transform.run_layer("marts", DAY, full_refresh=True, **shop.settings())
+    assert len(orders(shop)) == 2
+
+
+@pytest.mark.parametrize(
+    "change", ["models/intermediate/int_orders.sql", "seeds/labels.csv", "macros/new.sql", "dbt_project.yml"]
+)
+def test_a_changed_rule_reaches_the_rows_that_are_there(shop: Shop, change: str, caplog: pytest.LogCaptureFixture) -> None:
+    shop.write("models/marts/fct_orders.sql", INCREMENTAL)
+    build(shop)
+    file = shop.dbt.project_dir / change
+    file.write_text((file.read_text() if file.exists() else "{# nothing yet #}").replace("Paid", "Settled") + "\n")
+    shop.raw("delete from postgres.raw_orders where order_id = 1")
+    with caplog.at_level(logging.WARNING):
+        build(shop)
+    assert "they are built whole" in caplog.text
+    label = "Settled" if change.startswith("seeds") else "Paid"
+    assert orders(shop) == [(2, "Open"), (3, label)]
+    caplog.clear()
+    build(shop)
+    assert "they are built whole" not in caplog.text
+
+
+@pytest.mark.parametrize("change", ["models/marts/marts.yml", "tests/no_negative_orders.sql"])
+def test_a_changed_test_or_description_leaves_the_rows_alone(shop: Shop, change: str, caplog: pytest.LogCaptureFixture) -> None:
+    shop.write("models/marts/fct_orders.sql", INCREMENTAL)
+    build(shop)
+    shop.write(change, (shop.dbt.project_dir / change).read_text() + "\n")
+    with caplog.at_level(logging.WARNING):
+        build(shop)
+    assert "they are built whole" not in caplog.text
+
+
 def test_results_are_plain_json(shop: Shop) -> None:
     as_json = json.loads(json.dumps(build(shop)[0].as_dict()))
     assert as_json["layer"] == "staging"

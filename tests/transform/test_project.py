@@ -157,3 +157,17 @@ def test_a_project_that_is_not_there_says_which_setting_names_it(shop: Shop) -> 
     nowhere = shop.dbt.model_copy(update={"project_dir": shop.dbt.project_dir / "nowhere"})
     with pytest.raises(transform.ProjectError, match="DBT_PROJECT_DIR"):
         project_module.parse(project(nowhere, shop.warehouse))
+
+
+def test_duckdb_is_rid_of_deleted_rows_on_sundays_only(shop: Shop) -> None:
+    profile = shop.dbt.project_dir / "profiles.yml"
+    setting = "      settings: {max_vacuum_tasks: \"{{ env_var('ECOMMERCE_VACUUM_TASKS', '100') | as_number }}\"}\n"
+    profile.write_text(profile.read_text().rstrip("\n") + "\n" + setting)
+    shop.write(
+        "models/staging/tasks.sql", "{{ config(materialized='table') }} select current_setting('max_vacuum_tasks') as tasks"
+    )
+    tasks = {}
+    for day in (date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23)):
+        transform.run_layer("staging", day, **shop.settings())
+        tasks[f"{day:%A}"] = shop.query("select tasks from ecommerce_staging.staging.tasks")[0][0]
+    assert tasks == {"Saturday": 0, "Sunday": 100, "Monday": 0}

@@ -1,12 +1,17 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='charge_id',
+        incremental_strategy='append',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('charge_id', ref('stg_charges')) }}",
+        pre_hook="{{ delete_changed('charge_id', ref('int_touched_charges'), where='is_charge_changed') }}",
     )
 }}
+
+{%- set changed, touched_charges = is_loaded_since('raw_charges'), ref('int_touched_charges') -%}
+{#- looking charges up by key reads all of them, and hardly ever is one lost -#}
+{%- if has_rows(touched_charges, 'is_lost') -%}
+    {%- set changed = changed ~ ' or charge_id in (select charge_id from ' ~ touched_charges ~ ' where is_lost)' -%}
+{%- endif %}
 
 with
 
@@ -16,59 +21,27 @@ charges as (
 
 ),
 
-orders as (
-
-    select * from {{ ref('stg_orders') }}
-
-),
-
 currency_rates as (
 
     select * from {{ ref('currency_rates') }}
 
 ),
 
-{% if is_incremental() %}
+wanted as (
 
--- the keys alone are compared for all charges; the rest is read for those that changed or whose order did
-state as (
-
-    select
-        charges.charge_id,
-        orders.order_id,
-        orders.total_amount as order_total_amount,
-        orders.is_cancelled as is_order_cancelled,
-        {{ newest_of(['charges._loaded_at', 'orders._loaded_at']) }} as _loaded_at
-    from charges
-    left join orders
-        on charges.order_id = orders.order_id
+    select * from charges
+    {%- if is_incremental() %}
+    where {{ changed }}
+    {%- endif %}
 
 ),
-
-changed as (
-
-    select state.charge_id
-    from state
-    left join {{ this }} as known
-        on state.charge_id = known.charge_id
-    where
-        {{ is_new_or_changed('state', 'known', 'charge_id', [
-            '_loaded_at', 'order_id', 'order_total_amount', 'is_order_cancelled'
-        ]) }}
-
-),
-
-{% endif %}
 
 collected as (
 
     select
         *,
         case when status = 'succeeded' then amount_captured else 0 end as amount_collected
-    from charges
-    {% if is_incremental() %}
-    where charge_id in (select changed.charge_id from changed)
-    {% endif %}
+    from wanted
 
 ),
 
@@ -77,7 +50,7 @@ converted as (
     select
         ---------- ids
         collected.charge_id,
-        orders.order_id,
+        collected.order_id as referenced_order_id,
         collected.order_reference,
         collected.stripe_customer_id,
         collected.payment_intent_id,
@@ -95,20 +68,16 @@ converted as (
         ---------- numerics, in the shop's currency
         currency_rates.rate_to_usd,
         {{ to_shop_currency('collected.amount_collected', 'currency_rates.rate_to_usd') }} as captured_amount,
-        orders.total_amount as order_total_amount,
 
         ---------- booleans
-        orders.is_cancelled as is_order_cancelled,
         collected.currency <> '{{ var("shop_currency") }}' as is_foreign_currency,
         currency_rates.rate_to_usd is null as is_rate_missing,
 
         ---------- timestamps
         collected.charge_date,
         collected.charged_at,
-        {{ newest_of(['collected._loaded_at', 'orders._loaded_at']) }} as _loaded_at
+        collected._loaded_at
     from collected
-    left join orders
-        on collected.order_id = orders.order_id
     left join currency_rates
         on
             collected.currency = currency_rates.currency

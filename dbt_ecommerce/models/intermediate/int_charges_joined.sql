@@ -1,10 +1,23 @@
-{{ config(materialized='view') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook="{{ delete_changed('charge_id', ref('int_changed_charges')) }}",
+    )
+}}
 
 with
 
 charges as (
 
     select * from {{ ref('int_charges_converted') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('stg_orders') }}
 
 ),
 
@@ -17,6 +30,31 @@ refunds as (
 disputes as (
 
     select * from {{ ref('stg_disputes') }}
+
+),
+
+changed_charges as (
+
+    select * from {{ ref('int_changed_charges') }}
+
+),
+
+wanted as (
+
+    select * from charges
+    {{ of_changed('charge_id', 'changed_charges') }}
+
+),
+
+orders_of_wanted as (
+
+    select
+        order_id,
+        total_amount,
+        is_cancelled,
+        _loaded_at
+    from orders
+    {{ of_changed('order_id', 'wanted', 'referenced_order_id') }}
 
 ),
 
@@ -55,49 +93,54 @@ joined as (
 
     select
         ---------- ids
-        charges.charge_id,
-        charges.order_id,
-        charges.order_reference,
-        charges.stripe_customer_id,
-        charges.payment_intent_id,
+        wanted.charge_id,
+        orders_of_wanted.order_id,
+        wanted.referenced_order_id,
+        wanted.order_reference,
+        wanted.stripe_customer_id,
+        wanted.payment_intent_id,
 
         ---------- text
-        charges.status,
-        charges.currency,
-        charges.failure_code,
+        wanted.status,
+        wanted.currency,
+        wanted.failure_code,
 
         ---------- numerics, in the charge's currency
-        charges.amount,
-        charges.amount_collected,
+        wanted.amount,
+        wanted.amount_collected,
         coalesce(refunds_of_charge.amount_refunded, 0) as amount_refunded,
-        charges.amount_refunded_by_charge,
+        wanted.amount_refunded_by_charge,
 
         ---------- numerics, in the shop's currency
-        charges.captured_amount,
+        wanted.captured_amount,
         cast(coalesce(refunds_of_charge.refunded_amount, 0) as decimal(18, 2)) as refunded_amount,
         cast(coalesce(refunds_of_charge.revenue_refund_amount, 0) as decimal(18, 2)) as revenue_refund_amount,
-        {{ to_shop_currency('coalesce(disputes_of_charge.amount_disputed, 0)', 'charges.rate_to_usd') }} as disputed_amount,
-        {{ to_shop_currency('coalesce(disputes_of_charge.amount_lost, 0)', 'charges.rate_to_usd') }} as lost_amount,
-        charges.order_total_amount,
+        {{ to_shop_currency('coalesce(disputes_of_charge.amount_disputed, 0)', 'wanted.rate_to_usd') }} as disputed_amount,
+        {{ to_shop_currency('coalesce(disputes_of_charge.amount_lost, 0)', 'wanted.rate_to_usd') }} as lost_amount,
+        orders_of_wanted.total_amount as order_total_amount,
         coalesce(refunds_of_charge.refund_count, 0) as refund_count,
         coalesce(disputes_of_charge.dispute_count, 0) as dispute_count,
 
         ---------- booleans
-        charges.is_order_cancelled,
+        orders_of_wanted.is_cancelled as is_order_cancelled,
         coalesce(disputes_of_charge.has_open_dispute, false) as has_open_dispute,
-        charges.is_foreign_currency,
-        charges.is_rate_missing,
+        wanted.is_foreign_currency,
+        wanted.is_rate_missing,
 
         ---------- timestamps
-        charges.charge_date,
-        charges.charged_at,
+        wanted.charge_date,
+        wanted.charged_at,
         refunds_of_charge.last_refunded_at,
-        {{ newest_of(['charges._loaded_at', 'refunds_of_charge._loaded_at', 'disputes_of_charge._loaded_at']) }} as _loaded_at
-    from charges
+        {{ newest_of([
+            'wanted._loaded_at', 'orders_of_wanted._loaded_at', 'refunds_of_charge._loaded_at', 'disputes_of_charge._loaded_at'
+        ]) }} as _loaded_at
+    from wanted
+    left join orders_of_wanted
+        on wanted.referenced_order_id = orders_of_wanted.order_id
     left join refunds_of_charge
-        on charges.charge_id = refunds_of_charge.charge_id
+        on wanted.charge_id = refunds_of_charge.charge_id
     left join disputes_of_charge
-        on charges.charge_id = disputes_of_charge.charge_id
+        on wanted.charge_id = disputes_of_charge.charge_id
 
 )
 

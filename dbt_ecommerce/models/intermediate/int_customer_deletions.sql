@@ -1,3 +1,5 @@
+-- looks at this table as it was before
+-- depends_on: {{ ref('int_changed_customers') }}
 with
 
 -- the one place that looks behind staging, which hides deleted rows: a deletion ends the customer's last version

@@ -1,8 +1,30 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
+    )
+}}
+
 with
 
 orders as (
 
     select * from {{ ref('int_orders_joined') }}
+
+),
+
+changed_customers as (
+
+    select * from {{ ref('int_changed_customers') }}
+
+),
+
+wanted as (
+
+    select * from orders
+    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
@@ -19,7 +41,7 @@ lifetime as (
         max(ordered_at) as last_ordered_at,
         max(last_changed_at) as last_changed_at,
         max(_loaded_at) as _loaded_at
-    from orders
+    from wanted
     where customer_id is not null
     group by customer_id
 

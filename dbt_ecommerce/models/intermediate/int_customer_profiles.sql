@@ -1,4 +1,19 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
+    )
+}}
+
 with
+
+changed_customers as (
+
+    select * from {{ ref('int_changed_customers') }}
+
+),
 
 customers as (
 
@@ -9,33 +24,50 @@ customers as (
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
+    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
--- what the history of a customer is kept of: tier and address, and the time in the data at which they last could change
+wanted as (
+
+    select * from customers
+    {{ of_changed('customer_id', 'changed_customers') }}
+
+),
+
+-- with the tier, and the time in the data at which tier or address could have changed last
 profiles as (
 
     select
         ---------- ids
-        customers.customer_id,
+        wanted.customer_id,
 
         ---------- text
+        wanted.email,
+        wanted.first_name,
+        wanted.last_name,
+        wanted.phone,
         {{ customer_tier('coalesce(lifetime.net_revenue, 0)') }} as tier,
-        customers.address,
-        customers.city,
-        customers.state,
-        customers.country,
-        customers.zip_code,
+        wanted.address,
+        wanted.city,
+        wanted.state,
+        wanted.country,
+        wanted.zip_code,
+
+        ---------- booleans
+        wanted.is_phone_missing,
+        wanted.is_email_malformed,
 
         ---------- timestamps
+        wanted.created_at,
         coalesce(
-            {{ newest_of(['customers.updated_at', 'customers.created_at', 'lifetime.last_changed_at']) }},
-            customers._loaded_at
+            {{ newest_of(['wanted.updated_at', 'wanted.created_at', 'lifetime.last_changed_at']) }},
+            wanted._loaded_at
         ) as changed_at,
-        {{ newest_of(['customers._loaded_at', 'lifetime._loaded_at']) }} as _loaded_at
-    from customers
+        {{ newest_of(['wanted._loaded_at', 'lifetime._loaded_at']) }} as _loaded_at
+    from wanted
     left join lifetime
-        on customers.customer_id = lifetime.customer_id
+        on wanted.customer_id = lifetime.customer_id
 
 )
 

@@ -1,10 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='order_id',
+        incremental_strategy='append',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('order_id', ref('stg_order_items'), 'order_id is not null') }}",
+        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
     )
 }}
 
@@ -13,6 +12,19 @@ with
 order_items as (
 
     select * from {{ ref('stg_order_items') }}
+
+),
+
+changed_orders as (
+
+    select * from {{ ref('int_changed_orders') }}
+
+),
+
+wanted as (
+
+    select * from order_items
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
@@ -25,19 +37,10 @@ summed as (
         cast(sum(quantity * unit_price) as decimal(18, 2)) as list_amount,
         cast(sum(line_total) as decimal(18, 2)) as lines_total,
         max(_loaded_at) as _loaded_at
-    from order_items
+    from wanted
     where order_id is not null
     group by order_id
 
 )
 
-select summed.*
-from summed
-
-{% if is_incremental() %}
-
-left join {{ this }} as known
-    on summed.order_id = known.order_id
-where {{ is_new_or_changed('summed', 'known', 'order_id', ['_loaded_at', 'item_count']) }}
-
-{% endif %}
+select * from summed

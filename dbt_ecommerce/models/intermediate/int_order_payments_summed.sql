@@ -1,10 +1,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='order_id',
+        incremental_strategy='append',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('order_id', ref('int_charges_converted'), 'order_id is not null') }}",
+        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
     )
 }}
 
@@ -13,6 +12,19 @@ with
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
+
+),
+
+changed_orders as (
+
+    select * from {{ ref('int_changed_orders') }}
+
+),
+
+wanted as (
+
+    select * from charges
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
@@ -32,22 +44,10 @@ summed as (
         min(case when captured_amount > 0 then charged_at end) as first_paid_at,
         max(last_refunded_at) as last_refunded_at,
         max(_loaded_at) as _loaded_at
-    from charges
+    from wanted
     where order_id is not null
     group by order_id
 
 )
 
-select summed.*
-from summed
-
-{% if is_incremental() %}
-
-left join {{ this }} as known
-    on summed.order_id = known.order_id
-where
-    {{ is_new_or_changed('summed', 'known', 'order_id', [
-        '_loaded_at', 'charge_count', 'refund_count', 'dispute_count', 'captured_amount', 'revenue_refund_amount'
-    ]) }}
-
-{% endif %}
+select * from summed

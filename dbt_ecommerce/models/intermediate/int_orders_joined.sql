@@ -1,14 +1,19 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='order_id',
+        incremental_strategy='append',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('order_id', ref('stg_orders')) }}",
+        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
     )
 }}
 
 with
+
+changed_orders as (
+
+    select * from {{ ref('int_changed_orders') }}
+
+),
 
 orders as (
 
@@ -19,76 +24,28 @@ orders as (
 items_of_order as (
 
     select * from {{ ref('int_order_items_summed') }}
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
 payments_of_order as (
 
     select * from {{ ref('int_order_payments_summed') }}
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
-{% if is_incremental() %}
+first_orders as (
 
--- of all orders only keys, counts and load times are compared; the rest is read for those that changed
-state as (
-
-    select
-        orders.order_id,
-        orders.customer_id,
-        coalesce(items_of_order.item_count, 0) as item_count,
-        coalesce(payments_of_order.charge_count, 0) as charge_count,
-        coalesce(payments_of_order.refund_count, 0) as refund_count,
-        coalesce(payments_of_order.dispute_count, 0) as dispute_count,
-        coalesce(payments_of_order.captured_amount, 0) as captured_amount,
-        coalesce(payments_of_order.revenue_refund_amount, 0) as revenue_refund_amount,
-        {{ newest_of(['orders._loaded_at', 'items_of_order._loaded_at', 'payments_of_order._loaded_at']) }} as _loaded_at
-    from orders
-    left join items_of_order
-        on orders.order_id = items_of_order.order_id
-    left join payments_of_order
-        on orders.order_id = payments_of_order.order_id
+    select * from {{ ref('int_first_orders') }}
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
-
-differing as (
-
-    select
-        coalesce(state.order_id, known.order_id) as order_id,
-        state.customer_id,
-        known.customer_id as known_customer_id
-    from state
-    full outer join {{ this }} as known
-        on state.order_id = known.order_id
-    where
-        state.order_id is null
-        or {{ is_new_or_changed('state', 'known', 'order_id', [
-            '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'captured_amount', 'revenue_refund_amount'
-        ]) }}
-
-),
-
--- which order is a customer's first depends on all the customer's orders, also on one that is gone or is somebody else's now
-changed as (
-
-    select order_id from differing
-    union
-    select order_id
-    from orders
-    where
-        customer_id in (select differing.customer_id from differing)
-        or customer_id in (select differing.known_customer_id from differing)
-
-),
-
-{% endif %}
 
 wanted as (
 
     select * from orders
-    {% if is_incremental() %}
-    where order_id in (select changed.order_id from changed)
-    {% endif %}
+    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
@@ -115,10 +72,7 @@ joined as (
                 then orders.total_amount * {{ var('foreign_currency_tolerance') }}
             else 0
         end as tolerance,
-        row_number() over (
-            partition by orders.customer_id, orders.is_cancelled
-            order by orders.ordered_at, orders.order_id
-        ) as order_number,
+        first_orders.order_id is not null as is_first_order,
         {{ newest_of(['orders.updated_at', 'orders.created_at', 'orders.ordered_at', 'payments_of_order.last_refunded_at']) }}
             as last_changed_at,
         {{ newest_of(['orders._loaded_at', 'items_of_order._loaded_at', 'payments_of_order._loaded_at']) }}
@@ -128,6 +82,8 @@ joined as (
         on orders.order_id = items_of_order.order_id
     left join payments_of_order
         on orders.order_id = payments_of_order.order_id
+    left join first_orders
+        on orders.order_id = first_orders.order_id
 
 ),
 
@@ -168,7 +124,7 @@ priced as (
 
         ---------- booleans
         is_cancelled,
-        coalesce(not is_cancelled and customer_id is not null and order_number = 1, false) as is_first_order,
+        is_first_order,
         item_count > 0 and total_amount = lines_total as is_total_consistent,
 
         ---------- timestamps

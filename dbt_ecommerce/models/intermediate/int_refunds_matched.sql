@@ -1,3 +1,15 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook=[
+            "{{ delete_changed('charge_id', ref('int_changed_charges')) }}",
+            "{{ 'delete from ' ~ this ~ ' where charge_id is null' if is_incremental() }}",
+        ],
+    )
+}}
+
 with
 
 refunds as (
@@ -12,20 +24,60 @@ charges as (
 
 ),
 
+orders as (
+
+    select * from {{ ref('stg_orders') }}
+
+),
+
 currency_rates as (
 
     select * from {{ ref('currency_rates') }}
 
 ),
 
-captured_of_order as (
+changed_charges as (
+
+    select * from {{ ref('int_changed_charges') }}
+
+),
+
+wanted as (
+
+    select * from refunds
+    {%- if is_incremental() %}
+    where charge_id is null or charge_id in (select changed_charges.charge_id from changed_charges)
+    {%- endif %}
+
+),
+
+refunded_charges as (
+
+    select *
+    from charges
+    where charge_id in (select wanted.charge_id from wanted)
+
+),
+
+refunded_orders as (
 
     select
         order_id,
+        total_amount,
+        is_cancelled
+    from orders
+    where order_id in (select refunded_charges.referenced_order_id from refunded_charges)
+
+),
+
+captured_of_order as (
+
+    select
+        referenced_order_id as order_id,
         sum(coalesce(captured_amount, 0)) as captured_amount
     from charges
-    where order_id is not null
-    group by order_id
+    where referenced_order_id in (select refunded_orders.order_id from refunded_orders)
+    group by referenced_order_id
 
 ),
 
@@ -33,21 +85,24 @@ captured_of_order as (
 matched as (
 
     select
-        refunds.*,
-        charges.order_id,
-        charges.charge_id is null as is_orphan_refund,
-        coalesce(not charges.is_order_cancelled, false) as is_of_live_order,
-        {{ to_shop_currency('refunds.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
-        captured_of_order.captured_amount - charges.order_total_amount as order_overpayment
-    from refunds
-    left join charges
-        on refunds.charge_id = charges.charge_id
+        wanted.*,
+        refunded_orders.order_id,
+        refunded_charges.charge_id is null as is_orphan_refund,
+        coalesce(not refunded_orders.is_cancelled, false) as is_of_live_order,
+        {{ to_shop_currency('wanted.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
+        captured_of_order.captured_amount - refunded_orders.total_amount as order_overpayment
+    from wanted
+    left join refunded_charges
+        on wanted.charge_id = refunded_charges.charge_id
+    left join refunded_orders
+        on refunded_charges.referenced_order_id = refunded_orders.order_id
     left join captured_of_order
-        on charges.order_id = captured_of_order.order_id
+        on refunded_orders.order_id = captured_of_order.order_id
     left join currency_rates
         on
-            refunds.currency = currency_rates.currency
-            and coalesce(charges.charge_date, refunds.refund_date) between currency_rates.valid_from and currency_rates.valid_to
+            wanted.currency = currency_rates.currency
+            and coalesce(refunded_charges.charge_date, wanted.refund_date)
+            between currency_rates.valid_from and currency_rates.valid_to
 
 ),
 

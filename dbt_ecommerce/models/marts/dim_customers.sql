@@ -1,14 +1,32 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
+    )
+}}
+
 with
+
+changed_customers as (
+
+    select * from {{ ref('int_changed_customers') }}
+
+),
 
 history as (
 
     select * from {{ ref('customer_history') }}
+    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
+-- with a changed customer come all that share an e-mail with it
 customers as (
 
-    select * from {{ ref('stg_customers') }}
+    select * from {{ ref('int_customer_profiles') }}
+    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
@@ -21,6 +39,7 @@ deletions as (
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
+    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
@@ -39,7 +58,8 @@ persons as (
 
     select
         customer_id,
-        min(customer_id) over (partition by email) as primary_customer_id
+        min(customer_id) over (partition by email) as primary_customer_id,
+        count(*) over (partition by email) > 1 as is_email_duplicate
     from customers
 
 ),
@@ -106,7 +126,7 @@ final as (
         dated.is_deleted,
         coalesce(customers.is_phone_missing, true) as is_phone_missing,
         coalesce(customers.is_email_malformed, false) as is_email_malformed,
-        coalesce(customers.is_email_duplicate, false) as is_email_duplicate,
+        coalesce(persons.is_email_duplicate, false) as is_email_duplicate,
 
         ---------- timestamps
         dated.valid_from,

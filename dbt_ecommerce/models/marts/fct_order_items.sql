@@ -1,10 +1,10 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
+        incremental_strategy=upsert(),
         unique_key='order_item_id',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('order_item_id', ref('stg_order_items')) }}",
+        pre_hook="{{ delete_gone('order_item_id', ref('int_touched_order_items'), ref('stg_order_items')) }}",
     )
 }}
 
@@ -22,73 +22,75 @@ orders as (
 
 ),
 
-{% if is_incremental() %}
+touched_order_items as (
 
--- of all lines only what tells a change is compared; the rest is read for those that changed
-state as (
-
-    select
-        order_items.order_item_id,
-        orders.order_id is null as is_order_missing,
-        {{ newest_of(['order_items._loaded_at', 'orders._loaded_at']) }} as _loaded_at
-    from order_items
-    left join orders
-        on order_items.order_id = orders.order_id
+    select * from {{ ref('int_touched_order_items') }}
 
 ),
 
-changed as (
+changed_orders as (
 
-    select state.order_item_id
-    from state
-    left join {{ this }} as known
-        on state.order_item_id = known.order_item_id
-    where {{ is_new_or_changed('state', 'known', 'order_item_id', ['_loaded_at', 'is_order_missing']) }}
+    select * from {{ ref('int_changed_orders') }}
 
 ),
 
-{% endif %}
+wanted as (
+
+    select * from order_items
+    {%- if is_incremental() %}
+    where
+        order_item_id in (select touched_order_items.order_item_id from touched_order_items)
+        or order_id in (select changed_orders.order_id from changed_orders)
+    {%- endif %}
+
+),
+
+orders_of_wanted as (
+
+    select * from orders
+    {%- if is_incremental() %}
+    where order_id in (select wanted.order_id from wanted)
+    {%- endif %}
+
+),
 
 final as (
 
     select
         ---------- ids
-        order_items.order_item_id,
-        order_items.order_id,
-        order_items.product_id,
-        orders.customer_id,
+        wanted.order_item_id,
+        wanted.order_id,
+        wanted.product_id,
+        orders_of_wanted.customer_id,
 
         ---------- text
-        orders.status as order_status,
+        orders_of_wanted.status as order_status,
 
         ---------- numerics
-        order_items.quantity,
-        cast(order_items.unit_price as decimal(12, 2)) as unit_price,
-        cast(order_items.discount_pct as decimal(5, 2)) as discount_pct,
-        cast(order_items.quantity * order_items.unit_price as decimal(18, 2)) as list_amount,
-        cast(order_items.quantity * order_items.unit_price - order_items.line_total as decimal(18, 2)) as discount_amount,
-        cast(order_items.line_total as decimal(18, 2)) as line_total,
-        cast(case when orders.is_cancelled then 0 else order_items.line_total end as decimal(18, 2)) as gross_revenue,
+        wanted.quantity,
+        cast(wanted.unit_price as decimal(12, 2)) as unit_price,
+        cast(wanted.discount_pct as decimal(5, 2)) as discount_pct,
+        cast(wanted.quantity * wanted.unit_price as decimal(18, 2)) as list_amount,
+        cast(wanted.quantity * wanted.unit_price - wanted.line_total as decimal(18, 2)) as discount_amount,
+        cast(wanted.line_total as decimal(18, 2)) as line_total,
+        cast(case when orders_of_wanted.is_cancelled then 0 else wanted.line_total end as decimal(18, 2)) as gross_revenue,
 
         ---------- booleans
-        coalesce(orders.is_cancelled, false) as is_cancelled,
-        orders.order_id is null as is_order_missing,
+        coalesce(orders_of_wanted.is_cancelled, false) as is_cancelled,
+        orders_of_wanted.order_id is null as is_order_missing,
         abs(
-            order_items.line_total
-            - {{ expected_line_total('order_items.quantity', 'order_items.unit_price', 'order_items.discount_pct') }}
+            wanted.line_total
+            - {{ expected_line_total('wanted.quantity', 'wanted.unit_price', 'wanted.discount_pct') }}
         ) <= 0.01 as is_line_total_consistent,
 
         ---------- timestamps
-        orders.order_date,
-        orders.ordered_at,
-        order_items.created_at,
-        {{ newest_of(['order_items._loaded_at', 'orders._loaded_at']) }} as _loaded_at
-    from order_items
-    left join orders
-        on order_items.order_id = orders.order_id
-    {% if is_incremental() %}
-    where order_items.order_item_id in (select changed.order_item_id from changed)
-    {% endif %}
+        orders_of_wanted.order_date,
+        orders_of_wanted.ordered_at,
+        wanted.created_at,
+        {{ newest_of(['wanted._loaded_at', 'orders_of_wanted._loaded_at']) }} as _loaded_at
+    from wanted
+    left join orders_of_wanted
+        on wanted.order_id = orders_of_wanted.order_id
 
 )
 

@@ -1,10 +1,10 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
+        incremental_strategy=upsert(),
         unique_key='order_id',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('order_id', ref('stg_orders')) }}",
+        pre_hook="{{ delete_gone('order_id', ref('int_changed_orders'), ref('int_orders_joined')) }}",
     )
 }}
 
@@ -22,103 +22,117 @@ customers as (
 
 ),
 
-{% if is_incremental() %}
+changed_orders as (
 
--- of all orders only what tells a change is compared; the rest is read for those that changed
-state as (
+    select * from {{ ref('int_changed_orders') }}
+
+),
+
+changed_customers as (
+
+    select * from {{ ref('int_changed_customers') }}
+
+),
+
+-- a customer's new version may begin before an order that is there already
+candidates as (
+
+    select * from orders
+    {%- if is_incremental() %}
+    where
+        order_id in (select changed_orders.order_id from changed_orders)
+        or customer_id in (select changed_customers.customer_id from changed_customers)
+    {%- endif %}
+
+),
+
+with_customers as (
 
     select
-        orders.order_id,
-        customers.customer_key,
-        orders.item_count,
-        orders.charge_count,
-        orders.refund_count,
-        orders.dispute_count,
-        orders.revenue_refund_amount,
-        orders.is_first_order,
-        orders._loaded_at
-    from orders
+        candidates.*,
+        customers.customer_key
+    from candidates
     left join customers
         on
-            orders.customer_id = customers.customer_id
-            and orders.ordered_at >= customers.valid_from
-            and (orders.ordered_at < customers.valid_to or customers.valid_to is null)
+            candidates.customer_id = customers.customer_id
+            and candidates.ordered_at >= customers.valid_from
+            and (candidates.ordered_at < customers.valid_to or customers.valid_to is null)
 
 ),
 
-changed as (
+{% if is_incremental() -%}
+moved as (
 
-    select state.order_id
-    from state
+    select with_customers.order_id
+    from with_customers
     left join {{ this }} as known
-        on state.order_id = known.order_id
-    where
-        {{ is_new_or_changed('state', 'known', 'order_id', [
-            '_loaded_at', 'item_count', 'charge_count', 'refund_count', 'dispute_count', 'revenue_refund_amount', 'is_first_order',
-            'customer_key'
-        ]) }}
+        on with_customers.order_id = known.order_id
+    where with_customers.customer_key is distinct from known.customer_key
 
 ),
 
-{% endif %}
+{% endif -%}
+
+wanted as (
+
+    select * from with_customers
+    {%- if is_incremental() %}
+    where
+        order_id in (select changed_orders.order_id from changed_orders)
+        or order_id in (select moved.order_id from moved)
+    {%- endif %}
+
+),
 
 final as (
 
     select
         ---------- ids
-        orders.order_id,
-        orders.customer_id,
-        customers.customer_key,
+        wanted.order_id,
+        wanted.customer_id,
+        wanted.customer_key,
 
         ---------- text
-        orders.status,
-        orders.source_status,
-        orders.payment_status,
-        orders.shipping_address,
-        orders.shipping_city,
-        orders.shipping_state,
-        orders.shipping_country,
-        orders.shipping_zip,
+        wanted.status,
+        wanted.source_status,
+        wanted.payment_status,
+        wanted.shipping_address,
+        wanted.shipping_city,
+        wanted.shipping_state,
+        wanted.shipping_country,
+        wanted.shipping_zip,
 
         ---------- numerics
-        orders.item_count,
-        orders.unit_count,
-        orders.charge_count,
-        orders.refund_count,
-        orders.dispute_count,
-        cast(orders.total_amount as decimal(18, 2)) as total_amount,
-        cast(orders.list_amount as decimal(18, 2)) as list_amount,
-        cast(orders.lines_total as decimal(18, 2)) as lines_total,
-        cast(orders.discount_amount as decimal(18, 2)) as discount_amount,
-        cast(orders.gross_revenue as decimal(18, 2)) as gross_revenue,
-        cast(orders.captured_amount as decimal(18, 2)) as captured_amount,
-        cast(orders.refunded_amount as decimal(18, 2)) as refunded_amount,
-        cast(orders.revenue_refund_amount as decimal(18, 2)) as revenue_refund_amount,
-        cast(orders.disputed_amount as decimal(18, 2)) as disputed_amount,
-        cast(orders.lost_amount as decimal(18, 2)) as lost_amount,
-        cast(orders.net_revenue as decimal(18, 2)) as net_revenue,
+        wanted.item_count,
+        wanted.unit_count,
+        wanted.charge_count,
+        wanted.refund_count,
+        wanted.dispute_count,
+        cast(wanted.total_amount as decimal(18, 2)) as total_amount,
+        cast(wanted.list_amount as decimal(18, 2)) as list_amount,
+        cast(wanted.lines_total as decimal(18, 2)) as lines_total,
+        cast(wanted.discount_amount as decimal(18, 2)) as discount_amount,
+        cast(wanted.gross_revenue as decimal(18, 2)) as gross_revenue,
+        cast(wanted.captured_amount as decimal(18, 2)) as captured_amount,
+        cast(wanted.refunded_amount as decimal(18, 2)) as refunded_amount,
+        cast(wanted.revenue_refund_amount as decimal(18, 2)) as revenue_refund_amount,
+        cast(wanted.disputed_amount as decimal(18, 2)) as disputed_amount,
+        cast(wanted.lost_amount as decimal(18, 2)) as lost_amount,
+        cast(wanted.net_revenue as decimal(18, 2)) as net_revenue,
 
         ---------- booleans
-        orders.is_cancelled,
-        orders.is_first_order,
-        orders.is_total_consistent,
+        wanted.is_cancelled,
+        wanted.is_first_order,
+        wanted.is_total_consistent,
 
         ---------- timestamps
-        orders.order_date,
-        orders.ordered_at,
-        orders.first_paid_at,
-        orders.created_at,
-        orders.updated_at,
-        orders._loaded_at
-    from orders
-    left join customers
-        on
-            orders.customer_id = customers.customer_id
-            and orders.ordered_at >= customers.valid_from
-            and (orders.ordered_at < customers.valid_to or customers.valid_to is null)
-    {% if is_incremental() %}
-    where orders.order_id in (select changed.order_id from changed)
-    {% endif %}
+        wanted.order_date,
+        wanted.ordered_at,
+        wanted.first_paid_at,
+        wanted.created_at,
+        wanted.updated_at,
+        wanted._loaded_at
+    from wanted
 
 )
 

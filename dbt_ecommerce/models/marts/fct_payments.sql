@@ -1,10 +1,10 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge',
+        incremental_strategy=upsert(),
         unique_key='charge_id',
         on_schema_change='append_new_columns',
-        post_hook="{{ delete_vanished('charge_id', ref('stg_charges')) }}",
+        pre_hook="{{ delete_gone('charge_id', ref('int_changed_charges'), ref('int_charges_converted')) }}",
     )
 }}
 
@@ -16,40 +16,11 @@ payments as (
 
 ),
 
-{% if is_incremental() %}
+changed_charges as (
 
--- of all charges only what tells a change is compared; the rest is read for those that changed
-state as (
-
-    select
-        charge_id,
-        order_id,
-        match_status,
-        refund_count,
-        dispute_count,
-        order_charge_count,
-        cast(order_captured_amount as decimal(18, 2)) as order_captured_amount,
-        cast(order_captured_amount - order_refunded_amount - order_amount_due as decimal(18, 2)) as order_difference,
-        _loaded_at
-    from payments
+    select * from {{ ref('int_changed_charges') }}
 
 ),
-
-changed as (
-
-    select state.charge_id
-    from state
-    left join {{ this }} as known
-        on state.charge_id = known.charge_id
-    where
-        {{ is_new_or_changed('state', 'known', 'charge_id', [
-            '_loaded_at', 'order_id', 'refund_count', 'dispute_count', 'match_status', 'order_charge_count',
-            'order_captured_amount', 'order_difference'
-        ]) }}
-
-),
-
-{% endif %}
 
 final as (
 
@@ -96,9 +67,7 @@ final as (
         charged_at,
         _loaded_at
     from payments
-    {% if is_incremental() %}
-    where charge_id in (select changed.charge_id from changed)
-    {% endif %}
+    {{ of_changed('charge_id', 'changed_charges') }}
 
 )
 

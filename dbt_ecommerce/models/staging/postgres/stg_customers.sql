@@ -2,9 +2,7 @@ with
 
 customers as (
 
-    select * from {{ source('postgres', 'raw_customers') }}
-    where _deleted_at is null
-    {{ newest_version(['customer_id'], 'updated_at') }}
+    {{ newest_rows(source('postgres', 'raw_customers'), 'customer_id', 'updated_at', 'int_customer_profiles') }}
 
 ),
 
@@ -60,7 +58,6 @@ normalised as (
         ---------- booleans
         cleaned.phone is null as is_phone_missing,
         cleaned.email not like '%_@_%._%' as is_email_malformed,
-        count(*) over (partition by cleaned.email) > 1 as is_email_duplicate,
 
         ---------- timestamps
         cleaned.created_at,

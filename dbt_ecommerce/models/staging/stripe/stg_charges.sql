@@ -2,7 +2,7 @@ with
 
 charges as (
 
-    {{ newest_rows(source('stripe', 'raw_charges'), 'charge_id', '_fetched_at') }}
+    {{ newest_rows(source('stripe', 'raw_charges'), 'charge_id', '_fetched_at', 'int_charges_converted') }}
 
 ),
 

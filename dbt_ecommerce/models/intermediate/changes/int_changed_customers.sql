@@ -1,0 +1,109 @@
+{%- set known = as_built('int_customer_profiles') -%}
+{%- set raw = source('postgres', 'raw_customers') -%}
+{%- set deletions = as_built('int_customer_deletions') -%}
+{%- set dimension = as_built('dim_customers') -%}
+{%- set differs = is_out_of_step(known, raw, 'customer_id', changed_since('raw_customers'))
+    or differ_in_rows(known, dimension, 'version_number = 1 and not is_deleted') %}
+
+with
+
+customers as (
+
+    select * from {{ ref('stg_customers') }}
+
+),
+
+touched_orders as (
+
+    select * from {{ ref('int_touched_orders') }}
+
+),
+
+loaded as (
+
+    select
+        customer_id,
+        email
+    from customers
+    where {{ is_loaded_since('raw_customers') }}
+
+),
+
+touched as (
+
+    select customer_id from loaded
+    union
+    select customer_id
+    from touched_orders
+    where customer_id is not null
+    {%- if differs %}
+    union
+    select customer_id
+    from {{ known }}
+    where customer_id not in (select customers.customer_id from customers)
+    union
+    select customer_id
+    from customers
+    where customer_id not in (select known.customer_id from {{ known }} as known)
+    {%- endif %}
+    {%- if differs and dimension %}
+    union
+    select customer_id
+    from customers
+    where customer_id not in (select known.customer_id from {{ dimension }} as known)
+    {%- endif %}
+    {%- if deletions %}
+    union
+    select customer_id
+    from {{ deletions }}
+    where
+        customer_id not in (
+            select marked.customer_id
+            from {{ raw }} as marked
+            where marked._deleted_at is not null
+        )
+    {%- endif %}
+
+),
+
+-- every customer with the e-mail that it has now, and the one it had
+known_emails as (
+
+    select
+        customer_id,
+        email
+    from {{ 'customers' if differs else 'loaded' }}
+    {%- if known and not builds_everything() %}
+    union all
+    select
+        customer_id,
+        email
+    from {{ known }}
+    {%- endif %}
+
+),
+
+touched_emails as (
+
+    select email
+    from known_emails
+    where customer_id in (select touched.customer_id from touched)
+
+),
+
+-- accounts that share an e-mail are likely one person: what changes one of them changes the others
+changed as (
+
+    select customer_id from touched
+    union
+    select customer_id
+    from known_emails
+    where email in (select touched_emails.email from touched_emails)
+    {{- noticed_before('customer_id') }}
+
+)
+
+select
+    customer_id,
+    {{ build_number() }} as build_number
+from changed

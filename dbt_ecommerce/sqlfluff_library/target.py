@@ -1,0 +1,3 @@
+"""Stands for dbt's ``target`` while sqlfluff renders a model."""
+
+type = "duckdb"
