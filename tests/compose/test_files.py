@@ -187,6 +187,9 @@ def test_every_service_is_limited_logged_and_looked_after() -> None:
         assert service["mem_limit"] and service["logging"]["options"]["max-size"], name
         assert once or service["restart"] == "unless-stopped", name
         assert once or service["healthcheck"]["test"], name
+        assert all(needed["condition"] for needed in service.get("depends_on", {}).values()), name
+        runs_tasks = service["command"].split()[0] in ("scheduler", "celery") if "command" in service else False
+        assert not runs_tasks or service["stop_grace_period"] == "10m", name
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["configure"]
 
 
