@@ -11,7 +11,7 @@ with
 
 orders as (
 
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_orders_cleaned') }}
 
 ),
 

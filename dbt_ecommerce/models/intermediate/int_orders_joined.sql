@@ -17,7 +17,7 @@ changed_orders as (
 
 orders as (
 
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_orders_cleaned') }}
 
 ),
 

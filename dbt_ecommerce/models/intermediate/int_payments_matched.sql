@@ -1,23 +1,40 @@
-{{ config(materialized='view') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='append_new_columns',
+        pre_hook="{{ delete_changed('charge_id', ref('int_changed_charges')) }}",
+    )
+}}
 
 with
+
+changed_charges as (
+
+    select * from {{ ref('int_changed_charges') }}
+
+),
 
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
+    {{ of_changed('charge_id', 'changed_charges') }}
 
 ),
 
 payments_of_order as (
 
     select * from {{ ref('int_order_payments_summed') }}
+    {{ of_changed('order_id', 'charges') }}
 
 ),
 
 compared as (
 
     select
-        charges.*,
+        charges.charge_id,
+        charges.order_id,
+        charges.amount_collected,
         payments_of_order.captured_amount as order_captured_amount,
         payments_of_order.refunded_amount as order_refunded_amount,
         payments_of_order.charge_count as order_charge_count,
@@ -36,12 +53,23 @@ compared as (
 matched as (
 
     select
-        *,
+        ---------- ids
+        charge_id,
+        order_id,
+
+        ---------- text
         case
             when order_id is null then 'orphan_charge'
             when amount_collected = 0 then 'not_collected'
             else {{ payment_status('order_amount_due', 'order_captured_amount', 'order_refunded_amount', 'tolerance') }}
-        end as match_status
+        end as match_status,
+
+        ---------- numerics, in the shop's currency
+        order_amount_due,
+        order_captured_amount,
+        order_refunded_amount,
+        order_charge_count,
+        tolerance
     from compared
 
 )

@@ -26,7 +26,7 @@ charges as (
 
 orders as (
 
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_orders_cleaned') }}
 
 ),
 

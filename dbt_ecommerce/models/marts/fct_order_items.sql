@@ -18,7 +18,7 @@ order_items as (
 
 orders as (
 
-    select * from {{ ref('stg_orders') }}
+    select * from {{ ref('int_orders_cleaned') }}
 
 ),
 

@@ -37,7 +37,11 @@ changed_customers as (
 -- a customer's new version may begin before an order that is there already
 candidates as (
 
-    select * from orders
+    select
+        order_id,
+        customer_id,
+        ordered_at
+    from orders
     {%- if is_incremental() %}
     where
         order_id in (select changed_orders.order_id from changed_orders)
@@ -46,28 +50,42 @@ candidates as (
 
 ),
 
-with_customers as (
+versions as (
 
     select
-        candidates.*,
-        customers.customer_key
+        customer_key,
+        customer_id,
+        valid_from,
+        valid_to
+    from customers
+    {{ of_changed('customer_id', 'candidates') }}
+
+),
+
+customer_of_order as (
+
+    select
+        candidates.order_id,
+        versions.customer_key
     from candidates
-    left join customers
+    left join versions
         on
-            candidates.customer_id = customers.customer_id
-            and candidates.ordered_at >= customers.valid_from
-            and (candidates.ordered_at < customers.valid_to or customers.valid_to is null)
+            candidates.customer_id = versions.customer_id
+            and candidates.ordered_at >= versions.valid_from
+            and (candidates.ordered_at < versions.valid_to or versions.valid_to is null)
 
 ),
 
 {% if is_incremental() -%}
-moved as (
+changed as (
 
-    select with_customers.order_id
-    from with_customers
+    select order_id from changed_orders
+    union
+    select customer_of_order.order_id
+    from customer_of_order
     left join {{ this }} as known
-        on with_customers.order_id = known.order_id
-    where with_customers.customer_key is distinct from known.customer_key
+        on customer_of_order.order_id = known.order_id
+    where customer_of_order.customer_key is distinct from known.customer_key
 
 ),
 
@@ -75,12 +93,8 @@ moved as (
 
 wanted as (
 
-    select * from with_customers
-    {%- if is_incremental() %}
-    where
-        order_id in (select changed_orders.order_id from changed_orders)
-        or order_id in (select moved.order_id from moved)
-    {%- endif %}
+    select * from orders
+    {{ of_changed('order_id', 'changed') }}
 
 ),
 
@@ -90,7 +104,7 @@ final as (
         ---------- ids
         wanted.order_id,
         wanted.customer_id,
-        wanted.customer_key,
+        customer_of_order.customer_key,
 
         ---------- text
         wanted.status,
@@ -133,6 +147,8 @@ final as (
         wanted.updated_at,
         wanted._loaded_at
     from wanted
+    left join customer_of_order
+        on wanted.order_id = customer_of_order.order_id
 
 )
 

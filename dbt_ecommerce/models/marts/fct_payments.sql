@@ -10,15 +10,23 @@
 
 with
 
-payments as (
-
-    select * from {{ ref('int_payments_matched') }}
-
-),
-
 changed_charges as (
 
     select * from {{ ref('int_changed_charges') }}
+
+),
+
+charges as (
+
+    select * from {{ ref('int_charges_joined') }}
+    {{ of_changed('charge_id', 'changed_charges') }}
+
+),
+
+matches as (
+
+    select * from {{ ref('int_payments_matched') }}
+    {{ of_changed('charge_id', 'changed_charges') }}
 
 ),
 
@@ -26,48 +34,51 @@ final as (
 
     select
         ---------- ids
-        charge_id,
-        order_id,
-        order_reference,
-        stripe_customer_id,
-        payment_intent_id,
+        charges.charge_id,
+        charges.order_id,
+        charges.order_reference,
+        charges.stripe_customer_id,
+        charges.payment_intent_id,
 
         ---------- text
-        status,
-        match_status,
-        currency,
-        failure_code,
+        charges.status,
+        matches.match_status,
+        charges.currency,
+        charges.failure_code,
 
         ---------- numerics, in the charge's currency
-        cast(amount as decimal(18, 3)) as charge_amount,
-        cast(amount_collected as decimal(18, 3)) as charge_amount_captured,
-        cast(amount_refunded as decimal(18, 3)) as charge_amount_refunded,
+        cast(charges.amount as decimal(18, 3)) as charge_amount,
+        cast(charges.amount_collected as decimal(18, 3)) as charge_amount_captured,
+        cast(charges.amount_refunded as decimal(18, 3)) as charge_amount_refunded,
 
         ---------- numerics, in the shop's currency
-        captured_amount,
-        refunded_amount,
-        disputed_amount,
-        lost_amount,
-        cast(captured_amount - refunded_amount - lost_amount as decimal(18, 2)) as kept_amount,
-        refund_count,
-        dispute_count,
-        cast(order_amount_due as decimal(18, 2)) as order_amount_due,
-        cast(order_captured_amount as decimal(18, 2)) as order_captured_amount,
-        cast(order_captured_amount - order_refunded_amount - order_amount_due as decimal(18, 2)) as order_difference,
-        order_charge_count,
+        charges.captured_amount,
+        charges.refunded_amount,
+        charges.disputed_amount,
+        charges.lost_amount,
+        cast(charges.captured_amount - charges.refunded_amount - charges.lost_amount as decimal(18, 2)) as kept_amount,
+        charges.refund_count,
+        charges.dispute_count,
+        cast(matches.order_amount_due as decimal(18, 2)) as order_amount_due,
+        cast(matches.order_captured_amount as decimal(18, 2)) as order_captured_amount,
+        cast(
+            matches.order_captured_amount - matches.order_refunded_amount - matches.order_amount_due as decimal(18, 2)
+        ) as order_difference,
+        matches.order_charge_count,
 
         ---------- booleans
-        has_open_dispute,
-        is_foreign_currency,
-        is_rate_missing,
-        amount_refunded = amount_refunded_by_charge as is_refund_sum_consistent,
+        charges.has_open_dispute,
+        charges.is_foreign_currency,
+        charges.is_rate_missing,
+        charges.amount_refunded = charges.amount_refunded_by_charge as is_refund_sum_consistent,
 
         ---------- timestamps
-        charge_date,
-        charged_at,
-        _loaded_at
-    from payments
-    {{ of_changed('charge_id', 'changed_charges') }}
+        charges.charge_date,
+        charges.charged_at,
+        charges._loaded_at
+    from charges
+    inner join matches
+        on charges.charge_id = matches.charge_id
 
 )
 

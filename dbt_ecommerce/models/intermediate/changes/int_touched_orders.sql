@@ -1,7 +1,7 @@
-{%- set known, facts = as_built('int_orders_joined'), as_built('fct_orders') -%}
+{%- set known, joined, facts = as_built('int_orders_cleaned'), as_built('int_orders_joined'), as_built('fct_orders') -%}
 {%- set differs = is_out_of_step(known, source('postgres', 'raw_orders'), 'order_id', changed_since('raw_orders'))
-    or differ_in_rows(facts, known) -%}
-{%- set out_of_step = [known, facts] if differs else [] %}
+    or differ_in_rows(joined, known) or differ_in_rows(facts, known) -%}
+{%- set out_of_step = [known, joined, facts] if differs else [] %}
 
 with
 
@@ -23,60 +23,79 @@ touched_charges as (
 
 ),
 
-touched as (
+noticed as (
 
-    select order_id
+    select
+        order_id,
+        customer_id,
+        true as is_order_changed,
+        false as is_lost
     from orders
     where {{ is_loaded_since('raw_orders') }}
     union
-    select order_id from touched_order_items
+    select
+        order_id,
+        cast(null as integer) as customer_id,
+        false as is_order_changed,
+        false as is_lost
+    from touched_order_items
     union
-    select order_id from touched_charges
+    select
+        order_id,
+        cast(null as integer) as customer_id,
+        false as is_order_changed,
+        false as is_lost
+    from touched_charges
     {%- for table in out_of_step if table %}
     union
-    select order_id
+    select
+        order_id,
+        customer_id,
+        true as is_order_changed,
+        false as is_lost
     from {{ table }}
     where order_id not in (select orders.order_id from orders)
     union
-    select order_id
+    select
+        order_id,
+        customer_id,
+        true as is_order_changed,
+        true as is_lost
     from orders
-    where order_id not in (select known.order_id from {{ table }} as known)
+    where order_id not in (select known.order_id from {{ table }} as known) and not ({{ is_loaded_since('raw_orders') }})
     {%- endfor %}
 
 ),
 
 -- with the customer that an order has now, and the one it had
-with_customers as (
+touched as (
 
     select
         order_id,
-        cast(null as integer) as customer_id
-    from touched
-    union
-    select
-        order_id,
-        customer_id
-    from orders
-    {%- if out_of_step %}
-    where order_id in (select touched.order_id from touched)
-    {%- else %}
-    where {{ is_loaded_since('raw_orders') }}
-    {%- endif %}
+        customer_id,
+        is_order_changed,
+        is_lost
+    from noticed
     {%- if known %}
     union
     select
-        order_id,
-        customer_id
-    from {{ known }}
-    where order_id in (select touched.order_id from touched)
+        known.order_id,
+        known.customer_id,
+        noticed.is_order_changed,
+        noticed.is_lost
+    from {{ known }} as known
+    inner join noticed
+        on known.order_id = noticed.order_id
     {%- endif %}
-    {{- noticed_before('order_id, customer_id') }}
+    {{- noticed_before('order_id, customer_id, is_order_changed, is_lost') }}
 
 )
 
 select
     order_id,
     customer_id,
+    is_order_changed,
+    is_lost,
     {{ build_number() }} as build_number
-from with_customers
+from touched
 where order_id is not null

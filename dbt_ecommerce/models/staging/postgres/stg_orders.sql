@@ -2,7 +2,7 @@ with
 
 orders as (
 
-    {{ newest_rows(source('postgres', 'raw_orders'), 'order_id', 'updated_at', 'int_orders_joined') }}
+    {{ newest_rows(source('postgres', 'raw_orders'), 'order_id', 'updated_at', 'int_orders_cleaned') }}
 
 ),
 
