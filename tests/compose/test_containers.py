@@ -160,6 +160,7 @@ def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secr
     secret = deployment.folder / "users"
     secret.mkdir()
     (secret / "passwords.json").write_text(json.dumps({"admin": "from-a-secret", "viewer": "from-another"}))
+    subprocess.run(["chmod", "-R", "go+rX", secret], check=True)
     mounted = next(mount["mountPath"] for mount in helm["volumeMounts"] if mount["name"] == "users")
     file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={helm['config']['core']['simple_auth_manager_passwords_file']}"
     options = ["--detach", "--no-deps", "--volume", f"{secret}:{mounted}:ro", "--env", file]
