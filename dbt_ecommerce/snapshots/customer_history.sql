@@ -18,10 +18,11 @@
 {%- set known = load_relation(this) -%}
 {%- set build_window = ref('int_build_window') -%}
 {#- dbt would find as much among all customers, but only after carrying each through several joins -#}
-{%- set of_changed = '' -%}
+{%- set of_this_build, of_changed, build_number = '', '', build_number() -%}
 {%- if known is not none and not (
     execute and run_query('select count(*) from ' ~ build_window ~ ' where is_whole').rows[0][0]
 ) -%}
+    {%- set of_this_build = 'where _build_number = ' ~ build_number -%}
     {%- set of_changed = 'where customer_id in (select changed_customers.customer_id from changed_customers)' -%}
 {%- endif %}
 
@@ -42,7 +43,7 @@ all_profiles as (
 profiles as (
 
     select * from all_profiles
-    {{ of_changed }}
+    {{ of_this_build }}
 
 ),
 

@@ -144,4 +144,7 @@ joined as (
 
 )
 
-select * from joined
+select
+    *,
+    {{ build_number() }} as _build_number
+from joined

@@ -47,4 +47,7 @@ lifetime as (
 
 )
 
-select * from lifetime
+select
+    *,
+    {{ build_number() }} as _build_number
+from lifetime

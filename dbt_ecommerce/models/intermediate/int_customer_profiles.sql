@@ -24,7 +24,7 @@ customers as (
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
-    {{ of_changed('customer_id', 'changed_customers') }}
+    {{ of_this_build() }}
 
 ),
 
@@ -71,4 +71,7 @@ profiles as (
 
 )
 
-select * from profiles
+select
+    *,
+    {{ build_number() }} as _build_number
+from profiles

@@ -43,4 +43,7 @@ summed as (
 
 )
 
-select * from summed
+select
+    *,
+    {{ build_number() }} as _build_number
+from summed

@@ -12,19 +12,7 @@ with
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-
-),
-
-changed_orders as (
-
-    select * from {{ ref('int_changed_orders') }}
-
-),
-
-wanted as (
-
-    select * from charges
-    {{ of_changed('order_id', 'changed_orders') }}
+    {{ of_this_build() }}
 
 ),
 
@@ -44,10 +32,13 @@ summed as (
         min(case when captured_amount > 0 then charged_at end) as first_paid_at,
         max(last_refunded_at) as last_refunded_at,
         max(_loaded_at) as _loaded_at
-    from wanted
+    from charges
     where order_id is not null
     group by order_id
 
 )
 
-select * from summed
+select
+    *,
+    {{ build_number() }} as _build_number
+from summed

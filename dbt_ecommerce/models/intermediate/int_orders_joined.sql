@@ -24,14 +24,14 @@ orders as (
 items_of_order as (
 
     select * from {{ ref('int_order_items_summed') }}
-    {{ of_changed('order_id', 'changed_orders') }}
+    {{ of_this_build() }}
 
 ),
 
 payments_of_order as (
 
     select * from {{ ref('int_order_payments_summed') }}
-    {{ of_changed('order_id', 'changed_orders') }}
+    {{ of_this_build() }}
 
 ),
 
@@ -139,4 +139,7 @@ priced as (
 
 )
 
-select * from priced
+select
+    *,
+    {{ build_number() }} as _build_number
+from priced

@@ -9,23 +9,17 @@
 
 with
 
-changed_charges as (
-
-    select * from {{ ref('int_changed_charges') }}
-
-),
-
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_changed('charge_id', 'changed_charges') }}
+    {{ of_this_build() }}
 
 ),
 
 payments_of_order as (
 
     select * from {{ ref('int_order_payments_summed') }}
-    {{ of_changed('order_id', 'charges') }}
+    {{ of_this_build() }}
 
 ),
 
@@ -74,4 +68,7 @@ matched as (
 
 )
 
-select * from matched
+select
+    *,
+    {{ build_number() }} as _build_number
+from matched

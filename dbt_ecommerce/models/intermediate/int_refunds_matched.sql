@@ -24,6 +24,12 @@ charges as (
 
 ),
 
+all_charges as (
+
+    select * from {{ ref('int_charges_converted') }}
+
+),
+
 orders as (
 
     select * from {{ ref('int_orders_cleaned') }}
@@ -75,7 +81,7 @@ captured_of_order as (
     select
         referenced_order_id as order_id,
         sum(coalesce(captured_amount, 0)) as captured_amount
-    from charges
+    from all_charges
     where referenced_order_id in (select refunded_orders.order_id from refunded_orders)
     group by referenced_order_id
 

@@ -26,7 +26,7 @@ history as (
 customers as (
 
     select * from {{ ref('int_customer_profiles') }}
-    {{ of_changed('customer_id', 'changed_customers') }}
+    {{ of_this_build() }}
 
 ),
 
@@ -39,7 +39,7 @@ deletions as (
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
-    {{ of_changed('customer_id', 'changed_customers') }}
+    {{ of_this_build() }}
 
 ),
 

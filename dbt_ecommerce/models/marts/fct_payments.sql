@@ -10,23 +10,17 @@
 
 with
 
-changed_charges as (
-
-    select * from {{ ref('int_changed_charges') }}
-
-),
-
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_changed('charge_id', 'changed_charges') }}
+    {{ of_this_build() }}
 
 ),
 
 matches as (
 
     select * from {{ ref('int_payments_matched') }}
-    {{ of_changed('charge_id', 'changed_charges') }}
+    {{ of_this_build() }}
 
 ),
 

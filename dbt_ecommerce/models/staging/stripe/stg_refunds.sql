@@ -2,9 +2,7 @@ with
 
 refunds as (
 
-    select * from {{ source('stripe', 'raw_refunds') }}
-    where _deleted_at is null
-    {{ newest_version(['refund_id'], '_fetched_at') }}
+    {{ newest_rows(source('stripe', 'raw_refunds'), 'refund_id', '_fetched_at', 'int_refunds_matched') }}
 
 ),
 
