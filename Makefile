@@ -58,7 +58,7 @@ docs: setup  ## the documentation as a site, in site/ (a warning is an error)
 screenshots: setup  ## the pictures in docs/images, taken by the browser tests
 	@SCREENSHOTS=docs/images $(PYTHON) -m pytest -q -m browser tests/dashboard tests/pipeline_page
 
-bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 10 minutes)
+bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 15 minutes)
 	@mkdir -p .local && set -o pipefail && \
 	{ $(PYTHON) -m benchmarks.ingestion_postgres && $(PYTHON) -m benchmarks.ingestion_stripe; } | tee .local/bench-ingestion.txt && \
 	echo && grep '^ratio ' .local/bench-ingestion.txt
@@ -73,6 +73,11 @@ bench-transform: setup  ## dbt on Airflow against `dbt build`, cosmos, a full re
 	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental; } | tee .local/bench-transform.txt && \
 	echo && grep '^ratio ' .local/bench-transform.txt
 
+bench-page: setup  ## the page Pipeline with 90 days in a browser (needs chromium), beside a page of Airflow's; ends with the ratios
+	@mkdir -p .local && set -o pipefail && \
+	$(PYTHON) -m benchmarks.pipeline_page | tee .local/bench-page.txt && \
+	echo && grep '^ratio ' .local/bench-page.txt
+
 test-compose: setup  ## docker compose up, both forms, on a real engine: the one at hand, or one of its own (root on Debian 12)
 	@$(PYTHON) -m pytest -m compose tests/compose
 
@@ -83,4 +88,4 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform lock
+.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform bench-page lock

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from alerting.volume import usual
 from ingestion.sources import SOURCES
 from pipeline_page.grid import Cell, Grid, Row
 from pipeline_page.metadata import DBT_DAG, PUBLISH, REBUILD_DAG
@@ -151,7 +150,7 @@ def _error(cell: Cell, errors: Errors) -> str:
 
 def _unusual(row: Row, cell: Cell) -> str:
     """``orders brought 40 rows, usually about 1,629``, or nothing."""
-    band = usual(row.rows_by_day, cell.day)
+    band = row.bands.get(cell.day)
     if band is None or cell.rows is None or not band.far_outside(cell.rows):
         return ""
     return f"{cell.row} brought {cell.rows:,} rows, usually about {band.middle:,.0f}"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from alerting.policy import pipeline_sla, policy
+from alerting.volume import Band, usual
 from ingestion.days import current_day
 from ingestion.schedule import scheduled_start
 from ingestion.sources import SOURCES
@@ -97,6 +98,11 @@ class Row:
     def rows_by_day(self) -> dict[date, int]:
         """Rows of a source by day, where it was loaded."""
         return {cell.day: rows for cell in self.cells if (rows := cell.rows) is not None}
+
+    @cached_property
+    def bands(self) -> dict[date, Band]:
+        """What is usual on each day of which enough is known."""
+        return {cell.day: band for cell in self.cells if (band := usual(self.rows_by_day, cell.day))}
 
 
 @dataclass(frozen=True)

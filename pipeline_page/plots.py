@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date
+from statistics import median
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
 from alerting.policy import policy
-from alerting.volume import usual
 from ingestion.sources import SOURCES
 from pipeline_page.grid import Grid, Row
 from pipeline_page.metadata import LAYERS, TEST
@@ -45,6 +45,19 @@ class _Svg:
     def points(self, shape: str, kind: str, points: Iterable[tuple[float, float]]) -> None:
         self._add(shape, kind, {"points": " ".join(f"{x:.1f},{y:.1f}" for x, y in points)})
 
+    def crowd(self, points: Sequence[tuple[float, float]], kind: str, about: str) -> None:
+        """Many small dots as one element with markers; where they lie upon each other they are darker."""
+        if not points:
+            return
+        name = f"dot-{kind}"
+        if self.root.find(f"marker[@id='{name}']") is None:
+            marker = self._add("marker", kind, {"refX": 3.0, "refY": 3.0, "markerWidth": 6.0, "markerHeight": 6.0})
+            marker.attrib |= {"id": name, "markerUnits": "userSpaceOnUse"}
+            ElementTree.SubElement(marker, "circle", {"cx": "3", "cy": "3", "r": "3"})
+        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        use = {f"marker-{place}": f"url(#{name})" for place in ("start", "mid", "end")}
+        self._about(ElementTree.SubElement(self.root, "polyline", {"points": drawn, "fill": "none", **use}), about)
+
     def days(self, days: Sequence[date]) -> None:
         """The first and the last day under the picture."""
         self.text(LEFT, self.height - 3, f"{days[0]:%-d %b}", "axis")
@@ -71,7 +84,7 @@ def rows_plots(grid: Grid, days: Sequence[date]) -> list[Markup]:
 def _rows_plot(row: Row, days: Sequence[date]) -> Markup:
     known = row.rows_by_day
     shown = {day: known[day] for day in days if day in known}
-    bands = {day: band for day in days if (band := usual(known, day))}
+    bands = {day: band for day in days if (band := row.bands.get(day))}
     odd = [day for day, rows in shown.items() if day in bands and bands[day].far_outside(rows)]
     width, height = SMALL
     top = max([*shown.values(), *(band.high for band in bands.values()), 1])
@@ -124,16 +137,15 @@ def seconds_plot(grid: Grid, days: Sequence[date]) -> Markup:
     for index, (title, taken, sla) in enumerate(lines):
         y = TOP + BAR * index + BAR / 2
         svg.text(NAMES - 8, y + 4, title, "name", "end")
-        for number, seconds in enumerate(taken, start=1):
-            newest = number == len(taken)
-            late = sla is not None and seconds > sla.total_seconds()
-            svg.dot(
-                x(seconds),
-                y,
-                4.5 if newest else 3,
-                "odd" if late else "dot" if newest else "past",
-                f"{title}: {_seconds(seconds)}",
-            )
+        limit = sla.total_seconds() if sla else math.inf
+        past = [seconds for seconds in taken[:-1] if seconds <= limit]
+        if past:
+            middle = f"{title}: {_seconds(median(past))} in the middle of {len(past)} days"
+            svg.crowd([(x(seconds), y) for seconds in past], "past", middle)
+        for seconds in (seconds for seconds in taken[:-1] if seconds > limit):
+            svg.dot(x(seconds), y, 3, "odd", f"{title}: {_seconds(seconds)}")
+        for seconds in taken[-1:]:
+            svg.dot(x(seconds), y, 4.5, "odd" if seconds > limit else "dot", f"{title}: {_seconds(seconds)}")
         if sla:
             svg.upright(x(sla.total_seconds()), y - BAR / 2 + 2, y + BAR / 2 - 2, "sla", f"SLA {_seconds(sla.total_seconds())}")
     return svg.markup()

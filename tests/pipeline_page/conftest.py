@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -64,8 +65,14 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(postgres, tmp_path_factory.mktemp("pipeline_page")) as page:
+        yield page
+
+
+@contextmanager
+def serving(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Served]:
     """The page with a history of four months, the last week of which has one day of each kind of trouble."""
-    layout = Layout(tmp_path_factory.mktemp("pipeline_page"))
+    layout = Layout(folder)
     layout.make()
     postgres.create_database("pipeline_page")
     url = postgres.dsn("pipeline_page").replace("postgresql://", "postgresql+psycopg2://", 1)
@@ -82,6 +89,7 @@ def served(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         write_history(History(connection))
+        connection.execute(sa.text("analyze"))  # as autovacuum has, of a history that took its months to grow
     write_error(layout)
     server = components(layout, env)["api-server"]
     server.start()
