@@ -13,7 +13,7 @@ import pytest
 
 from ingestion.settings import PROJECT, WarehouseSettings, settings
 from sandbox.layout import Layout
-from sandbox.stack import Stack
+from sandbox.stack import PREFERRED_PORTS, Stack
 from tests.scheduler.pipeline import Pipeline, create_reader
 
 SETTINGS = {
@@ -28,6 +28,10 @@ SETTINGS = {
 }
 
 
+# What two test processes need to run sandboxes side by side: ports far apart, since each takes the first that is free.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+FIRST_PORTS = {name: port + 1000 * WORKER for name, port in PREFERRED_PORTS.items()}
+
 # The ``STACK`` of files that count for which days dbt is called, and with which loads.
 GATE_ONLY = "gate only"
 
@@ -41,6 +45,17 @@ def dags_with_the_gate_only(folder: Path) -> Path:
     return folder
 
 
+def stack_name(module: ModuleType) -> str:
+    return getattr(module, "STACK", module.__name__)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that share a sandbox run in one process (`--dist loadgroup`)."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group(stack_name(item.module)))
+
+
 @dataclass
 class RunningStack:
     """At most one sandbox at a time: a file takes over that of the file before if both name the same ``STACK``."""
@@ -52,7 +67,7 @@ class RunningStack:
     _before: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: ModuleType) -> Stack:
-        name = getattr(module, "STACK", module.__name__)
+        name = stack_name(module)
         if self.stack is None or name != self._name:
             self.end()
             self._name = name
@@ -69,7 +84,7 @@ class RunningStack:
         extra = {**SETTINGS, **reader, **settings_of_module}
         dags = dags_with_the_gate_only(self.folders.mktemp("dags")) if self._name == GATE_ONLY else None
         self._before = dict(os.environ)
-        self.stack = Stack(Layout(self.folders.mktemp("sandbox")), dags=dags, extra_env=extra)
+        self.stack = Stack(Layout(self.folders.mktemp("sandbox")), dags=dags, extra_env=extra, first_ports=FIRST_PORTS)
         self.stack.start_stand_ins(print)
         create_reader(self.stack, reader["POSTGRES_USER"], reader["POSTGRES_PASSWORD"])
         os.environ.update(self.stack.pipeline_settings())
