@@ -226,6 +226,7 @@ def test_the_helm_values_name_options_that_this_airflow_has() -> None:
     assert missing <= {("kubernetes_executor", "delete_worker_pods"), ("kubernetes_executor", "delete_worker_pods_on_failure")}
     assert HELM["executor"] == "KubernetesExecutor"
     assert {"name": "WAREHOUSE_KIND", "value": "snowflake"} in HELM["env"], "pods share no files, so DuckDB cannot be used"
+    assert HELM["createUserJob"] == {"enabled": False}, "the simple auth manager has no command that would create one"
 
 
 def test_the_databases_of_the_documentation_are_reached_by_a_driver_of_the_image() -> None:
