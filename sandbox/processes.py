@@ -112,15 +112,37 @@ def stop(file: Path, seconds: float = 15) -> bool:
     return bool(family)
 
 
+# Between the choice of a port and the moment when a service listens on it, no other sandbox may choose it. So a process claims
+# what it has chosen by a UDP socket of the same number, which no service needs, and which goes when the process goes.
+_claims: dict[int, socket.socket] = {}
+
+
 def free_port(preferred: int) -> int:
-    """The preferred port of 127.0.0.1, or the next free one after it."""
+    """The preferred port of 127.0.0.1, or the next one that is free; no other process is given it while this one lives."""
     for port in range(preferred, preferred + 200):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+        if _nobody_listens(port) and (port in _claims or _claimed(port)):
+            return port
     raise SandboxError(f"No free port between {preferred} and {preferred + 199} on 127.0.0.1.")
+
+
+def _nobody_listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
+def _claimed(port: int) -> bool:
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True
 
 
 def tail(log: Path, lines: int = LOG_LINES_SHOWN) -> str:

@@ -56,13 +56,11 @@ class Stack:
         layout: its folders.
         dags: another DAGs folder than the project's, for tests.
         extra_env: more settings for Airflow's processes, for tests.
-        first_ports: where each service begins to look for a free port, for tests that run beside each other.
     """
 
     layout: Layout = field(default_factory=Layout)
     dags: Path | None = None
     extra_env: dict[str, str] = field(default_factory=dict)
-    first_ports: dict[str, int] = field(default_factory=lambda: dict(PREFERRED_PORTS))
 
     def __post_init__(self) -> None:
         self.postgres = EmbeddedPostgres(self.layout.postgres)
@@ -79,7 +77,7 @@ class Stack:
         with suppress(OSError, ValueError):
             known = json.loads(self._ports_file.read_text())
         settled = known if self.running() else {}  # one that was started before a service was added lacks its port
-        ports = {name: settled.get(name) or free_port(known.get(name, port)) for name, port in self.first_ports.items()}
+        ports = {name: settled.get(name) or free_port(known.get(name, port)) for name, port in PREFERRED_PORTS.items()}
         if ports != known:
             self._ports_file.write_text(json.dumps(ports))
         return ports

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ingestion.settings import PROJECT
 from sandbox.processes import Process, SandboxError, free_port, remembered, stop
 
 STUBBORN = """
@@ -83,3 +84,18 @@ def test_a_taken_port_is_passed_over() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port(port) > port
+
+
+def test_a_port_that_another_process_has_chosen_is_passed_over_while_that_lives_and_only_then() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = f"from sandbox.processes import free_port; print(free_port({port}), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout
+        chosen = int(other.stdout.readline())
+        assert free_port(chosen) > chosen
+        other.communicate("")
+    assert free_port(chosen) == chosen == free_port(chosen)

@@ -13,7 +13,7 @@ import pytest
 
 from ingestion.settings import PROJECT, WarehouseSettings, settings
 from sandbox.layout import Layout
-from sandbox.stack import PREFERRED_PORTS, Stack
+from sandbox.stack import Stack
 from tests.scheduler.pipeline import Pipeline, create_reader
 
 SETTINGS = {
@@ -27,10 +27,6 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
 }
 
-
-# What two test processes need to run sandboxes side by side: ports far apart, since each takes the first that is free.
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-FIRST_PORTS = {name: port + 1000 * WORKER for name, port in PREFERRED_PORTS.items()}
 
 # The ``STACK`` of files that count for which days dbt is called, and with which loads.
 GATE_ONLY = "gate only"
@@ -84,7 +80,7 @@ class RunningStack:
         extra = {**SETTINGS, **reader, **settings_of_module}
         dags = dags_with_the_gate_only(self.folders.mktemp("dags")) if self._name == GATE_ONLY else None
         self._before = dict(os.environ)
-        self.stack = Stack(Layout(self.folders.mktemp("sandbox")), dags=dags, extra_env=extra, first_ports=FIRST_PORTS)
+        self.stack = Stack(Layout(self.folders.mktemp("sandbox")), dags=dags, extra_env=extra)
         self.stack.start_stand_ins(print)
         create_reader(self.stack, reader["POSTGRES_USER"], reader["POSTGRES_PASSWORD"])
         os.environ.update(self.stack.pipeline_settings())
