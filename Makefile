@@ -33,7 +33,7 @@ clean: stop  ## also remove the sandbox's data
 
 test: setup lint  ## everything: linters, unit tests, real stand-ins, a real scheduler
 	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2
-	@$(PYTHON) -m pytest -m "scheduler and not browser" -n 2 --dist loadgroup
+	@$(PYTHON) -m pytest -m "scheduler and not browser"
 
 test-browser: setup  ## the pages in a real browser (needs chromium)
 	@$(PYTHON) -m pytest -m browser

@@ -41,17 +41,6 @@ def dags_with_the_gate_only(folder: Path) -> Path:
     return folder
 
 
-def stack_name(module: ModuleType) -> str:
-    return getattr(module, "STACK", module.__name__)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that share a sandbox run in one process (`--dist loadgroup`)."""
-    for item in items:
-        if isinstance(item, pytest.Function) and item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group(stack_name(item.module)))
-
-
 @dataclass
 class RunningStack:
     """At most one sandbox at a time: a file takes over that of the file before if both name the same ``STACK``."""
@@ -63,7 +52,7 @@ class RunningStack:
     _before: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: ModuleType) -> Stack:
-        name = stack_name(module)
+        name = getattr(module, "STACK", module.__name__)
         if self.stack is None or name != self._name:
             self.end()
             self._name = name

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psutil
 import psycopg2
 import pytest
 import stripe
@@ -154,3 +155,11 @@ def test_every_event_carries_what_was_loaded(stack: Stack) -> None:
     loads = {load["source"]: load for load in marts[0]["extra"]["loads"]}
     assert {name: load["rows"] for name, load in loads.items()} == rows
     assert all(load["window"][1] == upper_bound(day).isoformat() and load["seconds"] > 0 for load in loads.values())
+
+
+def test_every_server_of_the_sandbox_listens_on_this_machine_only(stack: Stack) -> None:
+    services = [psutil.Process(pid) for pid in stack.running().values()]
+    processes = [*services, *(child for service in services for child in service.children(recursive=True))]
+    sockets = [socket for process in processes for socket in process.net_connections("inet") if socket.status == "LISTEN"]
+    assert {socket.laddr.port for socket in sockets} >= set(stack.ports().values()) - {stack.ports()["dashboard"]}
+    assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
