@@ -21,6 +21,10 @@ from ingestion.settings import WarehouseSettings
 RAW, STAGING, ANALYTICS = "ecommerce_raw", "ecommerce_staging", "ecommerce_analytics"
 
 _HISTORY = f"{ANALYTICS}.transform.runs"
+_UNFINISHED = f"""
+    select 1 from {ANALYTICS}.intermediate.int_build_window
+    where is_whole and build_number > (select coalesce(max(build_number), 0) from {ANALYTICS}.intermediate.built_until)
+"""  # noqa: S608
 _CREATE_HISTORY = f"""
 create schema if not exists {ANALYTICS}.transform;
 create table if not exists {_HISTORY} (
@@ -113,12 +117,25 @@ class Run:
     raw: RawState
     results: list[dict[str, Any]]
 
+    @property
+    def rules(self) -> str:
+        """Hash of the SQL, seeds and variables it ran with (``Project.rules``)."""
+        return self.project.partition(":")[0]
+
 
 def record_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(_CREATE_HISTORY)
     values = [run.step, run.day, run.started_at, run.finished_at, run.succeeded, run.project]
     texts = [run.raw.state, *map(json.dumps, (run.raw.load_ids, run.raw.rows_loaded, run.results))]
     connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
+
+
+def a_whole_build_is_unfinished(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the last build began as a full refresh and has not reached its end, which the table `built_until` notes."""
+    try:
+        return bool(connection.execute(_UNFINISHED).fetchone())
+    except duckdb.CatalogException:
+        return False
 
 
 def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None, *, succeeded: bool = False) -> Run | None:

@@ -52,7 +52,8 @@ def run_layer(
     """Build one layer's seeds, snapshots and models. The models are cumulative: afterwards they hold all that raw holds.
 
     A retry builds only what failed, if nothing has happened since. ``full_refresh`` builds incremental models whole, which
-    happens by itself when a rule has changed: SQL, a seed, a variable. The history of customers stays.
+    happens by itself when a rule has changed (SQL, a seed, a variable), and until a build that began whole has come to its end.
+    Marts never follow intermediate models of other rules: those are built again with them. The history of customers stays.
 
     Raises ``ModelDefinitionError`` (permanent), ``ModelError`` (worth a retry) or ``ProjectError`` (permanent).
     """
@@ -62,15 +63,13 @@ def run_layer(
     step = _Step(layer, day, here)
     with locked(here):
         kept = step.kept_results()
+        selection = list(SELECTION[layer])
         if full_refresh:
             kept = None
-        elif layer != "staging" and step.rules_have_changed():
-            logger.warning(
-                "The project's SQL, seeds or variables have changed since the marts were built last: they are built whole."
-            )
-            full_refresh = True
+        elif layer != "staging":
+            full_refresh, kept, selection = step.what_rules_ask_for(kept, selection)
         names = [result["name"] for result in kept or () if result["status"] != "success"]
-        selection = names or list(SELECTION[layer])
+        selection = names or selection
         options = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
         if full_refresh:
             options.append("--full-refresh")
@@ -199,11 +198,25 @@ class _Step:
         logger.info("The last try failed at %s and nothing has changed since: only what failed runs again.", before.finished_at)
         return before.results
 
-    def rules_have_changed(self) -> bool:
-        """Whether the marts that are there were built by other rules: incremental models would keep their old rows."""
+    def what_rules_ask_for(
+        self, kept: list[dict[str, Any]] | None, selection: list[str]
+    ) -> tuple[bool, list[dict[str, Any]] | None, list[str]]:
+        """Whether to build whole, because incremental models would keep rows of other rules; what to keep; what to build."""
         with self.warehouse.connect(self.here.warehouse) as connection:
-            built: Run | None = self.warehouse.latest_run(connection, "marts", succeeded=True)
-        return built is not None and built.project.partition(":")[0] != self._rules
+            marts: Run | None = self.warehouse.latest_run(connection, "marts", succeeded=True)
+            before: Run | None = self.warehouse.latest_run(connection, "intermediate")
+            is_half_done = self.warehouse.a_whole_build_is_unfinished(connection)
+        if before and marts and marts.finished_at > before.finished_at:
+            before = None  # complete: what the marts say counts
+        if self.name == "marts" and before and before.rules != self._rules:
+            logger.warning("The project has changed since the intermediate models were built: all layers are built whole.")
+            return True, None, [path for paths in SELECTION.values() for path in paths]
+        if any(run.rules != self._rules for run in (marts, before) if run):
+            logger.warning("The project's SQL, seeds or variables have changed since the last build: models are built whole.")
+            return True, None, selection
+        if is_half_done:
+            logger.warning("The build under way began as a full refresh, so it goes on as one.")
+        return is_half_done, kept, selection
 
     def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: Any) -> None:
         from transform.duckdb import Run

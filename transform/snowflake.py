@@ -114,6 +114,15 @@ def record_run(connection: SnowflakeConnection, run: Run) -> None:
     execute(connection, f"insert into {_HISTORY} values ({', '.join('?' * 10)})", [*values, *texts])
 
 
+def a_whole_build_is_unfinished(connection: SnowflakeConnection) -> bool:
+    """Whether the last build began as a full refresh and has not reached its end, which the table `built_until` notes."""
+    sql = (
+        "select 1 from INTERMEDIATE.INT_BUILD_WINDOW "
+        "where is_whole and build_number > (select coalesce(max(build_number), 0) from INTERMEDIATE.BUILT_UNTIL)"
+    )
+    return bool(_rows_or_none(connection, sql))
+
+
 def latest_run(connection: SnowflakeConnection, step: str | None = None, *, succeeded: bool = False) -> Run | None:
     """The run that finished last, of one step or of all; the last that succeeded, if asked for."""
     found = _rows_or_none(

@@ -18,6 +18,22 @@
     {{ return('(' ~ one_value ~ ')') }}
 {%- endmacro %}
 
+{#-
+    A whole build is whole from its first model to its last. The two places where that can go wrong: the one before ended half-way
+    and this one would only build what changed since; the intermediate models were built whole, the marts would not be.
+    `python -m transform` sees both and builds whole by itself.
+-#}
+{% macro refuse_half_a_full_refresh() -%}
+    {%- set build_window, built_until = as_built('int_build_window'), as_built('built_until') -%}
+    {%- if execute and build_window is not none and built_until is not none and not builds_everything() -%}
+        {%- set unfinished = 'select count(*) from ' ~ build_window ~ ' where is_whole and build_number > '
+            ~ '(select coalesce(max(build_number), 0) from ' ~ built_until ~ ')' -%}
+        {%- if run_query(unfinished).rows[0][0] > 0 -%}
+            {{ exceptions.raise_compiler_error('The last full refresh has not reached the end of the marts: run all of it again with --full-refresh.') }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Condition for the rows of this raw table that were loaded since; for none, while every model is built whole. -#}
 {% macro is_loaded_since(raw_table) -%}
     {{ '1 = 0' if builds_everything() else '_loaded_at > ' ~ changed_since(raw_table) }}
@@ -63,7 +79,7 @@
     {%- set counted = run_query(
         'select (select count(*) from ' ~ raw ~ ' where _deleted_at is null and _loaded_at <= ' ~ since ~ '), '
         ~ '(select count(*) from ' ~ built ~ ' where ' ~ key ~ ' not in '
-        ~ '(select ' ~ key ~ ' from ' ~ raw ~ ' where _loaded_at > ' ~ since ~ '))'
+        ~ '(select ' ~ key ~ ' from ' ~ raw ~ ' where _deleted_at is null and _loaded_at > ' ~ since ~ '))'
     ) -%}
     {{ return(counted.rows[0][0] != counted.rows[0][1]) }}
 {%- endmacro %}
@@ -108,12 +124,28 @@
 
 {#-
     Where clause of a model that follows one with a _build_number: the rows that this build has built, which lie together, at the
-    end. Instead of the same rows by their keys, for which the whole table is read.
+    end. Instead of the same rows by their keys, for which the whole table is read. A model that appends names the keys that its
+    pre-hook has deleted: nothing else may be inserted, whatever else has the number.
 -#}
-{% macro of_this_build() -%}
+{% macro of_this_build(key=none, changed=none) -%}
     {%- set number = build_number() -%}
     {%- if is_incremental() -%}
         where _build_number = {{ number }}
+        {%- if key %} and {{ key }} in (select {{ changed }}.{{ key }} from {{ changed }}){% endif %}
+    {%- endif -%}
+{%- endmacro %}
+
+{#-
+    Where clause of a model that keeps a large raw table's rows cleaned: those loaded since, and those that it has lost. Of both
+    only the keys that its pre-hook has deleted: a row that was loaded in the middle of this build waits for the next. Looking rows
+    up by key reads all of them, so that is left out as long as none is lost, which is nearly always.
+-#}
+{% macro of_touched(raw_table, key, touched, condition='1 = 1') -%}
+    {%- set loaded, any_is_lost = is_loaded_since(raw_table), has_rows(touched, 'is_lost') -%}
+    {%- if is_incremental() -%}
+        where
+            {{ key }} in (select {{ key }} from {{ touched }} where {{ condition }})
+            and ({{ loaded }}{% if any_is_lost %} or {{ key }} in (select {{ key }} from {{ touched }} where is_lost){% endif %})
     {%- endif -%}
 {%- endmacro %}
 

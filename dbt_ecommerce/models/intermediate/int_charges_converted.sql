@@ -7,12 +7,6 @@
     )
 }}
 
-{%- set changed, touched_charges = is_loaded_since('raw_charges'), ref('int_touched_charges') -%}
-{#- looking charges up by key reads all of them, and hardly ever is one lost -#}
-{%- if has_rows(touched_charges, 'is_lost') -%}
-    {%- set changed = changed ~ ' or charge_id in (select charge_id from ' ~ touched_charges ~ ' where is_lost)' -%}
-{%- endif %}
-
 with
 
 charges as (
@@ -30,9 +24,7 @@ currency_rates as (
 wanted as (
 
     select * from charges
-    {%- if is_incremental() %}
-    where {{ changed }}
-    {%- endif %}
+    {{ of_touched('raw_charges', 'charge_id', ref('int_touched_charges'), 'is_charge_changed') }}
 
 ),
 

@@ -11,7 +11,7 @@ with
 
 order_items as (
 
-    select * from {{ ref('stg_order_items') }}
+    select * from {{ ref('int_order_items_cleaned') }}
 
 ),
 

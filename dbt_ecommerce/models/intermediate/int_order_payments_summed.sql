@@ -9,10 +9,16 @@
 
 with
 
+changed_orders as (
+
+    select * from {{ ref('int_changed_orders') }}
+
+),
+
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_this_build() }}
+    {{ of_this_build('order_id', 'changed_orders') }}
 
 ),
 

@@ -7,20 +7,12 @@
     )
 }}
 
-{%- set changed, touched_orders = is_loaded_since('raw_orders'), ref('int_touched_orders') -%}
-{#- looking orders up by key reads all of them, and hardly ever is one lost -#}
-{%- if has_rows(touched_orders, 'is_lost') -%}
-    {%- set changed = changed ~ ' or order_id in (select order_id from ' ~ touched_orders ~ ' where is_lost)' -%}
-{%- endif %}
-
 with
 
 orders as (
 
     select * from {{ ref('stg_orders') }}
-    {%- if is_incremental() %}
-    where {{ changed }}
-    {%- endif %}
+    {{ of_touched('raw_orders', 'order_id', ref('int_touched_orders'), 'is_order_changed') }}
 
 )
 

@@ -9,10 +9,16 @@
 
 with
 
+changed_charges as (
+
+    select * from {{ ref('int_changed_charges') }}
+
+),
+
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_this_build() }}
+    {{ of_this_build('charge_id', 'changed_charges') }}
 
 ),
 

@@ -4,7 +4,7 @@
         incremental_strategy=upsert(),
         unique_key='order_item_id',
         on_schema_change='append_new_columns',
-        pre_hook="{{ delete_gone('order_item_id', ref('int_touched_order_items'), ref('stg_order_items')) }}",
+        pre_hook="{{ delete_gone('order_item_id', ref('int_touched_order_items'), ref('int_order_items_cleaned')) }}",
     )
 }}
 
@@ -12,7 +12,7 @@ with
 
 order_items as (
 
-    select * from {{ ref('stg_order_items') }}
+    select * from {{ ref('int_order_items_cleaned') }}
 
 ),
 

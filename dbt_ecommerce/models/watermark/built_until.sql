@@ -7,6 +7,7 @@
 -- depends_on: {{ ref('dim_customers') }}
 -- depends_on: {{ ref('dim_products') }}
 -- depends_on: {{ ref('dim_dates') }}
+{{ refuse_half_a_full_refresh() }}
 with
 
 build_window as (

@@ -7,6 +7,7 @@
     source('stripe', 'raw_disputes'),
 ] -%}
 {%- set built_until = as_built('built_until') -%}
+{{- refuse_half_a_full_refresh() -}}
 
 with
 

@@ -24,9 +24,10 @@ disputes as (
 
 ),
 
--- staging hides what was deleted; of refunds and disputes there is so little that all of it counts, each time
-deleted as (
 
+-- staging hides what was deleted; of refunds and disputes there is so little that all of it counts, each time. One that belongs
+-- to another charge now has left the one before.
+left_or_deleted as (
     select charge_id
     from {{ source('stripe', 'raw_refunds') }}
     where _deleted_at is not null
@@ -38,7 +39,25 @@ deleted as (
     union
     select charge_id
     from {{ known_refunds }}
-    where refund_id not in (select refunds.refund_id from refunds)
+    where
+        refund_id not in (select refunds.refund_id from refunds)
+        or refund_id in (
+            select refunds.refund_id
+            from refunds
+            where {{ is_loaded_since('raw_refunds') }}
+        )
+    {%- endif %}
+    {%- if joined %}
+    union
+    select joined.charge_id
+    from {{ joined }} as joined
+    where
+        joined.dispute_count > 0
+        and joined.dispute_count <> (
+            select count(*)
+            from disputes
+            where disputes.charge_id = joined.charge_id
+        )
     {%- endif %}
 
 ),
@@ -74,7 +93,7 @@ noticed as (
         cast(null as integer) as order_id,
         false as is_charge_changed,
         false as is_lost
-    from deleted
+    from left_or_deleted
     {%- for table, order_id in out_of_step if table %}
     union
     select

@@ -2,7 +2,7 @@ with
 
 order_items as (
 
-    {{ newest_rows(source('postgres', 'raw_order_items'), 'order_item_id', 'created_at', 'fct_order_items') }}
+    {{ newest_rows(source('postgres', 'raw_order_items'), 'order_item_id', 'created_at', 'int_order_items_cleaned') }}
 
 ),
 
