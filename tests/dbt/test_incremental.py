@@ -18,7 +18,7 @@ MARTS = (
 INCREMENTAL = (
     "int_charges_converted", "int_charges_joined", "int_order_items_summed", "int_order_payments_summed", "int_orders_joined",
     "int_customer_lifetime", "int_customer_profiles", "int_orders_cleaned", "int_first_orders", "int_refunds_matched",
-    "int_payments_matched",
+    "int_payments_matched", "int_order_items_cleaned",
 )  # fmt: skip
 BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
 LAYERS = ("path:models/intermediate", "path:snapshots", "path:models/marts", "path:models/watermark")
