@@ -58,7 +58,7 @@ docs: setup  ## the documentation as a site, in site/ (a warning is an error)
 screenshots: setup  ## the pictures in docs/images, taken by the browser tests
 	@SCREENSHOTS=docs/images $(PYTHON) -m pytest -q -m browser tests/dashboard tests/pipeline_page
 
-bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 15 minutes)
+bench-ingestion: setup  ## ingestion against dlt, a bare COPY and Stripe's SDK; ends with the ratios (about 18 minutes)
 	@mkdir -p .local && set -o pipefail && \
 	{ $(PYTHON) -m benchmarks.ingestion_postgres && $(PYTHON) -m benchmarks.ingestion_stripe; } | tee .local/bench-ingestion.txt && \
 	echo && grep '^ratio ' .local/bench-ingestion.txt

@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 import psycopg2
 
+from benchmarks.report import ratio
 from ingestion.settings import PROJECT, PostgresSettings, WarehouseSettings
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
@@ -238,10 +239,6 @@ def plot(runs: dict[str, list[Run]], picture: str) -> None:
     bars = [[name, run.rows_per_second, run.peak_mb] for name, run in drawn.items()]
     command = [str(DLT_ENVIRONMENT / "bin" / "python"), str(Path(__file__).with_name("plot_postgres.py")), picture]
     subprocess.run(command, input=json.dumps(bars), text=True, check=True)
-
-
-def ratio(name: str, value: float, operator: str, goal: float) -> None:
-    print(f"ratio {name} {value:.2f} goal {operator} {goal:g}", flush=True)
 
 
 def main() -> None:

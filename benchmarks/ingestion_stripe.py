@@ -26,6 +26,7 @@ from pathlib import Path
 import requests
 import stripe
 
+from benchmarks.report import ratio
 from ingestion.days import upper_bound
 from ingestion.settings import StripeSettings, WarehouseSettings
 from ingestion.sources import CHARGES
@@ -131,7 +132,7 @@ def main() -> None:
     for name, median in medians.items():
         print(f"{name} {median:.2f} s {arguments.charges / median:,.0f} rows/s")
     print(f"peak_memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    print(f"ratio stripe_vs_sdk_autopaging {medians['sdk_auto_paging'] / medians['connector_listing']:.2f} goal >= {GOAL}")
+    ratio("stripe_vs_sdk_autopaging", medians["sdk_auto_paging"] / medians["connector_listing"], ">=", GOAL)
 
 
 if __name__ == "__main__":

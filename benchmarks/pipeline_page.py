@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from benchmarks.report import ratio
 from sandbox.postgres import EmbeddedPostgres
 from tests.chromium import DESKTOP, launched
 from tests.pipeline_page.conftest import Served, serving
@@ -54,10 +55,6 @@ def load(browser: Browser, served: Served, token: str, path: str) -> dict[str, A
         return dict(page.evaluate(LOADED))
     finally:
         context.close()
-
-
-def ratio(name: str, value: float, operator: str, goal: float) -> None:
-    print(f"ratio {name} {value:.2f} goal {operator} {goal:g}", flush=True)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.report import ratio
 from benchmarks.scheduling_forms import MASTER_DAG, ONE_DAG, SMALL_DAGS, Day, Form, Watch, median, where_the_seconds_go
 from ingestion.days import current_day, upper_bound
 from ingestion.settings import PROJECT
@@ -146,10 +147,6 @@ class Contest:
             ratio(excess[0], ours - master, "<=", excess[1])
         if starts:
             ratio(starts[0], self.days[kind, SMALL_DAGS.name][-1].starts, "<=", starts[1])
-
-
-def ratio(name: str, value: float, operator: str, goal: float) -> None:
-    print(f"ratio {name} {value:.2f} goal {operator} {goal:g}", flush=True)
 
 
 def dags_with_master(folder: Path) -> Path:

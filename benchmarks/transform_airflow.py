@@ -30,6 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import ratio
 from benchmarks.transform_warehouse import COSMOS_DAGS, ENVIRONMENT, dbt, figures, fill, load, prepare_environment, restore
 from ingestion.days import current_day
 from ingestion.settings import PROJECT
@@ -122,10 +123,6 @@ def compare(stack: Stack, folder: Path, options: argparse.Namespace) -> dict[str
         if made != expected:
             raise SystemExit(f"{name} built other marts than the shell: {made} instead of {expected}")
     return best
-
-
-def ratio(name: str, value: float, operator: str, goal: float) -> None:
-    print(f"ratio {name} {value:.2f} goal {operator} {goal:g}", flush=True)
 
 
 def main() -> None:

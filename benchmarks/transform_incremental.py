@@ -25,7 +25,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.transform_airflow import ratio
+from benchmarks.report import ratio
 from benchmarks.transform_warehouse import THREADS, figures, fill, load, restore
 from ingestion.days import current_day
 from ingestion.settings import PROJECT, WarehouseSettings

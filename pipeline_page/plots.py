@@ -47,8 +47,6 @@ class _Svg:
 
     def crowd(self, points: Sequence[tuple[float, float]], kind: str, about: str) -> None:
         """Many small dots as one element with markers; where they lie upon each other they are darker."""
-        if not points:
-            return
         name = f"dot-{kind}"
         if self.root.find(f"marker[@id='{name}']") is None:
             marker = self._add("marker", kind, {"refX": 3.0, "refY": 3.0, "markerWidth": 6.0, "markerHeight": 6.0})
