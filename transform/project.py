@@ -22,6 +22,7 @@ from ingestion.errors import WarehouseUnavailableError
 from ingestion.settings import WarehouseSettings
 from ingestion.settings import settings as configured
 from transform.errors import ProjectError
+from transform.events import event_manager
 from transform.settings import TransformSettings
 from transform.thread_locks import use_thread_locks
 
@@ -134,6 +135,7 @@ def _forward(event: Any) -> None:
 def invoke(project: Project, arguments: Sequence[str], manifest: Any = None, day: date | None = None) -> Any:
     use_thread_locks()
     from dbt.cli.main import dbtRunner
+    from dbt_common.events.event_manager_client import ctx_set_event_manager
     from dbt_common.exceptions import DbtBaseException
 
     options = [
@@ -145,6 +147,7 @@ def invoke(project: Project, arguments: Sequence[str], manifest: Any = None, day
     ]
     # Each statement in the log file costs a tenth of a build whose models are small: DBT_LOG_LEVEL_FILE=debug brings them back.
     file_level = os.environ.get("DBT_LOG_LEVEL_FILE", "info")
+    ctx_set_event_manager(event_manager(file_level))
     quiet = ["--log-level", "none", "--log-level-file", file_level, "--no-use-colors", "--no-send-anonymous-usage-stats"]
     with _environment(project.environment | (_of_this_run(project, day) if manifest is not None else {})):
         outcome = dbtRunner(manifest=manifest, callbacks=[_forward]).invoke([*quiet, *arguments, *options])

@@ -11,11 +11,24 @@
     else through the joins of a view down to the table.
 -#}
 {% macro changed_since(raw_table) -%}
-    {%- set one_value = 'select changed_since from ' ~ ref('int_build_window') ~ " where raw_table = '" ~ raw_table ~ "'" -%}
-    {%- if as_built('int_build_window') is not none -%}
-        {{ return("cast('" ~ run_query(one_value).rows[0][0] ~ "' as timestamp)") }}
+    {%- set window = ref('int_build_window') -%}
+    {%- if as_built('int_build_window') is none -%}
+        {{ return('(select changed_since from ' ~ window ~ " where raw_table = '" ~ raw_table ~ "')") }}
     {%- endif -%}
-    {{ return('(' ~ one_value ~ ')') }}
+    {%- set since = {} -%}
+    {%- for row in of_the_build('window', 'select raw_table, changed_since from ' ~ window) -%}
+        {%- do since.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {{ return("cast('" ~ since[raw_table] ~ "' as timestamp)") }}
+{%- endmacro %}
+
+{#- Rows that stay the same for all of a dbt command, asked for once: `graph` is what its models share, and the next command's. -#}
+{% macro of_the_build(name, sql) -%}
+    {%- set kept = name ~ ' of ' ~ invocation_id -%}
+    {%- if kept not in graph -%}
+        {%- do graph.update({kept: run_query(sql).rows}) -%}
+    {%- endif -%}
+    {{ return(graph[kept]) }}
 {%- endmacro %}
 
 {#-
@@ -70,18 +83,19 @@
 {#-
     Whether a table that should hold each key of a raw table once does not: rows were deleted, marked, doubled or lost, which
     leaves no load time behind. Counting tells: the rows that were loaded before, against those of the table that were not
-    loaded since.
+    loaded since. The staging view and the models behind it ask for the same.
 -#}
 {% macro is_out_of_step(built, raw, key, since) -%}
     {%- if not execute or built is none -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- set counted = run_query(
+    {%- set counted = of_the_build(
+        'rows of ' ~ raw,
         'select (select count(*) from ' ~ raw ~ ' where _deleted_at is null and _loaded_at <= ' ~ since ~ '), '
         ~ '(select count(*) from ' ~ built ~ ' where ' ~ key ~ ' not in '
         ~ '(select ' ~ key ~ ' from ' ~ raw ~ ' where _deleted_at is null and _loaded_at > ' ~ since ~ '))'
     ) -%}
-    {{ return(counted.rows[0][0] != counted.rows[0][1]) }}
+    {{ return(counted[0][0] != counted[0][1]) }}
 {%- endmacro %}
 
 {#- Whether two tables that are made of one another have different numbers of rows; of the other only some may count. -#}
@@ -104,7 +118,10 @@
 {#- Number of the build under way: one more than that of the last complete one. A literal for the same reason. -#}
 {% macro build_number() -%}
     {%- set one_value = 'select max(build_number) from ' ~ ref('int_build_window') -%}
-    {{ return(run_query(one_value).rows[0][0] if as_built('int_build_window') is not none else '(' ~ one_value ~ ')') }}
+    {%- if as_built('int_build_window') is none -%}
+        {{ return('(' ~ one_value ~ ')') }}
+    {%- endif -%}
+    {{ return(of_the_build('build_number', one_value)[0][0]) }}
 {%- endmacro %}
 
 {#- Union branch: what earlier tries of the same build have noticed. -#}

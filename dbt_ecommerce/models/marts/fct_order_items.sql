@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy=upsert(),
         unique_key='order_item_id',
-        on_schema_change='append_new_columns',
+        on_schema_change='fail',
         pre_hook="{{ delete_gone('order_item_id', ref('int_touched_order_items'), ref('int_order_items_cleaned')) }}",
     )
 }}

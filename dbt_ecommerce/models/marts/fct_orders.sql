@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy=upsert(),
         unique_key='order_id',
-        on_schema_change='append_new_columns',
+        on_schema_change='fail',
         pre_hook="{{ delete_gone('order_id', ref('int_changed_orders'), ref('int_orders_joined')) }}",
         post_hook="{{ give_versions_to_their_orders(ref('dim_customers'), ref('int_changed_customers')) }}",
     )

@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy=upsert(),
         unique_key='charge_id',
-        on_schema_change='append_new_columns',
+        on_schema_change='fail',
         pre_hook="{{ delete_gone('charge_id', ref('int_changed_charges'), ref('int_charges_converted')) }}",
     )
 }}
