@@ -25,13 +25,23 @@ PRELOADED = (
     "airflow.__main__",
     "airflow.executors.local_executor",
     "airflow.dag_processing.dagbag",
+    "airflow.providers.common.io.assets",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.decorators.short_circuit",
     "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.decorators",
+    "pandas",  # pyarrow imports it to see whether what it is given comes from there
+    "stripe",
     "ingestion.load",
     "ingestion.postgres",
     "ingestion.stripe_api",
     "ingestion.csv_uploads",
     "ingestion.warehouse.duckdb",
+    "alerting.deadlines",
+    "alerting.masking",
     "alerting.policy",
+    "alerting.sla",
     "alerting.slack",
     "alerting.summary",
     "alerting.store",
@@ -108,33 +118,36 @@ def airflow_environment(
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
-def airflow(*arguments: str, env: Mapping[str, str], log: Path, what: str) -> None:
-    """Run one `airflow` command to its end; ``SandboxError`` with what it printed if it fails."""
-    command = [sys.executable, "-m", "airflow", *arguments]
+def airflow(*commands: tuple[str, ...], env: Mapping[str, str], log: Path, what: str) -> None:
+    """Run `airflow` commands to their end, in one process; ``SandboxError`` with what they printed if one fails."""
+    command = [sys.executable, "-m", "sandbox.airflow_commands", json.dumps(commands)]
     done = subprocess.run(command, env=dict(env), cwd=PROJECT, capture_output=True, text=True)
     with log.open("a") as file:
-        file.write(f"$ airflow {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
+        for arguments in commands:
+            file.write(f"$ airflow {' '.join(arguments)}\n")
+        file.write(f"{done.stdout}{done.stderr}\n")
     if done.returncode:
         last = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-15:])
         raise SandboxError(f"{what} failed.\nLast lines:\n{last}\nThe whole log: {log}")
 
 
+SET_POOL = ("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION)
+
+
 def prepare_metadata(env: Mapping[str, str], log: Path) -> None:
     """Migrate the metadata database and create the pool of one slot that `publish` needs (see docs/decisions.md)."""
-    airflow("db", "migrate", env=env, log=log, what="Migrating Airflow's metadata database")
-    create_pool(env, log)
+    airflow(("db", "migrate"), SET_POOL, env=env, log=log, what="Migrating Airflow's metadata database")
 
 
 def create_pool(env: Mapping[str, str], log: Path) -> None:
     """Create the pool of one slot, or give it its one slot back."""
-    airflow("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION, env=env, log=log, what="Creating the pool of one slot")
+    airflow(SET_POOL, env=env, log=log, what="Creating the pool of one slot")
 
 
 def components(layout: Layout, env: Mapping[str, str]) -> dict[str, Process]:

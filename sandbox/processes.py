@@ -17,6 +17,7 @@ import psutil
 
 LOG_LINES_SHOWN = 15
 REST_SECONDS = 3  # for what the process itself has not ended
+STOP_PATIENCE = 15.0  # seconds that a process has to end by itself
 
 
 class SandboxError(Exception):
@@ -88,7 +89,7 @@ def remembered(file: Path) -> psutil.Process | None:
         return None
 
 
-def stop(file: Path, seconds: float = 15) -> bool:
+def stop(file: Path, seconds: float = STOP_PATIENCE) -> bool:
     """End the process of a run file with all its descendants; tells whether anything ran.
 
     SIGTERM goes to the process alone first, so that it can end its children and give back their semaphores; then to

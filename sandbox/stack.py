@@ -21,7 +21,7 @@ from operations.pool import PUBLISH_POOL, complaint_about
 from sandbox.airflow_local import AirflowAddress, airflow_environment, components, create_pool, prepare_metadata
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgres
-from sandbox.processes import Process, SandboxError, free_port, remembered, stop
+from sandbox.processes import STOP_PATIENCE, Process, SandboxError, free_port, remembered, stop
 
 SOURCE_DATABASE = "ecommerce_source"
 AIRFLOW_DATABASE = "airflow"
@@ -37,6 +37,9 @@ SERVICES = (
     "slack-inbox",
     "dashboard",
 )
+
+# The triggerer gives its own process ten seconds for SIGINT, which that was seen not to hear. It has nothing to finish.
+STOP_SECONDS = {"airflow-triggerer": 1.0}
 
 Say = Callable[[str], None]
 
@@ -238,7 +241,8 @@ class Stack:
         """End everything, PostgreSQL last; tells whether anything ran."""
         files = [self.layout.run / f"{name}.json" for name in SERVICES]
         with ThreadPoolExecutor(len(files)) as pool:
-            stopped = [file.stem for file, ran in zip(files, pool.map(stop, files), strict=True) if ran]
+            results = pool.map(lambda file: stop(file, STOP_SECONDS.get(file.stem, STOP_PATIENCE)), files)
+            stopped = [file.stem for file, ran in zip(files, results, strict=True) if ran]
         if stopped:
             say(f"stopped {', '.join(stopped)}")
         ran = bool(stopped)

@@ -18,12 +18,16 @@ from ingestion.sources import source
 from sandbox.stack import AIRFLOW_DATABASE
 from tests.scheduler.pipeline import Pipeline, eventually
 
+RETRY_DELAY = timedelta(seconds=5)
 STACK_SETTINGS = {
+    "ALERTING_RETRY_DELAY_SECONDS": f"{RETRY_DELAY.total_seconds():g}",
+    # How soon a task is missed whose process and supervisor were killed; one that lives is heard of every five seconds.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
     "STRIPE_MAX_RETRIES": "0",  # what Stripe asks for, the next try has to wait
     "ALERT_TIMEOUT_SECONDS": "2",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",  # no scheduler is killed here, and the machine is busy
 }
-RETRY_DELAY = timedelta(seconds=5)
 LAST = "the last: nothing more will be tried"
 
 # trouble -----------------------------------------------------------------------------------------------------------

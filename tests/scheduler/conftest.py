@@ -20,7 +20,7 @@ SETTINGS = {
     # Airflow looks at so many runs at a time, those of back-fills always in the order of their days: of 72 runs whose first 24
     # wait, it would never look at the rest.
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "100",
-    "ALERTING_RETRY_DELAY_SECONDS": "5",
+    "ALERTING_RETRY_DELAY_SECONDS": "2",
     # How soon a scheduler takes over from one that was killed: seconds instead of minutes.
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
@@ -98,7 +98,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 def stack(request: pytest.FixtureRequest, running_stack: RunningStack) -> Stack:
     """The sandbox, healthy, with an empty shop.
 
-    Retries wait five seconds instead of minutes. A test file adds settings in its ``SETTINGS``; files with the same ``STACK``
+    Retries wait two seconds instead of minutes. A test file adds settings in its ``SETTINGS``; files with the same ``STACK``
     share one sandbox, each with days of its own. The pipeline reads the shop as a user of its own, whom a test can lock out.
     All settings are those of this test process as well.
     """

@@ -21,8 +21,8 @@ from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 
-SLA = timedelta(seconds=20)
-RETRY_DELAY = 45  # seconds: long enough for an SLA to end while nothing runs
+SLA = timedelta(seconds=12)
+RETRY_DELAY = 30  # seconds: long enough for an SLA to end while nothing runs
 IN_TIME = timedelta(seconds=30)  # within which a breach has to be reported
 MONITOR = "ecommerce_sla_monitor"
 SETTINGS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +12,13 @@ from ingestion.days import current_day
 from ingestion.sources import SOURCES
 from tests.scheduler.pipeline import Pipeline, eventually
 
+if TYPE_CHECKING:
+    from tests.scheduler.conftest import RunningStack
+
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
 STACK = "gate only"
-SECONDS_TO_READ_THE_SCHEDULE = 40
+SECONDS_TO_READ_THE_SCHEDULE = 25
 
 
 def first_minute_after(seconds: float) -> datetime:
@@ -31,7 +35,9 @@ def next_tick(pipeline: Pipeline, dag_id: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def test_a_scheduler_that_was_down_when_the_day_was_due_runs_it_when_it_returns(pipeline: Pipeline) -> None:
+def test_a_scheduler_that_was_down_when_the_day_was_due_runs_it_when_it_returns(
+    pipeline: Pipeline, running_stack: RunningStack
+) -> None:
     pipeline.stop("dag-processor")
     tick = first_minute_after(SECONDS_TO_READ_THE_SCHEDULE)
     day = current_day(tick)
@@ -54,6 +60,4 @@ def test_a_scheduler_that_was_down_when_the_day_was_due_runs_it_when_it_returns(
         }
         pipeline.assert_built_from_its_own_loads(day)
     finally:
-        pipeline.stop("dag-processor")
-        pipeline.stop("scheduler")
-        pipeline.start_components()
+        running_stack.end()  # its schedules are moved: a file that shares the stack starts one anew
