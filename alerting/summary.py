@@ -108,11 +108,7 @@ def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:
 
     if not loads:
         return []
-    warehouse = open_warehouse()
-    before: dict[str, dict[date, int]] = {}
-    for earlier in same_weekday(day):
-        for record in warehouse.load_records(earlier):
-            before.setdefault(record.source, {})[earlier] = record.rows_extracted
+    before = open_warehouse().rows_loaded(same_weekday(day))
     odd = [
         f"{load['source']} {load['rows']:,}, usually about {band.middle:,.0f}"
         for load in loads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -91,3 +92,11 @@ class DayState:
         if not self.announced_by_all:
             return False
         return self.last_build is None or max(self.announced.values()) > self.last_build
+
+
+def by_source_and_day(rows: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, int]]:
+    """Numbers of rows, as a warehouse lists them, by source and day."""
+    found: dict[str, dict[date, int]] = {}
+    for source, day, number in rows:
+        found.setdefault(source, {})[day] = int(number)
+    return found

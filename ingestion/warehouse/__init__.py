@@ -108,6 +108,9 @@ class Warehouse(Protocol):
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         """The latest committed load of each source for that day, in the order of ``SOURCES``."""
 
+    def rows_loaded(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
+        """Rows that the latest committed load of each source has read for each of these days, by source and day."""
+
     def day_state(self, day: date) -> DayState:
         """Which sources have announced a day, and when its newest build began."""
 

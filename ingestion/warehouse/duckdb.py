@@ -70,6 +70,10 @@ class DuckDBWarehouse:
         with self._reading() as connection:
             return records.latest_records(connection, day)
 
+    def rows_loaded(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
+        with self._reading() as connection:
+            return records.rows_loaded(connection, days)
+
     def day_state(self, day: date) -> DayState:
         with self._reading() as connection:
             return days.day_state(connection, day)

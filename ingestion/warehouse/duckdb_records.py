@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 
 import duckdb
 
-from ingestion.records import LoadRecord, Reject, TableCounts, Window
+from ingestion.records import LoadRecord, Reject, TableCounts, Window, by_source_and_day
 from ingestion.sources import SOURCES, Source
 
 REJECTS_IN_RECORD = 5
@@ -119,6 +119,16 @@ def latest_records(connection: duckdb.DuckDBPyConnection, day: date) -> tuple[Lo
     ).fetchall()
     by_source = {row[1]: row for row in rows}
     return tuple(_record(connection, by_source[source.name]) for source in SOURCES if source.name in by_source)
+
+
+def rows_loaded(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[str, dict[date, int]]:
+    """Rows read by the latest load of each source for each of these days, by source and day."""
+    found = connection.execute(
+        f"select source, day, rows_extracted from loads.load_records where day in ({', '.join('?' * len(days))}) "
+        "qualify row_number() over (partition by source, day order by committed_at desc) = 1",
+        list(days),
+    ).fetchall()
+    return by_source_and_day(found)
 
 
 def _record(connection: duckdb.DuckDBPyConnection, row: tuple[object, ...]) -> LoadRecord:

@@ -90,6 +90,9 @@ class SnowflakeWarehouse:
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         return self._asked("read the load records", lambda connection: records.latest_records(connection, day))
 
+    def rows_loaded(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
+        return self._asked("read the load records", lambda connection: records.rows_loaded(connection, days))
+
     def day_state(self, day: date) -> DayState:
         return self._asked("read the announcements", lambda connection: records.day_state(connection, day))
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ingestion.records import DayState, LoadRecord, Reject, TableCounts, Window
+from ingestion.records import DayState, LoadRecord, Reject, TableCounts, Window, by_source_and_day
 from ingestion.sources import SOURCES, Source
 from ingestion.warehouse.snowflake_session import execute, rows
 from ingestion.warehouse.snowflake_sql import create_schema
@@ -153,6 +153,17 @@ def latest_records(connection: SnowflakeConnection, day: date) -> tuple[LoadReco
     )
     by_source = {row[1]: row for row in found}
     return tuple(_record(connection, by_source[source.name]) for source in SOURCES if source.name in by_source)
+
+
+def rows_loaded(connection: SnowflakeConnection, days: Sequence[date]) -> dict[str, dict[date, int]]:
+    """Rows read by the latest load of each source for each of these days, by source and day."""
+    found = rows(
+        connection,
+        f"select source, day, rows_extracted from LOADS.LOAD_RECORDS where day in ({', '.join('?' * len(days))}) "
+        "qualify row_number() over (partition by source, day order by committed_at desc) = 1",
+        list(days),
+    )
+    return by_source_and_day(found)
 
 
 def _record(connection: SnowflakeConnection, row: tuple[Any, ...]) -> LoadRecord:
