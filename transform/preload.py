@@ -1,7 +1,6 @@
 """Imported by Airflow's forkserver so that every task process is born with dbt imported and the project parsed.
 
-    [scheduler] mp_start_method = forkserver
-    [scheduler] mp_forkserver_preload = transform.preload
+Part of `operations.preload`, which also imports what the other tasks need.
 
 The parsed project is used only while no file of it and no setting has changed; else the task parses it again, from dbt's
 partial-parse file. Measured with a layer of ten views in a project of 27 models and 300 tests: 4.4 s of processor time in
