@@ -16,8 +16,9 @@ PRELOADED = (
     "airflow.providers.standard.operators.trigger_dagrun",
     "airflow.sdk.definitions.asset.metadata",
     "airflow.sdk.definitions.decorators",
-    "pandas",  # pyarrow imports both to see whether what it is given comes from there
+    "pandas",  # pyarrow imports these to see whether what it is given comes from there
     "pyarrow.pandas_compat",
+    "pyarrow.vendored.version",
     "stripe",
     "ingestion.load",
     "ingestion.postgres",
