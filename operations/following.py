@@ -14,9 +14,9 @@ from operations.airflow_api import AirflowApi
 from operations.backfill import DBT_DAG, REBUILD_DAG, UNFINISHED, Range, Started, close
 
 PAGE = 100
-POLL_SECONDS = 2.0
+POLL_SECONDS = 1.0
 # From the announcement that completes a day to the dbt run Airflow makes of it: below a second, more on a busy machine.
-QUIET_SECONDS = 6.0
+QUIET_SECONDS = 4.0
 DBT_PATIENCE_SECONDS = 180.0
 
 

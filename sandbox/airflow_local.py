@@ -40,8 +40,9 @@ def airflow_environment(
     metadata_url: str,
     pipeline: Mapping[str, str],
     dags: Path | None = None,
+    inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """The whole environment of Airflow's processes: the caller's, the pipeline's settings, and Airflow's own.
+    """The whole environment of Airflow's processes: what they inherit, the pipeline's settings, and Airflow's own.
 
     Args:
         health_port: where the scheduler answers health checks.
@@ -55,13 +56,13 @@ def airflow_environment(
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({"admin": generated["admin_password"], "viewer": generated["viewer_password"]}))
     dags = dags or PROJECT / "dags"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
-    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every task start takes twice as long
+    kept = {name: value for name, value in inherited.items() if not name.startswith("AIRFLOW__")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every task start takes twice as long
     return {
-        **inherited,
+        **kept,
         **pipeline,
         "PYTHONPATH": str(PROJECT),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}",
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),

@@ -59,11 +59,13 @@ class Stack:
         layout: its folders.
         dags: another DAGs folder than the project's, for tests.
         extra_env: more settings for Airflow's processes, for tests.
+        inherited: what its processes have in their environment beside their settings; default: what this process has now.
     """
 
     layout: Layout = field(default_factory=Layout)
     dags: Path | None = None
     extra_env: dict[str, str] = field(default_factory=dict)
+    inherited: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def __post_init__(self) -> None:
         self.postgres = EmbeddedPostgres(self.layout.postgres)
@@ -144,7 +146,9 @@ class Stack:
     def airflow_env(self) -> dict[str, str]:
         metadata = self.postgres.dsn(AIRFLOW_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
         health_port = self.ports()["scheduler_health"]
-        return airflow_environment(self.layout, self.airflow_address, health_port, metadata, self.pipeline_settings(), self.dags)
+        return airflow_environment(
+            self.layout, self.airflow_address, health_port, metadata, self.pipeline_settings(), self.dags, self.inherited
+        )
 
     # life --------------------------------------------------------------------------------------------------------
 
@@ -228,7 +232,7 @@ class Stack:
         process = Process(
             name="dashboard",
             command=[sys.executable, "-m", "dashboard", "--port", str(self.ports()["dashboard"])],
-            env={**os.environ, **warehouse, "PYTHONPATH": str(PROJECT)},
+            env={**self.inherited, **warehouse, "PYTHONPATH": str(PROJECT)},
             run=self.layout.run,
             logs=self.layout.logs,
             cwd=PROJECT,
@@ -264,7 +268,7 @@ class Stack:
         return Process(
             name=name,
             command=[sys.executable, "-m", module, "--port", str(port), "--store", str(store)],
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            env={**self.inherited, "PYTHONPATH": str(PROJECT)},
             run=self.layout.run,
             logs=self.layout.logs,
             cwd=PROJECT,

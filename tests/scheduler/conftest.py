@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -41,57 +42,103 @@ def dags_with_the_gate_only(folder: Path) -> Path:
     return folder
 
 
+def name_of(module: ModuleType) -> str:
+    """Of the sandbox that a file's tests need."""
+    return getattr(module, "STACK", module.__name__)
+
+
 @dataclass
 class RunningStack:
-    """At most one sandbox at a time: a file takes over that of the file before if both name the same ``STACK``."""
+    """The sandbox of the tests that run: a file takes over that of the file before if both name the same ``STACK``.
+
+    The sandbox before is ended, and the one that comes next can be started, while tests go on: both are mostly waiting.
+    """
 
     folders: pytest.TempPathFactory
+    beside: ThreadPoolExecutor
     stack: Stack | None = None
     pipeline: Pipeline | None = None
     _name: str = ""
+    _next: tuple[str, Future[Stack]] | None = None
+    _ending: list[Future[bool]] = field(default_factory=list)
     _before: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: ModuleType) -> Stack:
-        name = getattr(module, "STACK", module.__name__)
+        name = name_of(module)
         if self.stack is None or name != self._name:
             self.end()
-            self._name = name
-            try:
-                self._start(getattr(module, "SETTINGS", {}))
-            except BaseException:
-                self.end()
-                raise
-        assert self.stack
+            self.prepare(module)
+            assert self._next
+            (_, ready), self._next = self._next, None
+            self.stack, self._name = ready.result(), name
+            self._before = dict(os.environ)
+            os.environ.update(self.stack.pipeline_settings())
+            settings.cache_clear()
         return self.stack
 
-    def _start(self, settings_of_module: dict[str, str]) -> None:
+    def prepare(self, module: ModuleType) -> None:
+        """Begin to start the sandbox that a file will need, unless that has begun."""
+        name = name_of(module)
+        if self._next and self._next[0] == name:
+            return
         reader = {"POSTGRES_USER": "shop_reader", "POSTGRES_PASSWORD": secrets.token_urlsafe(12)}
-        extra = {**SETTINGS, **reader, **settings_of_module}
-        dags = dags_with_the_gate_only(self.folders.mktemp("dags")) if self._name == GATE_ONLY else None
-        self._before = dict(os.environ)
-        self.stack = Stack(Layout(self.folders.mktemp("sandbox")), dags=dags, extra_env=extra)
-        self.stack.start_stand_ins(print)
-        create_reader(self.stack, reader["POSTGRES_USER"], reader["POSTGRES_PASSWORD"])
-        os.environ.update(self.stack.pipeline_settings())
-        settings.cache_clear()
-        self.stack.start_airflow(print)
+        stack = Stack(
+            Layout(self.folders.mktemp("sandbox")),
+            dags=dags_with_the_gate_only(self.folders.mktemp("dags")) if name == GATE_ONLY else None,
+            extra_env={**SETTINGS, **reader, **getattr(module, "SETTINGS", {})},
+            inherited=self._before if self.stack else dict(os.environ),
+        )
+        self._next = name, self.beside.submit(started, stack)
 
     def end(self) -> None:
-        """End the sandbox with every process it started, and give this process its own settings back."""
+        """Give this process its own settings back, and begin to end the sandbox with every process it started."""
         if self.stack is None:
             return
-        self.stack.stop(print)
+        self._ending.append(self.beside.submit(self.stack.stop, print))
         self.stack = self.pipeline = None
         os.environ.clear()
         os.environ.update(self._before)
         settings.cache_clear()
 
+    def close(self) -> None:
+        """The end of all tests: nothing of any sandbox runs any more."""
+        self.end()
+        if self._next:
+            self._ending.append(self.beside.submit(self._next[1].result().stop, print))
+        for ending in self._ending:
+            ending.result()
+
+
+def started(stack: Stack) -> Stack:
+    """The sandbox, healthy, with an empty shop and the user as whom the pipeline reads it."""
+    try:
+        stack.start_stand_ins(print)
+        create_reader(stack, stack.extra_env["POSTGRES_USER"], stack.extra_env["POSTGRES_PASSWORD"])
+        stack.start_airflow(print)
+    except BaseException:
+        stack.stop(print)
+        raise
+    return stack
+
 
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    running = RunningStack(tmp_path_factory)
-    yield running
-    running.end()
+    with ThreadPoolExecutor(2) as beside:
+        running = RunningStack(tmp_path_factory, beside)
+        yield running
+        running.close()
+
+
+@pytest.fixture(autouse=True)
+def next_stack(request: pytest.FixtureRequest, running_stack: RunningStack) -> None:
+    """Start the sandbox that comes next while the last two tests of the one before run."""
+    items = request.session.items
+    place = items.index(request.node)
+    for item in items[place + 1 : place + 3]:
+        module = getattr(item, "module", None)
+        if module and "running_stack" in item.fixturenames and name_of(module) != name_of(request.module):
+            running_stack.prepare(module)
+            return
 
 
 @pytest.fixture(scope="module")
