@@ -51,9 +51,9 @@ with DAG(
         from wiring.gate import check_complete
 
         context = get_current_context()
-        day, warehouse = day_of(context), open_warehouse()
-        warehouse.begin_build(context["run_id"], day)  # before the records are read: what comes later has to announce again
-        return check_complete(day, warehouse.load_records(day))
+        day = day_of(context)
+        # What is loaded after this has to announce the day again.
+        return check_complete(day, open_warehouse().begin_build(context["run_id"], day))
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:

@@ -34,5 +34,6 @@ PRELOADED = (
     "alerting.slack",
     "alerting.summary",
     "alerting.store",
+    "transform.duckdb",
     "transform.preload",
 )

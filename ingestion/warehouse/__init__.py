@@ -129,8 +129,11 @@ class Warehouse(Protocol):
         ``unless_due`` leaves out days whose build was called for and has not begun: it will read everything there is.
         """
 
-    def begin_build(self, build_id: str, day: date) -> None:
-        """Record that a build of the day's marts begins now: whatever is committed from here on, it may not have read."""
+    def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
+        """Record that a build of the day's marts begins now, and return what ``load_records`` then does.
+
+        Whatever is committed from here on, the build may not have read.
+        """
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Rows of a read-only query."""

@@ -102,9 +102,10 @@ class DuckDBWarehouse:
                 due.append(day)
             return due
 
-    def begin_build(self, build_id: str, day: date) -> None:
+    def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
         with self.writing() as connection:
             days.add_build(connection, build_id, day, utc_now())
+            return records.latest_records(connection, day)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._reading() as connection:

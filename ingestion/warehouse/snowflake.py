@@ -123,10 +123,12 @@ class SnowflakeWarehouse:
 
         return self._written("announce days again", write, *wanted)
 
-    def begin_build(self, build_id: str, day: date) -> None:
-        self._written(
-            f"begin the build of {day}", lambda connection: records.add_build(connection, build_id, day, utc_now()), day
-        )
+    def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
+        def write(connection: SnowflakeConnection) -> tuple[LoadRecord, ...]:
+            records.add_build(connection, build_id, day, utc_now())
+            return records.latest_records(connection, day)
+
+        return self._written(f"begin the build of {day}", write, day)
 
     def record_breach(self, scope: str, day: date, sla_seconds: float, since: datetime, waiting_for: str) -> None:
         """Record that a scope was late on a day, once. ``since`` is UTC without a zone."""

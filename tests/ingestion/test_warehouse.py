@@ -285,7 +285,20 @@ def test_the_latest_load_of_a_day_counts_and_sources_come_in_order(warehouse: Wa
     again = load(warehouse, product(1))
     assert [record.source for record in warehouse.load_records(DAY)] == ["orders", "products"]
     assert warehouse.load_records(DAY)[1] == again
+    assert warehouse.begin_build("run-1", DAY) == warehouse.load_records(DAY)
     assert warehouse.query("select count(*) from ecommerce_raw.loads.load_records") == [(3,)]
+
+
+def test_rows_of_several_days_are_those_of_their_latest_loads(warehouse: Warehouse) -> None:
+    day_before, week_before = DAY - timedelta(days=1), DAY - timedelta(weeks=1)
+    for day, rows in ((week_before, 1), (DAY, 2), (DAY, 3)):
+        with warehouse.begin_load(SHOP, day, WINDOW) as open_load:
+            open_load.stage(PRODUCTS, [batch([product(number) for number in range(rows)])])
+            open_load.commit(END)
+    with warehouse.begin_load(source("orders"), DAY, WINDOW) as open_load:
+        open_load.commit(END)
+    assert warehouse.rows_loaded([DAY, day_before, week_before]) == {"products": {DAY: 3, week_before: 1}, "orders": {DAY: 0}}
+    assert warehouse.rows_loaded([day_before]) == {}
 
 
 def test_the_watermark_never_moves_backward(warehouse: Warehouse) -> None:
