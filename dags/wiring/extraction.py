@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -14,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from alerting.callbacks import on_dag_failure
 from alerting.deadlines import source_deadline
 from alerting.policy import default_args, policy
-from ingestion.sources import Source, source
+from ingestion.sources import SOURCES, Source, source
 from wiring.announcing import announcement_id
 from wiring.calendar import once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
@@ -53,6 +54,9 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
             from alerting.sla import watched
             from ingestion.load import commit_parts, load
 
+            # Loads that share their cores give way to announcements, and to one another: those that end in the same moment would
+            # announce one after the other.
+            os.nice(1 + 2 * SOURCES.index(loaded))
             context = get_current_context()
             run, day = context["dag_run"], day_of(context)
             with watched(loaded.dag_id, day, policy(loaded.kind).sla, run.start_date, waiting_for=waiting_for, dag_run=run):
