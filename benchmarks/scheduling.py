@@ -1,6 +1,6 @@
 """A day as small DAGs tied by Datasets against the same day as one master DAG, on a real Airflow with PostgreSQL.
 
-    python -m benchmarks.scheduling [--scale 1] [--rounds 3] [--first-rounds 2] [--repairs 2]
+    python -m benchmarks.scheduling [--scale 1] [--rounds 5] [--first-rounds 2] [--repairs 2]
 
 Both forms take turns on one scheduler, each on a copy of the same warehouse, and load the same day of the same shop. Time
 counts from the moment of the trigger, which stands for 06:00, to the arrival of the green message in the Slack inbox.
@@ -165,7 +165,7 @@ def end(*_: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=3, help="ordinary days of each form")
+    parser.add_argument("--rounds", type=int, default=5, help="ordinary days of each form")
     parser.add_argument("--first-rounds", type=int, default=2, help="first days of each form")
     parser.add_argument("--repairs", type=int, default=2, help="repairs of each form")
     parser.add_argument("--keep", action="store_true", help="keep the folder, for a look at logs")
