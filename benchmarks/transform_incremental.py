@@ -1,6 +1,6 @@
 """A day built incrementally against a full refresh of the same marts, at SCALE=10.
 
-    python -m benchmarks.transform_incremental [--copies 10] [--scale 1] [--rounds 2]
+    python -m benchmarks.transform_incremental [--copies 10] [--scale 1] [--rounds 4]
 
 The shop is filled and loaded at SCALE=1, two days of it. Its raw tables are then copied ten times, each copy with keys of
 its own: ten times the orders, and ten times the changes of a day. The first day is built once. Then, on copies of that
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         compare(Path(name), options)

@@ -7,7 +7,9 @@ folder makes parsing cheap for all the others.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import gc
 import hashlib
 import logging
 import os
@@ -191,6 +193,8 @@ def parse(project: Project) -> Any:
     with _one_parser_at_a_time(project.dbt.target):
         manifest = invoke(project, ["parse"])
     _parsed[project] = (fingerprint, manifest)
+    gc.freeze()  # it stays: a collection in the middle of a build need not walk through all of it
+    atexit.register(gc.unfreeze)  # else DuckDB's bindings call what is left at the end a leak
     return manifest
 
 
