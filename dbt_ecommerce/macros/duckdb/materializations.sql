@@ -7,32 +7,14 @@
 {% materialization view, adapter='duckdb' %}
     {%- set target = this.incorporate(type='view') -%}
 
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% do drop_other_than(target) %}
-    {% call statement('main') %}
-        {{ get_create_view_as_sql(target, compiled_code) }}
-    {% endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-
+    {% call replaced(target) %}{{ get_create_view_as_sql(target, compiled_code) }}{% endcall %}
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
 
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% do drop_other_than(target) %}
-    {% call statement('main') %}
-        {{ create_table_as(False, target, compiled_code) }}
-    {% endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-
+    {% call replaced(target) %}{{ create_table_as(False, target, compiled_code) }}{% endcall %}
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
@@ -77,6 +59,20 @@
 
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
+
+{#- Run the statement of the caller, which replaces the whole model, between the model's hooks. -#}
+{% macro replaced(target) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% do drop_other_than(target) %}
+    {% set replacing = caller() %}
+    {% call statement('main') %}
+        {{ replacing }}
+    {% endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+{%- endmacro %}
 
 {#- A model that was a view and is a table now, or the other way round: one cannot replace the other. -#}
 {% macro drop_other_than(target) -%}
