@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from raw_shop import RawShop
+from raw_shop import TABLES, RawShop
 from run_dbt import failures, runner
 from test_incremental import A_DAY, BUILD, INCREMENTAL, MARTS, snapshot_of_intermediates, snapshot_of_marts
 
@@ -86,7 +86,8 @@ def test_after_unlucky_days_a_complete_build_equals_a_full_refresh(seed: int, tm
         shop.write(tmp_path)
         mart, key = luck.choice(list(BY_HAND.items()))
         with marts(tmp_path) as connection:
-            connection.execute(f"delete from marts.{mart} where {key} in (select {key} from marts.{mart} using sample 3)")
+            keys = [row[0] for row in connection.execute(f"select distinct {key} from marts.{mart} order by 1").fetchall()]
+            connection.execute(f"delete from marts.{mart} where {key} in (select unnest(?))", [luck.sample(keys, 3)])
         dbt(*A_DAY)
 
     assert_equal_to_a_full_refresh(tmp_path, dbt)
@@ -177,6 +178,50 @@ def test_a_load_in_the_middle_of_a_layer_leaves_no_row_twice(scene: Scene) -> No
         for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
             assert connection.execute(f"select count(*) - count(distinct order_id) from {table}").fetchone() == (0,)
     scene.complete()
+
+
+@pytest.mark.parametrize(("mart", "key"), BY_HAND.items())
+def test_one_row_too_few_and_one_too_many_are_noticed(scene: Scene, mart: str, key: str) -> None:
+    scene.build(*A_DAY)
+    with marts(scene.folder) as connection:
+        lost = f"{key} = (select min({key}) from marts.{mart})"
+        stray = "'stray'" if mart == "fct_payments" else "-1"
+        connection.execute(f"create temp table stray as select * replace ({stray} as {key}) from marts.{mart} where {lost}")
+        if mart == "dim_customers":
+            connection.execute("update stray set customer_key = 'stray'")
+        connection.execute(f"delete from marts.{mart} where {lost}")
+        connection.execute(f"insert into marts.{mart} from stray")
+    scene.next_load()
+    scene.build(*A_DAY)
+    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
+
+
+@pytest.mark.parametrize("name", ["orders", "order_items", "charges", "customers"])
+def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(scene: Scene, name: str) -> None:
+    """As many rows as before, and none was loaded since."""
+    gone, back = scene.shop.alive(name)[:2]
+    scene.shop.delete(back)
+    scene.build(*A_DAY)
+    scene.next_load()
+    back["_deleted_at"] = None
+    del scene.shop.tables[name][tuple(gone[column] for column in TABLES[name].key)]
+    scene.build(*A_DAY)
+    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
+
+
+@pytest.mark.parametrize("which", ["is_deleted", "not is_current and not is_deleted", "is_current and version_number > 1"])
+def test_a_version_taken_out_of_the_dimension_by_hand_comes_back(scene: Scene, which: str) -> None:
+    shop = scene.shop
+    moved, gone = shop.alive("customers")[:2]
+    shop.put("customers", customer_id=moved["customer_id"], address="1 New Street", updated_at=shop.moment())
+    shop.delete(gone)
+    scene.build(*A_DAY)
+    with marts(scene.folder) as connection:
+        lost = connection.execute(f"delete from marts.dim_customers where {which} returning customer_key").fetchall()
+    assert lost
+    scene.next_load()
+    scene.build(*A_DAY)
+    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])

@@ -1,9 +1,15 @@
 {%- set known = as_built('int_customer_profiles') -%}
 {%- set raw = source('postgres', 'raw_customers') -%}
 {%- set deletions = as_built('int_customer_deletions') -%}
-{%- set dimension = as_built('dim_customers') -%}
-{%- set differs = is_out_of_step(known, raw, 'customer_id', changed_since('raw_customers'))
-    or differ_in_rows(known, dimension, 'version_number = 1 and not is_deleted') %}
+{%- set history, dimension = as_built('customer_history', 'snapshot'), as_built('dim_customers') -%}
+{%- set differs = is_out_of_step(known, raw, 'customer_id', changed_since('raw_customers')) -%}
+{#- the dimension holds each version of a customer that is there, or is known to be deleted -#}
+{%- set versions_differ = false -%}
+{%- if known and deletions and history and dimension -%}
+    {%- set versions = history ~ ' where customer_id in (select customer_id from ' ~ known
+        ~ ') or customer_id in (select customer_id from ' ~ deletions ~ ')' -%}
+    {%- set versions_differ = run_query(differing_keys(versions, dimension, 'dbt_scd_id', 'customer_key')).rows[0][0] -%}
+{%- endif %}
 
 with
 
@@ -46,11 +52,19 @@ touched as (
     from customers
     where customer_id not in (select known.customer_id from {{ known }} as known)
     {%- endif %}
-    {%- if differs and dimension %}
+    {%- if versions_differ %}
     union
     select customer_id
     from customers
-    where customer_id not in (select known.customer_id from {{ dimension }} as known)
+    where customer_id not in (select versions.customer_id from {{ dimension }} as versions)
+    union
+    select customer_id
+    from {{ history }}
+    where dbt_scd_id not in (select versions.customer_key from {{ dimension }} as versions)
+    union
+    select customer_id
+    from {{ dimension }}
+    where customer_key not in (select versions.dbt_scd_id from {{ history }} as versions)
     {%- endif %}
     {%- if deletions %}
     union
@@ -72,7 +86,7 @@ known_emails as (
     select
         customer_id,
         email
-    from {{ 'customers' if differs else 'loaded' }}
+    from {{ 'customers' if differs or versions_differ else 'loaded' }}
     {%- if known and not builds_everything() %}
     union all
     select
