@@ -1,7 +1,9 @@
 """A Snowflake account to test with: fakesnow behind the real connector, with what the loader needs and fakesnow lacks.
 
 Added here: REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal numbers, the name of the
-warehouse, and GRANT, which does nothing. Not to be trusted on it: rights, sums and precision, locks, duplicates in a MERGE.
+warehouse, and GRANT, which does nothing; temporary views and tables in a schema stay until they are dropped, and what a MERGE
+inserts may go without its table's name, as dbt writes it. Not to be trusted on it: rights, sums and precision, locks,
+duplicates in a MERGE.
 ``make test-snowflake`` shows those on a real account.
 """
 
@@ -23,11 +25,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import snowflake.connector.errors
+import sqlglot
 import uvicorn
 from fakesnow import arrow as fake_arrow
 from fakesnow import cursor as fake_cursor
 from fakesnow import server as _start  # the function: it has the name of the module, which hides it once that is imported
 from fakesnow.transforms import stage as fake_stage
+from sqlglot import exp
 
 __all__ = ["FakeAccount", "fake_account"]
 assert callable(_start)
@@ -36,6 +40,8 @@ _REMOVE = re.compile(r"\s*remove\s+@([\w.]+)/(\S*)", re.IGNORECASE)
 _GRANT = re.compile(r"\s*grant\s", re.IGNORECASE)
 _SWAP = re.compile(r"\s*alter\s+schema\s+(?:if\s+exists\s+)?(\S+)\s+swap\s+with\s+(\S+)", re.IGNORECASE)
 _RENAME = re.compile(r"\s*alter\s+schema\s+(?:if\s+exists\s+)?(\S+)\s+rename\s+to\s+(\S+)", re.IGNORECASE)
+_TEMPORARY = re.compile(r'(\s*create\s+or\s+replace\s+)temporary(?=\s+(?:view|table)\s+[\w"]+\.[\w"]+\.)', re.IGNORECASE)
+_MERGE = re.compile(r"\s*(?:--[^\n]*\n\s*)*merge\s+into\s", re.IGNORECASE)
 _WAREHOUSE = re.compile(r"current_warehouse\(\)", re.IGNORECASE)
 _HEX = re.compile(r"to_number\(left\(md5\((.*?)\), 15\), 'X{15}'\)")
 
@@ -120,6 +126,9 @@ def fake_account() -> Iterator[FakeAccount]:
             command = "select 'done' as result"
         elif _GRANT.match(command):
             command = "select 'granted' as result"
+        elif _MERGE.match(command):
+            command = _qualified(command)
+        command = _TEMPORARY.sub(r"\1", command)
         command = _WAREHOUSE.sub("'A_WH'", _HEX.sub(r"cast('0x' || left(md5(\1), 15) as bigint)", command))
         try:
             return plain(self, command, *arguments, **named)
@@ -154,6 +163,17 @@ def _with_nulls(to_struct: Callable[[Any], pa.StructArray]) -> Callable[[Any], p
         return pa.StructArray.from_arrays(found.flatten(), fields=list(found.type), mask=pc.is_null(whole))
 
     return convert
+
+
+def _qualified(merge: str) -> str:
+    """The statement with the source's name before each value that it inserts: fakesnow finds these ambiguous."""
+    statement = sqlglot.parse_one(merge, dialect="snowflake")
+    source = statement.args["using"].alias_or_name
+    for insert in statement.find_all(exp.Insert):
+        for column in insert.expression.find_all(exp.Column):
+            if not column.table:
+                column.set("table", exp.to_identifier(source))
+    return statement.sql(dialect="snowflake")
 
 
 def _remove(database: str, stage: str, path: str) -> None:

@@ -81,36 +81,58 @@
 {%- endmacro %}
 
 {#-
-    Query for whether two sets of rows hold other keys, by two numbers for each: that takes no join, and sees one row more and
+    Subquery for how many rows there are and the sum over the hashes of their keys: that takes no join, and sees one row more and
     another one less. The hash of a number does not depend on its width.
 -#}
-{% macro differing_keys(one, other, key, other_key=none) -%}
-    select one.row_count <> other.row_count or one.key_sum <> other.key_sum as is_differing
-    from (select count(*) as row_count, coalesce(sum(hash({{ key }})), 0) as key_sum from {{ one }}) as one
-    cross join (select count(*) as row_count, coalesce(sum(hash({{ other_key or key }})), 0) as key_sum from {{ other }}) as other
+{% macro fingerprint(rows, key) -%}
+    (select count(*) as row_count, coalesce(sum(hash({{ key }})), 0) as key_sum from {{ rows }})
 {%- endmacro %}
 
 {#-
-    Whether a table that should hold each key of a raw table once does not: rows were deleted, marked, doubled or lost, which
-    leaves no load time behind. The rows that were loaded before are held against those of the table that were not loaded since.
-    The staging view and the models behind it ask for the same.
+    A raw table against one that should hold each of its keys once: whether rows were deleted, marked, doubled or lost, which
+    leaves no load time behind, and how many of those loaded since repeat a key. The rows that were loaded before are held
+    against those of the table that were not loaded since. The staging view and the models behind it ask for the same.
 -#}
-{% macro is_out_of_step(built, raw, key, since) -%}
-    {%- if not execute or built is none -%}
-        {{ return(false) }}
-    {%- endif -%}
-    {%- set loaded_before = raw ~ ' where _deleted_at is null and _loaded_at <= ' ~ since -%}
-    {%- set loaded_since = 'select ' ~ key ~ ' from ' ~ raw ~ ' where _deleted_at is null and _loaded_at > ' ~ since -%}
-    {%- set built_before = built ~ ' where ' ~ key ~ ' not in (' ~ loaded_since ~ ')' -%}
-    {{ return(of_the_build('keys of ' ~ raw, differing_keys(loaded_before, built_before, key))[0][0]) }}
+{% macro compared_to_raw(built, raw, key, since) -%}
+    {%- set loaded_since = raw ~ ' where _deleted_at is null and _loaded_at > ' ~ since -%}
+    {%- set loaded_before = fingerprint(raw ~ ' where _deleted_at is null and _loaded_at <= ' ~ since, key) -%}
+    {%- set built_before = fingerprint(built ~ ' where ' ~ key ~ ' not in (select ' ~ key ~ ' from ' ~ loaded_since ~ ')', key) -%}
+    {{ return(of_the_build(
+        'keys of ' ~ raw,
+        'select loaded.row_count <> built.row_count or loaded.key_sum <> built.key_sum, repeated.row_count'
+        ~ ' from ' ~ loaded_before ~ ' as loaded cross join ' ~ built_before ~ ' as built'
+        ~ ' cross join (select count(*) - count(distinct ' ~ key ~ ') as row_count from ' ~ loaded_since ~ ') as repeated'
+    )[0]) }}
 {%- endmacro %}
 
-{#- Whether two tables that are made of one another hold other keys. -#}
-{% macro differ_in_keys(one, other, key) -%}
-    {%- if not execute or one is none or other is none -%}
+{% macro is_out_of_step(built, raw, key, since) -%}
+    {{ return(execute and built is not none and compared_to_raw(built, raw, key, since)[0]) }}
+{%- endmacro %}
+
+{#- Whether a table does not hold the keys of each of others that are made of it. -#}
+{% macro differ_in_keys(known, others, key) -%}
+    {%- set there = others | reject('none') | list -%}
+    {%- if not execute or known is none or not there -%}
         {{ return(false) }}
     {%- endif -%}
-    {{ return(run_query(differing_keys(one, other, key)).rows[0][0]) }}
+    {%- set made = [] -%}
+    {%- for other in there -%}
+        {%- do made.append('select * from ' ~ fingerprint(other, key) ~ ' as made') -%}
+    {%- endfor -%}
+    {{ return(run_query(
+        'select count(*) from ' ~ fingerprint(known, key) ~ ' as known cross join (' ~ made | join(' union all ') ~ ') as made'
+        ~ ' where made.row_count <> known.row_count or made.key_sum <> known.key_sum'
+    ).rows[0][0] > 0) }}
+{%- endmacro %}
+
+{#- Whether a dimension lacks a version of the customers that are in one of the tables, or holds one of others. -#}
+{% macro differ_in_versions(dimension, history, customers) -%}
+    {%- if not execute or none in [dimension, history] + customers -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set of_these = 'select customer_id from ' ~ customers | join(' union all select customer_id from ') -%}
+    {%- set versions = 'select dbt_scd_id as customer_key from ' ~ history ~ ' where customer_id in (' ~ of_these ~ ')' -%}
+    {{ return(differ_in_keys('(' ~ versions ~ ') as versions', [dimension], 'customer_key')) }}
 {%- endmacro %}
 
 {#- Whether a table has rows that meet a condition. -#}

@@ -25,8 +25,8 @@
 {%- endmacro %}
 
 {#-
-    Whether a key may stand twice: not if the rows that were loaded up to the last complete build are as many as it has made
-    of them, and no key of those that were loaded since is there twice.
+    Whether a key may stand twice: not if the rows that were loaded up to the last complete build are those that it has made
+    something of, each key once, and those that were loaded since repeat none.
 -#}
 {% macro may_have_doubled_rows(relation, key, model) -%}
     {%- set built, built_until = as_built(model), as_built('built_until') -%}
@@ -34,12 +34,6 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set since = '(select loaded_until from ' ~ built_until ~ " where raw_table = '" ~ relation.identifier | lower ~ "')" -%}
-    {%- if is_out_of_step(built, relation, key, since) -%}
-        {{ return(true) }}
-    {%- endif -%}
-    {%- set counted = run_query(
-        'select count(*) - count(distinct ' ~ key ~ ') from ' ~ relation ~ ' where _deleted_at is null and ' ~ key
-        ~ ' in (select ' ~ key ~ ' from ' ~ relation ~ ' where _loaded_at > ' ~ since ~ ')'
-    ) -%}
-    {{ return(counted.rows[0][0] > 0) }}
+    {%- set differs, repeated = compared_to_raw(built, relation, key, since) -%}
+    {{ return(differs or repeated > 0) }}
 {%- endmacro %}

@@ -34,16 +34,16 @@ changed_customers as (
 
 ),
 
-all_profiles as (
+profiles as (
 
     select * from {{ ref('int_customer_profiles') }}
+    {{ of_this_build }}
 
 ),
 
-profiles as (
+all_profiles as (
 
-    select * from all_profiles
-    {{ of_this_build }}
+    select * from {{ ref('int_customer_profiles') }}
 
 ),
 

@@ -1,12 +1,13 @@
 """The same project on Snowflake: it parses without credentials, signs in three ways, and its SQL is Snowflake's.
 
-Models run here on fakesnow, through the real dbt-snowflake and the real connector. What only a real account can show
-(precision of sums, merges into what is there) is not asserted.
+Models run here on fakesnow, through the real dbt-snowflake and the real connector, the days after the first one too. What only
+a real account can show (precision of sums, rights, locks) is not asserted.
 """
 
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from dbt.adapters.snowflake.auth import private_key_from_string
 from dbt.cli.main import dbtRunner
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
+from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
 from raw_shop import TABLES, RawShop
 from run_dbt import PROJECT, environment, failures
@@ -49,6 +51,13 @@ ecommerce:
       schema: MARTS
       threads: 1
 """
+MARTS = {  # keys, and what can be wrong of them without a sum: fakesnow sums decimals as floats
+    "fct_orders": "order_id, customer_key, status, item_count, refund_count, payment_status",
+    "fct_order_items": "order_item_id, order_id, product_id, quantity",
+    "fct_payments": "charge_id, order_id, status",
+    "dim_customers": "customer_id, version_number, customer_key, tier, address, is_current, valid_from, valid_to",
+    "fct_daily_revenue": "order_date, orders_placed, cancelled_orders, customers, refund_count",
+}
 SNOWFLAKE = {"integer": "integer", "bigint": "bigint", "string": "varchar", "json": "variant", "boolean": "boolean"}
 SNOWFLAKE |= {"timestamp": "timestamp_ntz", "date": "date"}
 
@@ -67,6 +76,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeC
     for name, value in snowflake.environment(given).items():
         monkeypatch.setenv(name, value)
     set_invocation_context(os.environ)
+    set_from_args(Namespace(), None)
     raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())
     profile = Profile.from_raw_profiles(raw, "ecommerce", ProfileRenderer({}), target_override="snowflake")
     assert isinstance(profile.credentials, SnowflakeCredentials)
@@ -132,47 +142,68 @@ def _snowflake_type(type_: ColumnType) -> str:
 
 
 @pytest.fixture(scope="module")
-def shop() -> RawShop:
-    shop = RawShop(3, date(2026, 11, 1))
-    shop.open(customers=5, products=3, orders=6)
-    shop.next_day()
-    return shop
-
-
-@pytest.fixture(scope="module")
-def account(shop: RawShop, fake_snowflake: FakeAccount) -> dict[str, Any]:
-    """A fakesnow account with the three databases and the raw tables of a small shop."""
+def account(fake_snowflake: FakeAccount) -> dict[str, Any]:
+    """A fakesnow account with the three databases."""
     fake_snowflake.reset()
     arguments: dict[str, Any] = {"account": "fakesnow", "user": "fake", "password": "Fake-Pass-4711", "protocol": "http"}
     arguments |= {"host": "127.0.0.1", "port": fake_snowflake.port, "network_timeout": 5}
     with connector.connect(**arguments) as connection, connection.cursor() as cursor:
         for database in ("ECOMMERCE_RAW", "ECOMMERCE_STAGING", "ECOMMERCE_ANALYTICS"):
             cursor.execute(f"create database if not exists {database}")
-        for table in TABLES.values():
-            address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
-            columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
-            cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
-            cursor.execute(f"create table {address} ({', '.join(columns)})")
-            for row in shop.tables[table.name].values():
-                values = {name: value for name, value in row.items() if name != "payload"}
-                holes = ", ".join(["%s"] * len(values))
-                cursor.execute(f"insert into {address} ({', '.join(values)}) values ({holes})", list(values.values()))
     return arguments
 
 
+def write(shop: RawShop, account: dict[str, Any]) -> None:
+    """The raw tables of a shop as they are now."""
+    with connector.connect(**account) as connection, connection.cursor() as cursor:
+        for table in TABLES.values():
+            address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
+            names = [column.name for column in (*table.columns, *METADATA_COLUMNS)]
+            columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
+            cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
+            cursor.execute(f"create or replace table {address} ({', '.join(columns)})")
+            filled = [name for name in names if name != "payload"]
+            rows = [[row.get(name) for name in filled] for row in shop.tables[table.name].values()]
+            if rows:
+                one = f"({', '.join(['%s'] * len(filled))})"
+                values = [value for row in rows for value in row]
+                cursor.execute(f"insert into {address} ({', '.join(filled)}) values {', '.join([one] * len(rows))}", values)
+
+
+def in_marts(account: dict[str, Any], question: str) -> list[Any]:
+    """Rows of a question that says ``{}`` where the marts' schema belongs."""
+    with connector.connect(**account) as connection, connection.cursor() as cursor:
+        return list(cursor.execute(question.format("ECOMMERCE_ANALYTICS.MARTS")).fetchall())
+
+
 @pytest.mark.slow
-def test_the_star_is_built_by_dbt_snowflake(account: dict[str, Any], shop: RawShop, tmp_path: Path) -> None:
+def test_the_star_is_built_by_dbt_snowflake_day_by_day(
+    account: dict[str, Any], fake_snowflake: FakeAccount, tmp_path: Path
+) -> None:
+    """The first day creates, the next ones delete, insert, merge and keep history; a full refresh says the same."""
     (tmp_path / "profiles.yml").write_text(PROFILE.format(**account))
     paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(tmp_path), "--target-path", str(tmp_path / "target")]
     paths += ["--log-path", str(tmp_path), "--log-level", "none"]
     kinds = ["--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot"]
-    result = dbtRunner().invoke(["build", *kinds, *paths])
-    assert result.success, result.exception or failures(result)
+    shop = RawShop(3, date(2026, 11, 1))
+    shop.open(customers=5, products=3, orders=6)
 
-    with connector.connect(**account) as connection, connection.cursor() as cursor:
-        for mart, table in {"fct_orders": "orders", "fct_order_items": "order_items", "fct_payments": "charges"}.items():
-            cursor.execute(f"select count(*) from ECOMMERCE_ANALYTICS.MARTS.{mart}")
-            assert cursor.fetchall() == [(len(shop.alive(table)),)], mart
+    def build(*options: str) -> dict[str, list[Any]]:
+        write(shop, account)
+        result = dbtRunner().invoke(["build", *kinds, *paths, *options])
+        assert result.success, result.exception or failures(result)
+        return {mart: in_marts(account, f"select {columns} from {{}}.{mart} order by 1, 2") for mart, columns in MARTS.items()}
+
+    build()
+    for _ in range(2):
+        shop.next_day()
+        fake_snowflake.statements.clear()
+        day_by_day = build()
+        assert any(
+            "merge into ECOMMERCE_ANALYTICS.MARTS.fct_orders".lower() in sent.lower() for sent in fake_snowflake.statements
+        )
+    assert any(row[-1] for row in day_by_day["dim_customers"]), "no customer ever changed"
+    assert build("--full-refresh") == day_by_day
 
     for file in (tmp_path / "target" / "compiled").rglob("*.sql"):
         sqlglot.parse_one(file.read_text(), dialect="snowflake")

@@ -113,3 +113,16 @@
         ~ database | replace('"', '') | lower ~ "'"
     )) }}
 {%- endmacro %}
+
+{#-
+    dbt holds the rows of a snapshot's query against all current versions. Only those of the same keys can tell it anything, as
+    long as it does not look for keys that the query lacks.
+-#}
+{% macro duckdb__snapshot_staging_table(strategy, source_sql, target_relation) -%}
+    {%- set key = strategy.unique_key -%}
+    {%- set versions = target_relation -%}
+    {%- if strategy.hard_deletes == 'ignore' and key is string -%}
+        {%- set versions = '(select * from ' ~ target_relation ~ ' where ' ~ key ~ ' in (select ' ~ key ~ ' from snapshot_query))' -%}
+    {%- endif -%}
+    {{ default__snapshot_staging_table(strategy, source_sql, versions) }}
+{%- endmacro %}

@@ -69,7 +69,7 @@ refunds_of_charge as (
         max(case when is_succeeded then refunded_at end) as last_refunded_at,
         max(_loaded_at) as _loaded_at
     from refunds
-    where charge_id is not null
+    where charge_id in (select wanted.charge_id from wanted)
     group by charge_id
 
 ),
@@ -84,7 +84,7 @@ disputes_of_charge as (
         max(case when status = 'open' then 1 else 0 end) = 1 as has_open_dispute,
         max(_loaded_at) as _loaded_at
     from disputes
-    where charge_id is not null
+    where charge_id in (select wanted.charge_id from wanted)
     group by charge_id
 
 ),

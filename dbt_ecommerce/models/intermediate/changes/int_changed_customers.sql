@@ -3,13 +3,7 @@
 {%- set deletions = as_built('int_customer_deletions') -%}
 {%- set history, dimension = as_built('customer_history', 'snapshot'), as_built('dim_customers') -%}
 {%- set differs = is_out_of_step(known, raw, 'customer_id', changed_since('raw_customers')) -%}
-{#- the dimension holds each version of a customer that is there, or is known to be deleted -#}
-{%- set versions_differ = false -%}
-{%- if known and deletions and history and dimension -%}
-    {%- set versions = history ~ ' where customer_id in (select customer_id from ' ~ known
-        ~ ') or customer_id in (select customer_id from ' ~ deletions ~ ')' -%}
-    {%- set versions_differ = run_query(differing_keys(versions, dimension, 'dbt_scd_id', 'customer_key')).rows[0][0] -%}
-{%- endif %}
+{%- set versions_differ = differ_in_versions(dimension, history, [known, deletions]) %}
 
 with
 

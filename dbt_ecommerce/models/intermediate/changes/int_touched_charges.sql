@@ -1,7 +1,7 @@
 {%- set known, joined, facts = as_built('int_charges_converted'), as_built('int_charges_joined'), as_built('fct_payments') -%}
 {%- set known_refunds = as_built('int_refunds_matched') -%}
 {%- set differs = is_out_of_step(known, source('stripe', 'raw_charges'), 'charge_id', changed_since('raw_charges'))
-    or differ_in_keys(joined, known, 'charge_id') or differ_in_keys(facts, known, 'charge_id') -%}
+    or differ_in_keys(known, [joined, facts], 'charge_id') -%}
 {%- set out_of_step = [(known, 'referenced_order_id'), (joined, 'referenced_order_id'), (facts, 'order_id')] if differs else [] %}
 
 with

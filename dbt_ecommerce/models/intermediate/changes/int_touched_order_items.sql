@@ -1,6 +1,6 @@
 {%- set known, facts = as_built('int_order_items_cleaned'), as_built('fct_order_items') -%}
 {%- set differs = is_out_of_step(known, source('postgres', 'raw_order_items'), 'order_item_id', changed_since('raw_order_items'))
-    or differ_in_keys(facts, known, 'order_item_id') -%}
+    or differ_in_keys(known, [facts], 'order_item_id') -%}
 {%- set out_of_step = [known, facts] if differs else [] %}
 
 with

@@ -1,6 +1,6 @@
 {%- set known, joined, facts = as_built('int_orders_cleaned'), as_built('int_orders_joined'), as_built('fct_orders') -%}
 {%- set differs = is_out_of_step(known, source('postgres', 'raw_orders'), 'order_id', changed_since('raw_orders'))
-    or differ_in_keys(joined, known, 'order_id') or differ_in_keys(facts, known, 'order_id') -%}
+    or differ_in_keys(known, [joined, facts], 'order_id') -%}
 {%- set out_of_step = [known, joined, facts] if differs else [] %}
 
 with

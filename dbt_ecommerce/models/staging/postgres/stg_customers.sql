@@ -6,7 +6,14 @@ customers as (
 
 ),
 
-us_states as (
+-- twice: DuckDB keeps the result of what is named twice, and then takes no filter through the joins to the raw table
+states_by_code as (
+
+    select * from {{ ref('us_states') }}
+
+),
+
+states_by_name as (
 
     select * from {{ ref('us_states') }}
 
@@ -66,9 +73,9 @@ normalised as (
     from cleaned
     left join country_aliases
         on lower(cleaned.source_country) = country_aliases.alias
-    left join us_states as by_code
+    left join states_by_code as by_code
         on upper(cleaned.source_state) = by_code.state_code
-    left join us_states as by_name
+    left join states_by_name as by_name
         on lower(cleaned.source_state) = by_name.state_name
 
 )
