@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from ingestion.stripe_api.transport import RateLimit, session
 
 Item = dict[str, Any]
 PAGE_SIZE = 100  # the most that Stripe gives
+
+# The client writes two lines for each request, thousands for a first load. Its own STRIPE_LOG=info still prints them.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

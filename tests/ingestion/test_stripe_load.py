@@ -425,6 +425,7 @@ def test_a_refused_key_is_tried_once_and_never_shown(
     account: Account, caplog: pytest.LogCaptureFixture, key: str, status: int, says: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="stripe")
     with pytest.raises(CredentialsError, match=says) as refused:
         account.load(api_key=key)
 
@@ -494,6 +495,7 @@ def test_an_amount_that_is_no_integer_is_refused_by_name(account: Account) -> No
 
 def test_no_log_holds_the_key_or_a_customer(account: Account, caplog: pytest.LogCaptureFixture, quick: None) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="stripe")
     account.has(charge(1, at(DAY, 1), receipt_email="ada@example.com"))
     account.emulator.add_fault(Fault("500", times=2))
 
@@ -502,6 +504,15 @@ def test_no_log_holds_the_key_or_a_customer(account: Account, caplog: pytest.Log
     assert "trying again" in caplog.text
     assert KEY not in caplog.text
     assert "ada@example.com" not in caplog.text
+
+
+def test_a_request_that_went_well_is_not_worth_a_line(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    account.has(*(charge(n, at(DAY) - n * 1000) for n in range(250)))
+
+    account.load()
+
+    assert "/v1/charges" not in caplog.text
 
 
 def test_requests_keep_to_the_rate(account: Account) -> None:
