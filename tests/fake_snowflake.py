@@ -118,19 +118,19 @@ def fake_account() -> Iterator[FakeAccount]:
 
     def execute(self: Any, command: str, *arguments: Any, **named: Any) -> Any:
         account.statements.append(command)
-        if match := _REMOVE.match(command):
-            _remove(self._conn.database, *match.groups())
-            command, arguments, named = "select 'removed' as result", (), {"server": named.get("server", False)}
-        elif match := _SWAP.match(command) or _RENAME.match(command):
-            _exchange(self._duck_conn, self._conn.database, *match.groups())
-            command = "select 'done' as result"
-        elif _GRANT.match(command):
-            command = "select 'granted' as result"
-        elif _MERGE.match(command):
-            command = _qualified(command)
-        command = _TEMPORARY.sub(r"\1", command)
-        command = _WAREHOUSE.sub("'A_WH'", _HEX.sub(r"cast('0x' || left(md5(\1), 15) as bigint)", command))
         try:
+            if match := _REMOVE.match(command):
+                _remove(self._conn.database, *match.groups())
+                command, arguments, named = "select 'removed' as result", (), {"server": named.get("server", False)}
+            elif match := _SWAP.match(command) or _RENAME.match(command):
+                _exchange(self._duck_conn, self._conn.database, *match.groups())
+                command = "select 'done' as result"
+            elif _GRANT.match(command):
+                command = "select 'granted' as result"
+            elif _MERGE.match(command):
+                command = _qualified(command)
+            command = _TEMPORARY.sub(r"\1", command)
+            command = _WAREHOUSE.sub("'A_WH'", _HEX.sub(r"cast('0x' || left(md5(\1), 15) as bigint)", command))
             return plain(self, command, *arguments, **named)
         except snowflake.connector.errors.Error:
             raise

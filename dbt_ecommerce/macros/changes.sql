@@ -82,7 +82,7 @@
 
 {#-
     Subquery for how many rows there are and the sum over the hashes of their keys: that takes no join, and sees one row more and
-    another one less. The hash of a number does not depend on its width.
+    another one less. A key and its copy have one type, or the hashes of negative numbers differ.
 -#}
 {% macro fingerprint(rows, key) -%}
     (select count(*) as row_count, coalesce(sum(hash({{ key }})), 0) as key_sum from {{ rows }})
@@ -101,7 +101,7 @@
         'keys of ' ~ raw,
         'select loaded.row_count <> built.row_count or loaded.key_sum <> built.key_sum, repeated.row_count'
         ~ ' from ' ~ loaded_before ~ ' as loaded cross join ' ~ built_before ~ ' as built'
-        ~ ' cross join (select count(*) - count(distinct ' ~ key ~ ') as row_count from ' ~ loaded_since ~ ') as repeated'
+        ~ ' cross join (select ' ~ repeated_keys(key) ~ ' as row_count from ' ~ loaded_since ~ ') as repeated'
     )[0]) }}
 {%- endmacro %}
 

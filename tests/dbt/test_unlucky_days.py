@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from raw_shop import TABLES, RawShop
+from raw_shop import TABLES, RawShop, insert
 from run_dbt import failures, runner
 from test_incremental import A_DAY, BUILD, INCREMENTAL, MARTS, snapshot_of_intermediates, snapshot_of_marts
 
@@ -205,6 +205,59 @@ def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(scene:
     scene.next_load()
     back["_deleted_at"] = None
     del scene.shop.tables[name][tuple(gone[column] for column in TABLES[name].key)]
+    scene.build(*A_DAY)
+    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
+
+
+@pytest.mark.parametrize(
+    ("name", "when"),
+    [("orders", "before"), ("orders", "since"), ("charges", "before"), ("charges", "since"), ("refunds", "with the first ones")],
+)
+def test_a_raw_row_that_is_there_twice_counts_once(scene: Scene, name: str, when: str) -> None:
+    """No warehouse enforces a key. The loader does, but whoever restores a raw table may not."""
+    shop, key = scene.shop, TABLES[name].key[0]
+    if name == "refunds":
+        for charge in shop.alive("charges")[:3]:
+            shop.refund(charge)
+    row = shop.alive(name)[-1]
+    if when == "since":
+        shop.put(name, **{key: row[key], "status": "failed"})
+    shop.write(scene.folder)
+    with duckdb.connect(str(scene.folder / "ecommerce_raw.duckdb")) as connection:
+        insert(connection, TABLES[name], [{**row, "status": "pending", "_fetched_at": None, "updated_at": None}])
+    scene.dbt(*BUILD)
+    table = {"orders": "marts.fct_orders", "charges": "marts.fct_payments", "refunds": "intermediate.int_refunds_matched"}[name]
+    with marts(scene.folder) as connection:
+        found = connection.execute(f"select count(*), count(distinct {key}) from {table}").fetchone()
+    assert found == (len(shop.alive(name)),) * 2
+    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
+
+
+def test_a_full_refresh_mends_marts_that_hold_a_raw_row_twice(scene: Scene) -> None:
+    shop, row = scene.shop, scene.shop.alive("orders")[-1]
+    scene.build(*BUILD)
+    with duckdb.connect(str(scene.folder / "ecommerce_raw.duckdb")) as connection:
+        insert(connection, TABLES["orders"], [row])
+    with marts(scene.folder) as connection:
+        for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
+            connection.execute(f"insert into {table} select * from {table} where order_id = {row['order_id']}")
+    scene.dbt(*BUILD, "--full-refresh")
+    with marts(scene.folder) as connection:
+        assert connection.execute("select count(*) from marts.fct_orders").fetchone() == (len(shop.alive("orders")),)
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+def test_a_customer_who_comes_back_and_goes_again_ends_when_it_went_last(scene: Scene, vanishes: bool) -> None:
+    shop, customer = scene.shop, scene.shop.alive("customers")[0]
+    if vanishes:
+        del shop.tables["customers"][(customer["customer_id"],)]
+    else:
+        shop.delete(customer)
+    scene.build(*A_DAY)
+    scene.next_load()
+    scene.next_load()
+    shop.put("customers", **{name: customer[name] for name in TABLES["customers"].column_names})
+    shop.delete(shop.tables["customers"][(customer["customer_id"],)])
     scene.build(*A_DAY)
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 

@@ -70,6 +70,12 @@ touched as (
             from {{ raw }} as marked
             where marked._deleted_at is not null
         )
+    union
+    select marked.customer_id
+    from {{ raw }} as marked
+    left join {{ deletions }} as known
+        on marked.customer_id = known.customer_id
+    where marked._deleted_at is not null and (known.deleted_at is null or known.deleted_at <> marked._deleted_at)
     {%- endif %}
 
 ),
