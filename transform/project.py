@@ -36,6 +36,8 @@ _RULES = ("models", "macros", "snapshots", "seeds")
 VACUUM_WEEKDAY = 6  # Sunday
 _NOT_PROJECT = {"target", "logs", "dbt_packages", "__pycache__", ".user.yml"}
 
+atexit.register(gc.unfreeze)  # of what parse() freezes: else DuckDB's bindings call what is left at the end a leak
+
 
 @dataclass(frozen=True)
 class Project:
@@ -194,7 +196,6 @@ def parse(project: Project) -> Any:
         manifest = invoke(project, ["parse"])
     _parsed[project] = (fingerprint, manifest)
     gc.freeze()  # it stays: a collection in the middle of a build need not walk through all of it
-    atexit.register(gc.unfreeze)  # else DuckDB's bindings call what is left at the end a leak
     return manifest
 
 

@@ -158,11 +158,10 @@ def write(shop: RawShop, account: dict[str, Any]) -> None:
     with connector.connect(**account) as connection, connection.cursor() as cursor:
         for table in TABLES.values():
             address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
-            names = [column.name for column in (*table.columns, *METADATA_COLUMNS)]
             columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
             cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
             cursor.execute(f"create or replace table {address} ({', '.join(columns)})")
-            filled = [name for name in names if name != "payload"]
+            filled = [column.name for column in (*table.columns, *METADATA_COLUMNS) if column.name != "payload"]
             rows = [[row.get(name) for name in filled] for row in shop.tables[table.name].values()]
             if rows:
                 one = f"({', '.join(['%s'] * len(filled))})"

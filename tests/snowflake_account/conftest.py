@@ -25,7 +25,7 @@ Unproven without one, because the test double cannot show it:
   - MERGE on real data: guarded by version, exact decimals, JSON compared as VARIANT, two loads of one source at once
   - COPY with logical types: microseconds and decimals as they left the source
   - that an upload, a COPY and a 10,000,000-row load stream within the time limits
-  - dbt a second time, beyond what a double shows: merges with exact sums and under locks, grants, clustering, query tags
+  - dbt a second time, with exact sums and under locks: merges, the snapshot of customers, grants, clustering, query tags
   - publication by zero-copy clone and SWAP under a reader's eyes, with the reader's rights
   - sign-in by key pair and token against the real service
   - a full day through Airflow with Snowflake as its warehouse
