@@ -1,4 +1,6 @@
-"""One alert: what happened, free of any channel. Built from what Airflow hands to callbacks and tasks."""
+"""One alert: what happened, free of any channel. Built from what Airflow hands to callbacks and
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ LABELS: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Alert:
-    """Everything a channel can show. Texts are masked, but neither escaped nor cut: that is the channel's business.
+    """Everything a channel can show. Texts are masked, but neither escaped nor cut: that is the
+    channel's business.
 
-    ``tries`` is how many tries there are in all; ``next_try_at`` is UTC; ``facts`` are label and text, in the order in
-    which they help to act; ``key`` is the same for the same event, whichever process reports it.
+    ``tries`` is how many tries there are in all; ``next_try_at`` is UTC; ``facts`` are label and
+    text, in the order in which they help to act; ``key`` is the same for the same event, whichever
+    process reports it.
     """
 
     status: Status

@@ -1,4 +1,5 @@
-"""What Airflow calls when something fails or is late. Every DAG file imports it, so each callback loads what it needs itself.
+"""What Airflow calls when something fails or is late. Every DAG file imports it, so each callback
+loads what it needs itself.
 
 tasks   on_execute_callback = on_execute, on_retry_callback = on_retry, on_failure_callback = on_failure (default_args)
 DAGs    on_failure_callback = on_dag_failure
@@ -32,13 +33,17 @@ def on_retry(context: Mapping[str, Any]) -> None:
 
 
 def on_execute(context: Mapping[str, Any]) -> None:
-    """A try begins: its log is to hold no secret, and tries before it that were killed could not report their end."""
+    """A try begins: its log is to hold no secret, and tries before it that were killed could not
+    report their end.
+    """
     _keep_secrets_out_of_the_log()
     _report_killed(context)
 
 
 def on_dag_failure(context: Mapping[str, Any]) -> None:
-    """A run has failed. It speaks only where no task of the run could: its process was killed on the last try."""
+    """A run has failed. It speaks only where no task of the run could: its process was killed on
+    the last try.
+    """
     from alerting.slack import send_slack_alert
 
     _report_killed(context)
@@ -52,7 +57,9 @@ def on_dag_failure(context: Mapping[str, Any]) -> None:
                 return
             time.sleep(0.5)
     except Exception as error:
-        logger.error("Whether the run's failure was reported cannot be said: %s", type(error).__name__)
+        logger.error(
+            "Whether the run's failure was reported cannot be said: %s", type(error).__name__
+        )
     send_slack_alert(context, "failure")
 
 
@@ -71,18 +78,24 @@ def _report_killed(context: Mapping[str, Any]) -> None:
             if not try_reported(alert.run or "", alert.task_id or "", number):
                 deliver(alert)
     except Exception as error:
-        logger.error("Whether the tries before were reported cannot be said: %s", type(error).__name__)
+        logger.error(
+            "Whether the tries before were reported cannot be said: %s", type(error).__name__
+        )
 
 
 def _keep_secrets_out_of_the_log() -> None:
-    """Airflow masks what it knows as a secret, in tracebacks of others' errors too; ours are settings that it does not know."""
+    """Airflow masks what it knows as a secret, in tracebacks of others' errors too; ours are
+    settings that it does not know.
+    """
     try:
         from airflow.sdk.log import mask_secret
 
-        from alerting.masking import known_secrets
+        from pipeline.masking import known_secrets
 
         for secret in known_secrets():
-            if len(secret) >= SHORTEST_SECRET and not secret.isalpha():  # a word would be masked within names of tables, too
+            if (
+                len(secret) >= SHORTEST_SECRET and not secret.isalpha()
+            ):  # a word would be masked within names of tables, too
                 mask_secret(secret)
     except Exception as error:
         logger.error("Secrets are not masked in this log: %s", type(error).__name__)

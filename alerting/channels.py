@@ -1,4 +1,6 @@
-"""Where alerts go. A channel is one small class with a name and ``send``; ``configured_channels`` lists those that are set."""
+"""Where alerts go. A channel is one small class with a name and ``send``; ``configured_channels``
+lists those that are set.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from urllib.parse import urlparse
 
 from alerting.alert import Alert
 from alerting.settings import AlertingSettings
-from ingestion.settings import settings as configured
+from pipeline.settings import settings as configured
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,9 @@ LONGEST_WAIT = 30  # seconds; a callback that sleeps as long as Slack likes woul
 
 
 class DeliveryError(Exception):
-    """The channel did not take the alert; the text never holds the channel's address, which is a secret."""
+    """The channel did not take the alert; the text never holds the channel's address, which is a
+    secret.
+    """
 
 
 class Channel(Protocol):
@@ -33,7 +37,9 @@ class Channel(Protocol):
 
 
 class SlackChannel:
-    """An incoming webhook. Rate limits and server errors are tried again, as Slack's own client does it."""
+    """An incoming webhook. Rate limits and server errors are tried again, as Slack's own client
+    does it.
+    """
 
     name = "Slack"
 
@@ -62,15 +68,22 @@ class SlackChannel:
             ) -> bool:  # fmt: skip
                 if response is None or response.status_code != 429:
                     return False
-                asked = [values[0] for name, values in response.headers.items() if name.lower() == "retry-after"]
+                asked = [
+                    values[0]
+                    for name, values in response.headers.items()
+                    if name.lower() == "retry-after"
+                ]
                 return not asked or (asked[0].isdigit() and int(asked[0]) <= LONGEST_WAIT)
 
         handlers: list[RetryHandler] = [
-            handler(max_retry_count=RETRIES) for handler in (ShortRateLimit, ServerErrorRetryHandler, ConnectionErrorRetryHandler)
+            handler(max_retry_count=RETRIES)
+            for handler in (ShortRateLimit, ServerErrorRetryHandler, ConnectionErrorRetryHandler)
         ]
         silent = logging.Logger("slack_sdk")  # the client logs its address, which is a secret
         silent.disabled = True
-        client = WebhookClient(self._url, timeout=self._timeout, retry_handlers=handlers, logger=silent)
+        client = WebhookClient(
+            self._url, timeout=self._timeout, retry_handlers=handlers, logger=silent
+        )
         try:
             response = client.send_dict(slack_message(alert))
         except (SlackClientError, OSError) as error:
@@ -80,7 +93,9 @@ class SlackChannel:
 
 
 class JsonWebhookChannel:
-    """Any HTTP endpoint that takes one JSON object per alert: an incident tool, a chat bridge, a log collector."""
+    """Any HTTP endpoint that takes one JSON object per alert: an incident tool, a chat bridge, a
+    log collector.
+    """
 
     name = "webhook"
 
@@ -91,7 +106,10 @@ class JsonWebhookChannel:
         if urlparse(self._url).scheme not in ("http", "https"):
             raise DeliveryError("ALERT_WEBHOOK_URL is no http or https address")
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked
-            self._url, data=json.dumps(json_payload(alert)).encode(), headers={"Content-Type": "application/json"}, method="POST"
+            self._url,
+            data=json.dumps(json_payload(alert)).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout):  # noqa: S310
@@ -104,7 +122,10 @@ class JsonWebhookChannel:
 
 def json_payload(alert: Alert) -> dict[str, object]:
     """The alert as JSON types: its fields, with ``facts`` as an object and times in ISO 8601."""
-    payload = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(alert).items()}
+    payload = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(alert).items()
+    }
     return {**payload, "title": alert.title, "facts": dict(alert.facts)}
 
 
@@ -113,7 +134,13 @@ def configured_channels() -> list[Channel]:
     chosen = configured(AlertingSettings)
     channels: list[Channel] = []
     if chosen.slack_webhook_url:
-        channels.append(SlackChannel(chosen.slack_webhook_url.get_secret_value(), chosen.alert_timeout_seconds))
+        channels.append(
+            SlackChannel(chosen.slack_webhook_url.get_secret_value(), chosen.alert_timeout_seconds)
+        )
     if chosen.alert_webhook_url:
-        channels.append(JsonWebhookChannel(chosen.alert_webhook_url.get_secret_value(), chosen.alert_timeout_seconds))
+        channels.append(
+            JsonWebhookChannel(
+                chosen.alert_webhook_url.get_secret_value(), chosen.alert_timeout_seconds
+            )
+        )
     return channels

@@ -1,7 +1,8 @@
-"""Reads what Airflow hands to callbacks and tasks into an ``Alert``; every part of it may be missing.
+"""Reads what Airflow hands to callbacks and tasks into an ``Alert``; every part of it may be
+missing.
 
-A task's own callbacks know the exception. Those that the dag-processor runs for killed processes do not, and a DAG's
-callback may know no more than the DAG and the run.
+A task's own callbacks know the exception. Those that the dag-processor runs for killed processes do
+not, and a DAG's callback may know no more than the DAG and the run.
 """
 
 from __future__ import annotations
@@ -14,28 +15,41 @@ from urllib.parse import quote
 
 from alerting.alert import Alert, Status
 from alerting.errors_text import describe, facts_of
-from alerting.masking import mask
 from alerting.runbook import runbook_link
 from alerting.settings import AlertingSettings
-from ingestion.days import current_day
-from ingestion.settings import settings as configured
+from pipeline.days import current_day
+from pipeline.masking import mask
+from pipeline.settings import settings as configured
 
 KILLED = (
-    "The process ended without an error of its own: killed from outside, out of memory, or its machine is gone. "
+    "The process ended without an error of its own: killed from outside, out of memory, or its "
+    "machine is gone. "
     "What it had not committed is undone; {}."
 )
-TASK_FAILED = "task_failure"  # Airflow's reason for a run that failed because a task did: nothing that the alert does not say
+# Airflow's reason for a run that failed because a task did: nothing that the alert does not say
+TASK_FAILED = "task_failure"
 
 
 def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     """The alert for one event of one run. Never fails because something is missing in the context."""
     task_instance = context.get("ti") or context.get("task_instance")
     run = context.get("dag_run")
-    dag_id = _attribute(task_instance, "dag_id") or _attribute(context.get("dag"), "dag_id") or _attribute(run, "dag_id") or "?"
-    run_id = (
-        _attribute(task_instance, "run_id") or context.get("run_id") or _attribute(run, "run_id") or _attribute(run, "dag_run_id")
+    dag_id = (
+        _attribute(task_instance, "dag_id")
+        or _attribute(context.get("dag"), "dag_id")
+        or _attribute(run, "dag_id")
+        or "?"
     )
-    task_id, map_index = _attribute(task_instance, "task_id"), _attribute(task_instance, "map_index")
+    run_id = (
+        _attribute(task_instance, "run_id")
+        or context.get("run_id")
+        or _attribute(run, "run_id")
+        or _attribute(run, "dag_run_id")
+    )
+    task_id, map_index = (
+        _attribute(task_instance, "task_id"),
+        _attribute(task_instance, "map_index"),
+    )
     try_number = _attribute(task_instance, "try_number") or None
     run_key = f"{dag_id}|{run_id}|{_attribute(run, 'clear_number') or 0}"
     failed = status in ("failure", "retry")
@@ -46,7 +60,18 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
     return Alert(
         status=status,
         dag_id=dag_id,
-        key="|".join(map(str, (run_key, task_id, map_index, try_number, "success" if status == "recovery" else status))),
+        key="|".join(
+            map(
+                str,
+                (
+                    run_key,
+                    task_id,
+                    map_index,
+                    try_number,
+                    "success" if status == "recovery" else status,
+                ),
+            )
+        ),
         run=run_key,
         task_id=task_id,
         day=day_of(context),
@@ -56,15 +81,22 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
         try_number=try_number if failed else None,
         tries=tries if failed else None,
-        next_try_at=_ended(task_instance) + delay if status == "retry" and delay is not None else None,
-        permanent=status == "failure" and _attribute(_attribute(decision, "action"), "value") == "fail",
+        next_try_at=_ended(task_instance) + delay
+        if status == "retry" and delay is not None
+        else None,
+        permanent=status == "failure"
+        and _attribute(_attribute(decision, "action"), "value") == "fail",
         facts=tuple((label, mask(text)) for label, text in facts_of(exception)) if failed else (),
-        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url) if failed else None,
+        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url)
+        if failed
+        else None,
     )
 
 
 def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
-    """The alert for an earlier try of the same task whose process was killed, seen from the try that follows."""
+    """The alert for an earlier try of the same task whose process was killed, seen from the try
+    that follows.
+    """
     now = alert_of({**context, "exception": None, "reason": None}, "retry")
     return replace(
         now,
@@ -72,13 +104,21 @@ def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
         try_number=try_number,
         seconds=None,
         next_try_at=None,
-        log_url=log_url(now.dag_id, now.run_id, now.task_id, _attribute(context.get("ti"), "map_index"), try_number),
+        log_url=log_url(
+            now.dag_id,
+            now.run_id,
+            now.task_id,
+            _attribute(context.get("ti"), "map_index"),
+            try_number,
+        ),
         facts=(("Now", f"try {now.try_number} has begun"),),
     )
 
 
 def day_of(context: Mapping[str, Any]) -> str | None:
-    """The day of the run: its partition key, the day typed into the trigger form, else the day it was asked on."""
+    """The day of the run: its partition key, the day typed into the trigger form, else the day it
+    was asked on.
+    """
     run = context.get("dag_run")
     given = _attribute(run, "partition_key") or (context.get("params") or {}).get("day")
     if given:
@@ -89,7 +129,13 @@ def day_of(context: Mapping[str, Any]) -> str | None:
     return str(current_day(run_after)) if isinstance(run_after, datetime) else None
 
 
-def log_url(dag_id: str, run_id: str | None, task_id: str | None, map_index: int | None, try_number: int | None) -> str | None:
+def log_url(
+    dag_id: str,
+    run_id: str | None,
+    task_id: str | None,
+    map_index: int | None,
+    try_number: int | None,
+) -> str | None:
     """Where Airflow's UI shows the log of that try, or the run where no task is known."""
     if not run_id:
         return None
@@ -98,7 +144,9 @@ def log_url(dag_id: str, run_id: str | None, task_id: str | None, map_index: int
     if not task_id:
         return url
     mapped = f"/mapped/{map_index}" if map_index is not None and map_index >= 0 else ""
-    return f"{url}/tasks/{quote(task_id)}{mapped}" + (f"?try_number={try_number}" if try_number else "")
+    return f"{url}/tasks/{quote(task_id)}{mapped}" + (
+        f"?try_number={try_number}" if try_number else ""
+    )
 
 
 def _attribute(thing: Any, name: str) -> Any:
@@ -116,16 +164,26 @@ def _exception(context: Mapping[str, Any]) -> BaseException | None:
 
 def _text(context: Mapping[str, Any], exception: BaseException | None, status: Status) -> str:
     if exception is None:
-        what_then = "the next try finishes the job" if status == "retry" else "to finish the job, clear the task"
-        killed, reason = KILLED.format(what_then), context.get("reason")  # the latter of DAG-level callbacks only
-        return mask(f"{killed} (Airflow says: {reason})" if reason and reason != TASK_FAILED else killed)
+        what_then = (
+            "the next try finishes the job"
+            if status == "retry"
+            else "to finish the job, clear the task"
+        )
+        killed, reason = (
+            KILLED.format(what_then),
+            context.get("reason"),
+        )  # the latter of DAG-level callbacks only
+        return mask(
+            f"{killed} (Airflow says: {reason})" if reason and reason != TASK_FAILED else killed
+        )
     return mask(describe(exception))
 
 
 def first_try(context: Mapping[str, Any]) -> int | None:
     """The first try of the task since it was last cleared; None where that cannot be told.
 
-    Airflow adds the tries of a cleared task to those it has had. A DAG's callback is not told how many that makes.
+    Airflow adds the tries of a cleared task to those it has had. A DAG's callback is not told how
+    many that makes.
     """
     task_instance, retries = context.get("ti"), _attribute(context.get("task"), "retries") or 0
     most = _attribute(task_instance, "max_tries") or 0
@@ -135,7 +193,9 @@ def first_try(context: Mapping[str, Any]) -> int | None:
 
 
 def _tries(context: Mapping[str, Any], task_instance: Any) -> int | None:
-    most = max(_attribute(task_instance, "max_tries") or 0, _attribute(context.get("task"), "retries") or 0)
+    most = max(
+        _attribute(task_instance, "max_tries") or 0, _attribute(context.get("task"), "retries") or 0
+    )
     has_had = _attribute(task_instance, "try_number") or 0
     return int(most) + 1 if task_instance is not None and has_had <= most + 1 else None
 
@@ -153,7 +213,12 @@ def _ended(task_instance: Any) -> datetime:
     return end if isinstance(end, datetime) else datetime.now(UTC)
 
 
-def _decision(context: Mapping[str, Any], exception: BaseException | None, try_number: int | None, tries: int | None) -> Any:
+def _decision(
+    context: Mapping[str, Any],
+    exception: BaseException | None,
+    try_number: int | None,
+    tries: int | None,
+) -> Any:
     """What the task's retry policy decided: Airflow does not pass it on, so it is asked again."""
     policy = _attribute(context.get("task"), "retry_policy")
     if policy is None or exception is None:

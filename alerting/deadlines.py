@@ -1,10 +1,13 @@
-"""A source's SLA as a deadline of its run: Airflow notices the miss, also while no task runs, and records it in its metadata.
+"""A source's SLA as a deadline of its run: Airflow notices the miss, also while no task runs, and
+records it in its metadata.
 
-It needs the plugin `plugins/ecommerce_deadlines.py` in every Airflow process; without it there are no deadlines, and the
-tasks' own watch (`alerting.sla.watched`) is all there is. Whichever of the two is first reports the breach.
+It needs the plugin `plugins/ecommerce_deadlines.py` in every Airflow process; without it there are
+no deadlines, and the tasks' own watch (`alerting.sla.watched`) is all there is. Whichever of the
+two is first reports the breach.
 
-The reference is one of our own because Airflow 3.3.2 answers the clearing of a task with an internal error where a run has a
-pending deadline of `DAGRUN_QUEUED_AT` (apache/airflow#70368), and because a run of an old day is never late.
+The reference is one of our own because Airflow 3.3.2 answers the clearing of a task with an
+internal error where a run has a pending deadline of `DAGRUN_QUEUED_AT` (apache/airflow#70368), and
+because a run of an old day is never late.
 """
 
 from __future__ import annotations
@@ -29,20 +32,28 @@ PLUGIN = "ecommerce_deadlines.py"
 
 
 class RunThatCanBeLate(BaseDeadlineReference):
-    """The moment at which a run was queued; no deadline for runs of days that are over, nor for back-fills."""
+    """The moment at which a run was queued; no deadline for runs of days that are over, nor for
+    back-fills.
+    """
 
     required_kwargs = frozenset({"dag_id", "run_id"})
 
     def _evaluate_with(self, *, session: Session, dag_id: str, run_id: str) -> datetime | None:
-        """Called when a run is made, in the scheduler or the API server: an error here would end it."""
+        """Called when a run is made, in the scheduler or the API server: an error here would end
+        it.
+        """
         try:
             from airflow.models import DagRun
             from sqlalchemy import select
 
             from alerting.sla import can_be_late
 
-            run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-            if run is None or not can_be_late(_day(run.partition_key, run.conf, run.run_after), str(run.run_type)):
+            run = session.scalar(
+                select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+            )
+            if run is None or not can_be_late(
+                _day(run.partition_key, run.conf, run.run_after), str(run.run_type)
+            ):
                 return None
             queued: datetime | None = run.queued_at
             return queued
@@ -56,11 +67,22 @@ def source_deadline(scope: str, sla: timedelta | None, waiting_for: str) -> list
     if sla is None or not (Path(conf.get("core", "plugins_folder")) / PLUGIN).exists():
         return []
     said = {"scope": scope, "sla_seconds": sla.total_seconds(), "waiting_for": waiting_for}
-    return [DeadlineAlert(RunThatCanBeLate(), sla, AsyncCallback("alerting.deadlines.on_missed", said), name=f"SLA of {scope}")]
+    return [
+        DeadlineAlert(
+            RunThatCanBeLate(),
+            sla,
+            AsyncCallback("alerting.deadlines.on_missed", said),
+            name=f"SLA of {scope}",
+        )
+    ]
 
 
-async def on_missed(context: Mapping[str, Any], scope: str, sla_seconds: float, waiting_for: str) -> None:
-    """Report the breach. Runs in the triggerer, on a thread of its own: the warehouse may be locked for a while."""
+async def on_missed(
+    context: Mapping[str, Any], scope: str, sla_seconds: float, waiting_for: str
+) -> None:
+    """Report the breach. Runs in the triggerer, on a thread of its own: the warehouse may be locked
+    for a while.
+    """
     from alerting.sla import Breach, report_breach
 
     run, missed = context["dag_run"], context["deadline"]["deadline_time"]
@@ -68,14 +90,31 @@ async def on_missed(context: Mapping[str, Any], scope: str, sla_seconds: float, 
     sla = timedelta(seconds=sla_seconds)
     day = _day(run.get("partition_key"), run.get("conf"), datetime.fromisoformat(run["run_after"]))
     failed = run["state"] == "failed"
-    waiting_for = "somebody who clears its task: its run has failed, nothing more is tried" if failed else waiting_for
-    breach = Breach(scope, day, sla, due - sla, waiting_for, run["dag_id"], run["dag_run_id"], goes_on=not failed)
+    waiting_for = (
+        "somebody who clears its task: its run has failed, nothing more is tried"
+        if failed
+        else waiting_for
+    )
+    breach = Breach(
+        scope,
+        day,
+        sla,
+        due - sla,
+        waiting_for,
+        run["dag_id"],
+        run["dag_run_id"],
+        goes_on=not failed,
+    )
     await asyncio.to_thread(report_breach, breach)
 
 
-def _day(partition_key: str | None, conf_of_run: Mapping[str, Any] | None, run_after: datetime) -> date:
-    """The day of a run: its partition key, the day typed into the trigger form, else the day it was asked on."""
-    from ingestion.days import current_day
+def _day(
+    partition_key: str | None, conf_of_run: Mapping[str, Any] | None, run_after: datetime
+) -> date:
+    """The day of a run: its partition key, the day typed into the trigger form, else the day it was
+    asked on.
+    """
+    from pipeline.days import current_day
 
     given = partition_key or (conf_of_run or {}).get("day")
     return date.fromisoformat(str(given)) if given else current_day(run_after)

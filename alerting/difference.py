@@ -1,4 +1,6 @@
-"""Says that a source and what was loaded of it differ, and how to repair that. Nothing has failed: it is a warning."""
+"""Says that a source and what was loaded of it differ, and how to repair that. Nothing has failed:
+it is a warning.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,27 @@ def report_differences(context: Mapping[str, Any], source: str, found: str, repa
     """
     try:
         from alerting.context import alert_of
-        from alerting.masking import mask
         from alerting.runbook import link
         from alerting.settings import AlertingSettings
         from alerting.slack import deliver
-        from ingestion.settings import settings as configured
+        from pipeline.masking import mask
+        from pipeline.settings import settings as configured
 
         alert = alert_of(context, "difference")
         facts = (("Source", source), ("Found", mask(found)), ("To repair it", repair))
         runbook = link("SourceDiffers", configured(AlertingSettings).runbook_url)
         # One per run, whatever the number of tries.
-        return deliver(replace(alert, key=f"{alert.run}|{source}|difference", facts=facts, seconds=None, runbook=runbook))
+        return deliver(
+            replace(
+                alert,
+                key=f"{alert.run}|{source}|difference",
+                facts=facts,
+                seconds=None,
+                runbook=runbook,
+            )
+        )
     except Exception as error:
-        logger.error("The alert about differences of %s could not be made: %s", source, type(error).__name__)
+        logger.error(
+            "The alert about differences of %s could not be made: %s", source, type(error).__name__
+        )
         return False

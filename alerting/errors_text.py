@@ -9,7 +9,9 @@ SHOWN = 5  # failing tests, rejected rows: enough to see the pattern, the rest i
 
 
 def describe(exception: BaseException) -> str:
-    """Class and text; for a failed test or model only the headline, since the facts list what failed."""
+    """Class and text; for a failed test or model only the headline, since the facts list what
+    failed.
+    """
     text = str(exception).strip()
     if getattr(exception, "failures", ()):
         text = text.split("\n- ", 1)[0]
@@ -18,7 +20,9 @@ def describe(exception: BaseException) -> str:
 
 
 def facts_of(exception: BaseException | None) -> list[tuple[str, str]]:
-    """Label and text: tests or models that failed with counts and keys, rejected rows, how long the other side said to wait."""
+    """Label and text: tests or models that failed with counts and keys, rejected rows, how long the
+    other side said to wait.
+    """
     facts = []
     if failures := getattr(exception, "failures", ()):
         facts.append(("Failed", _listed([_failure(failure) for failure in failures])))
@@ -35,8 +39,14 @@ def _listed(lines: Sequence[str]) -> str:
 
 
 def _failure(failure: Any) -> str:
-    rows = "" if failure.failing_rows is None else f" ({failure.failing_rows:,} row{'' if failure.failing_rows == 1 else 's'})"
-    keys = "; ".join(", ".join(f"{name}={value}" for name, value in key.items()) for key in failure.keys)
+    rows = (
+        ""
+        if failure.failing_rows is None
+        else f" ({failure.failing_rows:,} row{'' if failure.failing_rows == 1 else 's'})"
+    )
+    keys = "; ".join(
+        ", ".join(f"{name}={value}" for name, value in key.items()) for key in failure.keys
+    )
     first = failure.message.splitlines()[0] if failure.message else ""
     return f"{failure.node}{rows}" + (f": {keys}" if keys else f": {first}" if first else "")
 

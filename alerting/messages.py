@@ -1,6 +1,8 @@
-"""An alert as a Slack message: Block Kit in a coloured attachment, fields in the specification's order, inside Slack's limits.
+"""An alert as a Slack message: Block Kit in a coloured attachment, fields in the specification's
+order, inside Slack's limits.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks (3,000 characters of text in a section, 50 blocks).
+Limits: https://docs.slack.dev/reference/block-kit/blocks (3,000 characters of text in a section, 50
+blocks).
 """
 
 from __future__ import annotations
@@ -29,17 +31,29 @@ _CUT = " … "
 
 def slack_message(alert: Alert) -> dict[str, Any]:
     """The webhook's payload."""
-    blocks = [_section(f"*{escape(alert.title, 200)}*"), *(_section(text) for text in _fields(alert))]
-    attachment = {"color": COLOURS[alert.status], "fallback": _summary(alert), "blocks": blocks[:BLOCK_LIMIT]}
+    blocks = [
+        _section(f"*{escape(alert.title, 200)}*"),
+        *(_section(text) for text in _fields(alert)),
+    ]
+    attachment = {
+        "color": COLOURS[alert.status],
+        "fallback": _summary(alert),
+        "blocks": blocks[:BLOCK_LIMIT],
+    }
     return {"text": _summary(alert), "attachments": [attachment]}
 
 
 def escape(text: str, limit: int) -> str:
-    """Text from outside for Slack's mrkdwn: no mention, link or channel call in it works, and it is at most ``limit`` long.
+    """Text from outside for Slack's mrkdwn: no mention, link or channel call in it works, and it is
+    at most ``limit`` long.
 
     Longer text keeps its beginning and its end, where errors say what happened.
     """
-    escaped = [_ESCAPES.get(character, character) for character in text if character.isprintable() or character in "\n\t"]
+    escaped = [
+        _ESCAPES.get(character, character)
+        for character in text
+        if character.isprintable() or character in "\n\t"
+    ]
     if sum(map(len, escaped)) <= limit:
         return "".join(escaped)
     room = limit - len(_CUT)
@@ -48,7 +62,12 @@ def escape(text: str, limit: int) -> str:
     return "".join(head) + _CUT + "".join(tail)
 
 
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "`": "'"}  # a backtick would end the code block around an exception
+_ESCAPES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "`": "'",
+}  # a backtick would end the code block around an exception
 
 
 def _taken(characters: list[str], room: int) -> list[str]:
@@ -76,7 +95,9 @@ def _line(label: str, text: str, limit: int = 300) -> str:
 
 
 def _fields(alert: Alert) -> list[str]:
-    """Sections: status and DAG are the title; then task, day, duration; exception; log; then what helps to act."""
+    """Sections: status and DAG are the title; then task, day, duration; exception; log; then what
+    helps to act.
+    """
     when = [
         _line("Task", alert.task_id) if alert.task_id else None,
         _line("Day", alert.day) if alert.day else None,
@@ -86,13 +107,19 @@ def _fields(alert: Alert) -> list[str]:
     if alert.exception:
         sections.append(f"*Exception:*\n```{escape(alert.exception, EXCEPTION_LIMIT)}```")
     if alert.log_url:
-        sections.append(f"*Log:* {_link(alert.log_url, 'Open the log' if alert.task_id else 'Open the run')}")
+        sections.append(
+            f"*Log:* {_link(alert.log_url, 'Open the log' if alert.task_id else 'Open the run')}"
+        )
     if tried := _tries(alert):
         sections.append(tried)
-    sections += [f"*{escape(label, 100)}:*{_separator(text)}{escape(text, FACT_LIMIT)}" for label, text in alert.facts]
+    sections += [
+        f"*{escape(label, 100)}:*{_separator(text)}{escape(text, FACT_LIMIT)}"
+        for label, text in alert.facts
+    ]
     if alert.runbook:
         sections.append(
-            f"*Runbook:* {_link(alert.runbook, 'What to do') if _is_address(alert.runbook) else escape(alert.runbook, 300)}"
+            "*Runbook:* "
+            f"{_link(alert.runbook, 'What to do') if _is_address(alert.runbook) else escape(alert.runbook, 300)}"
         )
     return [section for section in sections if section]
 
@@ -106,7 +133,11 @@ def _tries(alert: Alert) -> str:
         return ""
     of = f" of {alert.tries}" if alert.tries else ""
     if alert.status == "retry":
-        after = f", the next one starts {_moment(alert.next_try_at)}" if alert.next_try_at else ", another one follows"
+        after = (
+            f", the next one starts {_moment(alert.next_try_at)}"
+            if alert.next_try_at
+            else ", another one follows"
+        )
     elif alert.permanent:
         after = ". This error is permanent: nothing more will be tried, somebody has to act"
     else:

@@ -1,4 +1,5 @@
-"""Retries, delays, SLAs and time limits per kind of task: one table, to be read beside the specification's.
+"""Retries, delays, SLAs and time limits per kind of task: one table, to be read beside the
+specification's.
 
     kind           retries  delay   SLA     execution timeout
     postgres       2        5 min   10 min  30 min
@@ -11,7 +12,8 @@
     notification   0                        2 min
     the pipeline                    30 min              from 06:00 UTC, whether or not dbt has started
 
-An SLA breach is reported and kills nothing; the execution timeout ends the try. DAG files import this module to be drawn.
+An SLA breach is reported and kills nothing; the execution timeout ends the try. DAG files import
+this module to be drawn.
 """
 
 from __future__ import annotations
@@ -44,12 +46,16 @@ __all__ = [
     "policy",
 ]
 
-Kind = Literal["postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "reconcile", "notification"]
+Kind = Literal[
+    "postgres", "stripe", "csv", "publish", "dbt_run", "dbt_test", "reconcile", "notification"
+]
 
 
 @dataclass(frozen=True)
 class TaskPolicy:
-    """How one kind of task is retried and when it is late. ``sla`` counts from the start of its run."""
+    """How one kind of task is retried and when it is late. ``sla`` counts from the start of its
+    run.
+    """
 
     retries: int
     delay: timedelta
@@ -74,21 +80,29 @@ POLICIES: dict[Kind, TaskPolicy] = {
 
 
 class RetryByFamily(ExceptionRetryPolicy):
-    """A permanent error is not tried again; after a rate limit the next try waits as long as the server asked for."""
+    """A permanent error is not tried again; after a rate limit the next try waits as long as the
+    server asked for.
+    """
 
     def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,
+        context: Mapping[str, Any] | None = None,
     ) -> RetryDecision:
         asked = getattr(exception, "retry_after", None)
         if isinstance(asked, int | float) and asked > 0:
-            return RetryDecision.retry(timedelta(seconds=asked), f"The other side asked to wait {asked:g} seconds.")
+            return RetryDecision.retry(
+                timedelta(seconds=asked), f"The other side asked to wait {asked:g} seconds."
+            )
         return super().evaluate(exception, try_number, max_tries, context)  # type: ignore[arg-type]
 
 
 RETRY_POLICY = RetryByFamily(
     rules=[
         RetryRule(
-            exception="ingestion.errors.PermanentError",
+            exception="pipeline.errors.PermanentError",
             action=RetryAction.FAIL,
             reason="A permanent error: somebody has to act before another try can work.",
         )
@@ -97,8 +111,9 @@ RETRY_POLICY = RetryByFamily(
 
 
 def policy(kind: Kind) -> TaskPolicy:
-    """The policy of one kind. For tests on a real scheduler two settings shorten it, and only ever shorten:
-    ``ALERTING_RETRY_DELAY_SECONDS=2`` every delay, ``ALERTING_SLA_SECONDS=postgres=5,dbt_test=1`` the SLAs of some kinds.
+    """The policy of one kind. For tests on a real scheduler two settings shorten it, and only ever
+    shorten: ``ALERTING_RETRY_DELAY_SECONDS=2`` every delay,
+    ``ALERTING_SLA_SECONDS=postgres=5,dbt_test=1`` the SLAs of some kinds.
     """
     found = POLICIES[kind]
     shortest = os.environ.get("ALERTING_RETRY_DELAY_SECONDS")
@@ -108,12 +123,18 @@ def policy(kind: Kind) -> TaskPolicy:
 
 
 def pipeline_sla() -> timedelta:
-    """How long after 06:00 UTC a day must be published (``ALERTING_SLA_SECONDS=pipeline=60`` shortens it)."""
+    """How long after 06:00 UTC a day must be published (``ALERTING_SLA_SECONDS=pipeline=60``
+    shortens it).
+    """
     return _shortened_sla("pipeline", PIPELINE_SLA)
 
 
 def _shortened_sla(name: str, sla: timedelta) -> timedelta:
-    pairs = (part.partition("=") for part in os.environ.get("ALERTING_SLA_SECONDS", "").split(",") if part.strip())
+    pairs = (
+        part.partition("=")
+        for part in os.environ.get("ALERTING_SLA_SECONDS", "").split(",")
+        if part.strip()
+    )
     seconds = {kind.strip(): float(value) for kind, _, value in pairs}
     return min(sla, timedelta(seconds=seconds[name])) if name in seconds else sla
 

@@ -1,11 +1,13 @@
-"""Which section of docs/runbook.md helps with an error: the one with the name of its class, or of the nearest base."""
+"""Which section of docs/runbook.md helps with an error: the one with the name of its class, or of
+the nearest base.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 RUNBOOK = PROJECT / "docs" / "runbook.md"
 KILLED_SECTION = "KilledProcess"
@@ -17,7 +19,11 @@ def sections(file: Path = RUNBOOK) -> frozenset[str]:
     """The section titles of the runbook; empty where the file is not at hand."""
     if not file.exists():
         return frozenset()
-    return frozenset(line.removeprefix("## ").strip() for line in file.read_text().splitlines() if line.startswith("## "))
+    return frozenset(
+        line.removeprefix("## ").strip()
+        for line in file.read_text().splitlines()
+        if line.startswith("## ")
+    )
 
 
 def section_for(exception: BaseException | None) -> str:
@@ -34,5 +40,7 @@ def runbook_link(exception: BaseException | None, base_url: str | None) -> str:
 
 
 def link(section: str, base_url: str | None) -> str:
-    """``docs/runbook.md#credentialserror``, or below ``base_url`` (the address of the runbook's page) where one is set."""
+    """``docs/runbook.md#credentialserror``, or below ``base_url`` (the address of the runbook's
+    page) where one is set.
+    """
     return f"{base_url or 'docs/runbook.md'}#{section.lower()}"

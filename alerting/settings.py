@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from ingestion.settings import WarehouseSettings, _FromEnvironment, settings
+from pipeline.settings import FromEnvironment, settings
+from warehouse.settings import WarehouseSettings
 
 
-class AlertingSettings(_FromEnvironment):
+class AlertingSettings(FromEnvironment):
     """All optional: without ``SLACK_WEBHOOK_URL`` alerts are logged only.
 
-    ``ALERT_WEBHOOK_URL`` receives every alert as plain JSON as well. ``ALERTS_DATABASE_URL`` is where sent alerts are
-    remembered, so that none is sent twice: by default a SQLite file in ``WAREHOUSE_DUCKDB_DIR``; with workers on several
-    machines a PostgreSQL URL that all of them reach. ``RUNBOOK_URL`` is where people read docs/runbook.md.
+    ``ALERT_WEBHOOK_URL`` receives every alert as plain JSON as well. ``ALERTS_DATABASE_URL`` is
+    where sent alerts are
+    remembered, so that none is sent twice: by default a SQLite file in ``WAREHOUSE_DUCKDB_DIR``;
+    with workers on several machines a PostgreSQL URL that all of them reach. ``RUNBOOK_URL`` is
+    where people read docs/runbook.md.
     """
 
     slack_webhook_url: SecretStr | None = None
     alert_webhook_url: SecretStr | None = None
     alert_timeout_seconds: int = Field(default=10, gt=0)  # for one request to a channel
     airflow_ui_url: str = Field(
-        default="http://localhost:8080", validation_alias=AliasChoices("AIRFLOW_UI_URL", "AIRFLOW__API__BASE_URL")
+        default="http://localhost:8080",
+        validation_alias=AliasChoices("AIRFLOW_UI_URL", "AIRFLOW__API__BASE_URL"),
     )
     runbook_url: str | None = None
     alerts_database_url: SecretStr | None = None

@@ -1,6 +1,7 @@
 """SLA breaches: each is reported once, recorded in the warehouse, and stops nothing.
 
-Only the current day can be late: a back-fill, or the correction of an old day, has no time by which it must be there.
+Only the current day can be late: a back-fill, or the correction of an old day, has no time by which
+it must be there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from alerting.alert import Alert, duration
-from ingestion.days import current_day
-from ingestion.settings import WarehouseSettings
-from ingestion.settings import settings as configured
+from pipeline.days import current_day
+from pipeline.settings import settings as configured
+from warehouse.settings import WarehouseSettings
 
 logger = logging.getLogger(__name__)
 
-LOCK_SECONDS = 60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
+LOCK_SECONDS = (
+    60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
+)
 _CREATE = """
 create table if not exists loads.sla_breaches (
     scope varchar not null, day date not null, sla_seconds double not null, since timestamp not null,
@@ -30,7 +33,8 @@ create table if not exists loads.sla_breaches (
 
 @dataclass(frozen=True)
 class Breach:
-    """``scope`` (a DAG, the dbt run, the pipeline) should have been done ``sla`` after ``since`` (UTC) and was not.
+    """``scope`` (a DAG, the dbt run, the pipeline) should have been done ``sla`` after ``since``
+    (UTC) and was not.
 
     ``goes_on`` is False where nothing runs any more that could make up for it.
     """
@@ -46,38 +50,60 @@ class Breach:
 
 
 def can_be_late(day: date, run_type: str | None = None, now: datetime | None = None) -> bool:
-    """Whether lateness of this day's run means anything: not for back-fills, nor for days that are over."""
+    """Whether lateness of this day's run means anything: not for back-fills, nor for days that are
+    over.
+    """
     return run_type != "backfill" and day >= current_day(now)
 
 
 def report_breach(breach: Breach) -> bool:
-    """Send one alert per scope and day, and record the breach; whether this call was the one. Never raises."""
+    """Send one alert per scope and day, and record the breach; whether this call was the one. Never
+    raises.
+    """
     try:
         from alerting.slack import deliver
 
         delivered = deliver(breach_alert(breach))
     except Exception as error:
-        logger.error("The SLA alert of %s could not be made: %s", breach.scope, type(error).__name__)
+        logger.error(
+            "The SLA alert of %s could not be made: %s", breach.scope, type(error).__name__
+        )
         delivered = False
     try:
         _record(breach)
     except Exception as error:
-        logger.error("The SLA breach of %s on %s is not recorded in the warehouse: %s", breach.scope, breach.day, error)
+        logger.error(
+            "The SLA breach of %s on %s is not recorded in the warehouse: %s",
+            breach.scope,
+            breach.day,
+            error,
+        )
     return delivered
 
 
 def breach_alert(breach: Breach) -> Alert:
     """The message of a breach: what is late, since when, and what it is waiting for."""
     from alerting.context import log_url
-    from alerting.masking import mask
+    from pipeline.masking import mask
 
     due = breach.since + breach.sla
     seconds = breach.sla.total_seconds()
     allowed = duration(seconds) if seconds % 60 else f"{seconds / 60:g} min"
-    facts = [("Late", f"{breach.scope}: its SLA of {allowed} from {breach.since:%H:%M:%S} UTC ended at {due:%H:%M:%S} UTC")]
+    facts = [
+        (
+            "Late",
+            f"{breach.scope}: its SLA of {allowed} from {breach.since:%H:%M:%S} UTC ended at "
+            f"{due:%H:%M:%S} UTC",
+        )
+    ]
     if breach.waiting_for:
         facts.append(("Waiting for", mask(breach.waiting_for)))
-    facts.append(("Meanwhile", f"{'the work goes on; ' if breach.goes_on else ''}what is published stays as it was"))
+    facts.append(
+        (
+            "Meanwhile",
+            f"{'the work goes on; ' if breach.goes_on else ''}what is published stays as it was",
+        )
+    )
     return Alert(
         status="sla_breach",
         dag_id=breach.dag_id or breach.scope,
@@ -100,11 +126,12 @@ def watched(
     waiting_for: str = "it is still running",
     dag_run: Any = None,
 ) -> Iterator[None]:
-    """Report a breach the moment the work inside takes longer than ``sla`` from ``since`` (UTC; default: now).
+    """Report a breach the moment the work inside takes longer than ``sla`` from ``since`` (UTC;
+    default: now).
 
-    For work of one process, a retry of it included, and for several that share one SLA, such as the three dbt run tasks:
-    each is watched ``since`` the first of them began. A task that waits for its retry when the SLA ends is reported when
-    that retry begins.
+    For work of one process, a retry of it included, and for several that share one SLA, such as the
+    three dbt run tasks: each is watched ``since`` the first of them began. A task that waits for
+    its retry when the SLA ends is reported when that retry begins.
 
     Args:
         sla: None where the work has none.
@@ -115,7 +142,15 @@ def watched(
         return
     start = since or datetime.now(UTC)
     run_type = getattr(dag_run, "run_type", None)
-    breach = Breach(scope, day, sla, start, waiting_for, getattr(dag_run, "dag_id", None), getattr(dag_run, "run_id", None))
+    breach = Breach(
+        scope,
+        day,
+        sla,
+        start,
+        waiting_for,
+        getattr(dag_run, "dag_id", None),
+        getattr(dag_run, "run_id", None),
+    )
     left = (start + sla - datetime.now(UTC)).total_seconds()
     timer = threading.Timer(max(left, 0.0), report_breach, (breach,))
     timer.daemon = True
@@ -127,7 +162,9 @@ def watched(
         yield
     finally:
         timer.cancel()
-        timer.join(LOCK_SECONDS)  # a report under way is finished: the task's process ends right after its work
+        timer.join(
+            LOCK_SECONDS
+        )  # a report under way is finished: the task's process ends right after its work
 
 
 def _runbook() -> str:
@@ -141,16 +178,21 @@ def _record(breach: Breach) -> None:
     warehouse = configured(WarehouseSettings)
     since = breach.since.astimezone(UTC).replace(tzinfo=None)
     if warehouse.kind == "snowflake":
-        from ingestion.settings import SnowflakeSettings
-        from ingestion.warehouse.snowflake import SnowflakeWarehouse
+        from warehouse.snowflake.settings import SnowflakeSettings
+        from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
         snowflake = SnowflakeWarehouse(configured(SnowflakeSettings))
-        snowflake.record_breach(breach.scope, breach.day, breach.sla.total_seconds(), since, breach.waiting_for)
+        snowflake.record_breach(
+            breach.scope, breach.day, breach.sla.total_seconds(), since, breach.waiting_for
+        )
         return
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
-    # The warehouse's own way of writing: where this is the first thing ever written, its other tables are made as well.
-    with DuckDBWarehouse(warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})).writing() as connection:
+    # The warehouse's own way of writing: where this is the first thing ever written, its other
+    # tables are made as well.
+    with DuckDBWarehouse(
+        warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})
+    ).writing() as connection:
         connection.execute(_CREATE)
         row = [breach.scope, breach.day, breach.sla.total_seconds(), since]
         connection.execute(

@@ -15,8 +15,9 @@ logger = logging.getLogger(__name__)
 def send_slack_alert(context: Mapping[str, Any], status: Status) -> None:
     """Report what happened to the task or run of an Airflow context, once per event.
 
-    ``success`` sums up the published day; where the day had been in trouble the message says ``RECOVERED`` instead.
-    Without ``SLACK_WEBHOOK_URL`` one warning is logged; a channel that is down is a logged error. Nothing else changes.
+    ``success`` sums up the published day; where the day had been in trouble the message says
+    ``RECOVERED`` instead. Without ``SLACK_WEBHOOK_URL`` one warning is logged; a channel that is
+    down is a logged error. Nothing else changes.
     """
     try:
         from alerting.context import alert_of
@@ -29,7 +30,8 @@ def send_slack_alert(context: Mapping[str, Any], status: Status) -> None:
 
 
 def deliver(alert: Alert) -> bool:
-    """Send the alert to every configured channel unless another process has; whether a channel took it from here.
+    """Send the alert to every configured channel unless another process has; whether a channel took
+    it from here.
 
     A store of sent alerts that cannot be reached is a logged error: twice is better than never.
     """
@@ -74,7 +76,11 @@ def _claimed(alert: Alert) -> bool:
 
         return claim(alert)
     except Exception as error:
-        _log_failure("The store of sent alerts (ALERTS_DATABASE_URL) cannot be used, so this alert may arrive twice", error)
+        _log_failure(
+            "The store of sent alerts (ALERTS_DATABASE_URL) cannot be used, so this alert may "
+            "arrive twice",
+            error,
+        )
         return True
 
 
@@ -89,6 +95,12 @@ def _settle(alert: Alert, delivered: bool) -> None:
 
 def _log_failure(what: str, error: BaseException) -> None:
     """One line, with what the error says masked: a database's error can hold its address."""
-    from alerting.masking import mask
+    from pipeline.masking import mask
 
-    logger.error("%s: %s: %s", what, type(error).__name__, mask(str(error)), exc_info=logger.isEnabledFor(logging.DEBUG))
+    logger.error(
+        "%s: %s: %s",
+        what,
+        type(error).__name__,
+        mask(str(error)),
+        exc_info=logger.isEnabledFor(logging.DEBUG),
+    )

@@ -1,8 +1,10 @@
-"""Remembers which alerts were sent, so that none is sent twice, whichever processes and machines report the same event.
+"""Remembers which alerts were sent, so that none is sent twice, whichever processes and machines
+report the same event.
 
-It is a table of its own, reached by SQLAlchemy: a SQLite file on one machine, PostgreSQL where workers run on several
-(``ALERTS_DATABASE_URL``). Not the warehouse: dbt holds DuckDB's files for minutes, and an alert must not wait. Not
-Airflow's metadata database: tasks of Airflow 3 have no access to it, and its Variables know no "write if absent".
+It is a table of its own, reached by SQLAlchemy: a SQLite file on one machine, PostgreSQL where
+workers run on several (``ALERTS_DATABASE_URL``). Not the warehouse: dbt holds DuckDB's files for
+minutes, and an alert must not wait. Not Airflow's metadata database: tasks of Airflow 3 have no
+access to it, and its Variables know no "write if absent".
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from alerting.alert import Alert
 from alerting.settings import AlertingSettings
-from ingestion.settings import settings as configured
+from pipeline.settings import settings as configured
 
 logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 5  # for a busy SQLite file or a PostgreSQL that does not answer
-# A process that claimed an alert and died before it was delivered: after this time another report may send it.
+# A process that claimed an alert and died before it was delivered: after this time another report
+# may send it.
 CLAIM_HOLDS = timedelta(seconds=120)
 
 _METADATA = sa.MetaData()
@@ -79,7 +82,11 @@ def claim(alert: Alert) -> bool:
     except IntegrityError:
         again = (
             ALERTS.update()
-            .where(ALERTS.c.key == alert.key, ALERTS.c.delivered_at.is_(None), ALERTS.c.claimed_at < now - CLAIM_HOLDS)
+            .where(
+                ALERTS.c.key == alert.key,
+                ALERTS.c.delivered_at.is_(None),
+                ALERTS.c.claimed_at < now - CLAIM_HOLDS,
+            )
             .values(claimed_at=now)
         )
         with _transaction() as connection:
@@ -87,7 +94,9 @@ def claim(alert: Alert) -> bool:
 
 
 def settle(alert: Alert, *, delivered: bool) -> None:
-    """Note that a claimed alert was delivered, or give it free for the next report of the same event."""
+    """Note that a claimed alert was delivered, or give it free for the next report of the same
+    event.
+    """
     mine = ALERTS.c.key == alert.key
     with _transaction() as connection:
         if delivered:
@@ -97,7 +106,9 @@ def settle(alert: Alert, *, delivered: bool) -> None:
 
 
 def failure_reported(run: str) -> bool:
-    """Whether the last failed try of a task of this run was reported: then the run's own callback has nothing to add."""
+    """Whether the last failed try of a task of this run was reported: then the run's own callback
+    has nothing to add.
+    """
     query = sa.select(sa.func.count()).where(ALERTS.c.run == run, ALERTS.c.status == "failure")
     with _transaction() as connection:
         return bool(connection.execute(query).scalar())
@@ -112,15 +123,20 @@ def try_reported(run: str, task_id: str, try_number: int) -> bool:
 
 
 def newest_errors(since: datetime) -> dict[tuple[str, str, str], str]:
-    """The first line of the newest error per (day, DAG, task) of what was reported after ``since`` (UTC without a zone)."""
+    """The first line of the newest error per (day, DAG, task) of what was reported after ``since``
+    (UTC without a zone).
+    """
     query = (
         sa.select(ALERTS.c.day, ALERTS.c.dag_id, ALERTS.c.task_id, ALERTS.c.exception)
-        .where(ALERTS.c.claimed_at > since, ALERTS.c.exception.is_not(None), ALERTS.c.day.is_not(None))
+        .where(
+            ALERTS.c.claimed_at > since, ALERTS.c.exception.is_not(None), ALERTS.c.day.is_not(None)
+        )
         .order_by(ALERTS.c.claimed_at)
     )
     with _transaction() as connection:
         return {
-            (str(day), str(dag_id), str(task_id or "")): str(text) for day, dag_id, task_id, text in connection.execute(query)
+            (str(day), str(dag_id), str(task_id or "")): str(text)
+            for day, dag_id, task_id, text in connection.execute(query)
         }
 
 
@@ -133,7 +149,9 @@ def trouble_of(day: str) -> Trouble:
     )
     query = (
         sa.select(ALERTS.c.status, sa.func.count(), sa.func.min(ALERTS.c.claimed_at))
-        .where(ALERTS.c.day == day, ALERTS.c.claimed_at > sa.func.coalesce(green, datetime(1970, 1, 1)))
+        .where(
+            ALERTS.c.day == day, ALERTS.c.claimed_at > sa.func.coalesce(green, datetime(1970, 1, 1))
+        )
         .group_by(ALERTS.c.status)
     )
     counts: dict[str, int] = {}
@@ -170,16 +188,22 @@ def _engine(url: str) -> sa.Engine:
         _METADATA.create_all(engine)
         _add_missing_columns(engine)
     except (OperationalError, ProgrammingError, IntegrityError):
-        if not sa.inspect(engine).has_table(ALERTS.name):  # else another process created it in the same moment
+        if not sa.inspect(engine).has_table(
+            ALERTS.name
+        ):  # else another process created it in the same moment
             raise
     return engine
 
 
 def _add_missing_columns(engine: sa.Engine) -> None:
     """A store made by an earlier version has no ``exception``."""
-    if ALERTS.c.exception.name not in {column["name"] for column in sa.inspect(engine).get_columns(ALERTS.name)}:
+    if ALERTS.c.exception.name not in {
+        column["name"] for column in sa.inspect(engine).get_columns(ALERTS.name)
+    }:
         with engine.begin() as connection:
-            connection.execute(sa.text(f"alter table {ALERTS.name} add column exception varchar(500)"))
+            connection.execute(
+                sa.text(f"alter table {ALERTS.name} add column exception varchar(500)")
+            )
 
 
 def _utc_now() -> datetime:

@@ -1,4 +1,6 @@
-"""Sums up a published day for its green message: rows, tests, time, revenue, and what had gone wrong before."""
+"""Sums up a published day for its green message: rows, tests, time, revenue, and what had gone
+wrong before.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
 from alerting.volume import same_weekday, usual
-from ingestion.schedule import scheduled_start
-from ingestion.sources import SOURCES
+from pipeline.schedule import scheduled_start
+from pipeline.sources import SOURCES
 
 if TYPE_CHECKING:
     from alerting.store import Trouble
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAME_MORNING = timedelta(hours=12)  # a day that completes later was run by hand, or caught up: minutes since 06:00 say nothing
+SAME_MORNING = timedelta(
+    hours=12
+)  # a day that completes later was run by hand, or caught up: minutes since 06:00 say nothing
 Loads = Sequence[Mapping[str, Any]]  # what the gate before dbt found of each source
 Query = Callable[[str], list[tuple[object, ...]]]
 
 
 def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> Alert:
-    """The alert with the day's figures; status ``recovery`` where the day had been in trouble. Missing figures are left out.
+    """The alert with the day's figures; status ``recovery`` where the day had been in trouble.
+    Missing figures are left out.
 
-    ``loads``: what the gate before dbt found, per source ``source``, ``rows`` and ``rows_rejected``.
+    ``loads``: what the gate before dbt found, per source ``source``, ``rows`` and
+    ``rows_rejected``.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     if alert.day is None:
@@ -46,14 +52,19 @@ def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> A
     trouble = _trouble(alert.day)
     if not trouble:
         return replace(alert, facts=tuple(facts))
-    # Trouble that began later was that of a correction or a back-fill, which has no time by which it must be there.
+    # Trouble that began later was that of a correction or a back-fill, which has no time by which
+    # it must be there.
     is_of_the_day = trouble.began is not None and trouble.began < start + timedelta(days=1)
-    sentence = recovery_sentence(day, trouble, since - PIPELINE_SLA if is_of_the_day and since > PIPELINE_SLA else None)
+    sentence = recovery_sentence(
+        day, trouble, since - PIPELINE_SLA if is_of_the_day and since > PIPELINE_SLA else None
+    )
     return replace(alert, status="recovery", facts=(("Recovered", sentence), *facts))
 
 
 def recovery_sentence(day: date, trouble: Trouble, late: timedelta | None) -> str:
-    """``day 2026-11-22 complete after 2 failures, 41 min late``; ``late`` is None where the day was not late."""
+    """``day 2026-11-22 complete after 2 failures, 41 min late``; ``late`` is None where the day was
+    not late.
+    """
     parts = [
         f"{count} {word}{'' if count == 1 else 's'}"
         for count, word in ((trouble.failures, "failure"), (trouble.breaches, "SLA breach"))
@@ -67,11 +78,15 @@ def _lateness(late: timedelta) -> str:
     minutes = round(late.total_seconds() / 60)
     if minutes <= 90:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if late < timedelta(days=2) else f"{late.days} days"
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if late < timedelta(days=2) else f"{late.days} days"
+    )
 
 
 def revenue_line(query: Query, day: date) -> str | None:
-    """Revenue of the last full calendar day before the day's 06:00, against the same weekday of the week before."""
+    """Revenue of the last full calendar day before the day's 06:00, against the same weekday of the
+    week before.
+    """
     last, before = day - timedelta(days=1), day - timedelta(days=8)
     sql = "select order_date, gross_revenue from published.fct_daily_revenue where order_date in ('{}', '{}')"
     revenue = {row[0]: row[1] for row in query(sql.format(last, before))}
@@ -98,13 +113,17 @@ def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
 
 
 def _rejected(day: date, loads: Loads) -> list[tuple[str, str]]:
-    rejected = [f"{load['source']} {load['rows_rejected']:,}" for load in loads if load.get("rows_rejected")]
-    return [("Rows set aside", f"{', '.join(rejected)} (see loads.rejected_rows)")] if rejected else []
+    rejected = [
+        f"{load['source']} {load['rows_rejected']:,}" for load in loads if load.get("rows_rejected")
+    ]
+    return (
+        [("Rows set aside", f"{', '.join(rejected)} (see loads.rejected_rows)")] if rejected else []
+    )
 
 
 def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:
     """Sources that brought far more or fewer rows than on that weekday of the weeks before."""
-    from ingestion.warehouse import open_warehouse
+    from warehouse import open_warehouse
 
     if not loads:
         return []
@@ -119,12 +138,18 @@ def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:
 
 def _rows(publication: Publication) -> str:
     by_source = publication.rows_loaded
-    loaded = ", ".join(f"{source.name} {by_source[source.name]:,}" for source in SOURCES if source.name in by_source)
+    loaded = ", ".join(
+        f"{source.name} {by_source[source.name]:,}"
+        for source in SOURCES
+        if source.name in by_source
+    )
     return f"{sum(publication.rows_loaded.values()):,} ({loaded})"
 
 
 def _tests(publication: Publication) -> str:
-    return f"{publication.tests_passed:,} passed" + (f", {publication.tests_warned:,} warned" if publication.tests_warned else "")
+    return f"{publication.tests_passed:,} passed" + (
+        f", {publication.tests_warned:,} warned" if publication.tests_warned else ""
+    )
 
 
 def _trouble(day: str) -> Trouble | None:
@@ -133,7 +158,9 @@ def _trouble(day: str) -> Trouble | None:
 
         return trouble_of(day)
     except Exception as error:
-        from alerting.masking import mask
+        from pipeline.masking import mask
 
-        logger.error("The store of sent alerts (ALERTS_DATABASE_URL) cannot be used: %s", mask(str(error)))
+        logger.error(
+            "The store of sent alerts (ALERTS_DATABASE_URL) cannot be used: %s", mask(str(error))
+        )
         return None

@@ -9,8 +9,9 @@ from statistics import median
 
 WEEKS = 8  # how many earlier days of the same weekday are looked at
 FEWEST = 4  # with fewer of them nothing is said
-# A spread of MAD * 1.4826 is a standard deviation for normally distributed counts. Eight days tell it badly, so a day less than
-# 30 % off is never called far outside, whatever they say; nor are five rows of a source that brings a handful.
+# A spread of MAD * 1.4826 is a standard deviation for normally distributed counts. Eight days tell
+# it badly, so a day less than 30 % off is never called far outside, whatever they say; nor are five
+# rows of a source that brings a handful.
 SIGMAS, FLOOR_SHARE, FLOOR_ROWS = 4.0, 0.30, 5.0
 _MAD_TO_SIGMA = 1.4826
 
@@ -28,7 +29,9 @@ class Band:
 
 
 def usual(rows_by_day: Mapping[date, int], day: date) -> Band | None:
-    """The band of a day from the same weekday of the eight weeks before; None where fewer than four of them are known."""
+    """The band of a day from the same weekday of the eight weeks before; None where fewer than four
+    of them are known.
+    """
     earlier = [rows_by_day[before] for before in same_weekday(day) if before in rows_by_day]
     return _band(earlier)
 

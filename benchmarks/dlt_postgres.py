@@ -1,7 +1,8 @@
-"""One run of dlt for the comparison: the table ``orders`` from PostgreSQL into DuckDB, with one of its backends.
+"""One run of dlt for the comparison: the table ``orders`` from PostgreSQL into DuckDB, with one of
+its backends.
 
-Runs in the environment of ``benchmarks/requirements.txt``; ``BENCHMARK_SOURCE`` is the database's address. Prints one line of
-JSON with seconds and rows.
+Runs in the environment of ``benchmarks/requirements.txt``; ``BENCHMARK_SOURCE`` is the database's
+address. Prints one line of JSON with seconds and rows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def main(backend: str, folder: str) -> None:
         options |= {"backend": backend, "chunk_size": 50_000}
     started = time.perf_counter()
     table = sql_table(
-        credentials=os.environ["BENCHMARK_SOURCE"], table="orders", reflection_level="full_with_precision", **options
+        credentials=os.environ["BENCHMARK_SOURCE"],
+        table="orders",
+        reflection_level="full_with_precision",
+        **options,
     )
     pipeline.run(table, write_disposition="append")  # its quickest: no keys are looked at
     seconds = time.perf_counter() - started

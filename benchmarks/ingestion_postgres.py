@@ -1,13 +1,17 @@
-"""2,000,000 orders from PostgreSQL into the raw table in DuckDB: against dlt's backends, and against a bare COPY.
+"""2,000,000 orders from PostgreSQL into the raw table in DuckDB: against dlt's backends, and
+against a bare COPY.
 
-    python -m benchmarks.ingestion_postgres [--rows 2000000] [--large-rows 10000000] [--rounds 3] [--plot FILE.svg]
+    python -m benchmarks.ingestion_postgres [--rows 2000000] [--large-rows 10000000] [--rounds 3]
+    [--plot FILE.svg]
 
-Every contender runs in a process of its own, in turn, several times; of each its fastest run counts, the one that other
-programs on the machine have disturbed least. Measured is what a process does beyond starting and importing: from the first
-question to the source to the committed load record. dlt runs in an environment of its own, made from
-``benchmarks/requirements.txt`` on the first run, and appends, which is its quickest; its default backend runs once, because
-it is so much slower, and where it is given fewer rows, ours reads as many again for that ratio. Memory is the largest sum of
-resident memory over a process and its children in any of its runs; the PostgreSQL server is not ours and not in it.
+Every contender runs in a process of its own, in turn, several times; of each its fastest run
+counts, the one that other programs on the machine have disturbed least. Measured is what a process
+does beyond starting and importing: from the first question to the source to the committed load
+record. dlt runs in an environment of its own, made from ``benchmarks/requirements.txt`` on the
+first run, and appends, which is its quickest; its default backend runs once, because it is so much
+slower, and where it is given fewer rows, ours reads as many again for that ratio. Memory is the
+largest sum of resident memory over a process and its children in any of its runs; the PostgreSQL
+server is not ours and not in it.
 """
 
 from __future__ import annotations
@@ -31,9 +35,11 @@ import psutil
 import psycopg2
 
 from benchmarks.report import ratio
-from ingestion.settings import PROJECT, PostgresSettings, WarehouseSettings
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.settings import PROJECT
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
+from warehouse.settings import WarehouseSettings
 
 DAY, NEXT_DAY = date(2026, 11, 22), date(2026, 11, 23)
 CHANGED_A_DAY = 1_600
@@ -86,7 +92,9 @@ def measured(command: list[str], source: str) -> Run:
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         environment = {**os.environ, SOURCE_VARIABLE: source}
-        process = psutil.Popen(command, stdout=output, stderr=errors, cwd=PROJECT, env=environment, text=True)
+        process = psutil.Popen(
+            command, stdout=output, stderr=errors, cwd=PROJECT, env=environment, text=True
+        )
         peak = looks = 0
         while process.poll() is None:
             if looks % 25 == 0:
@@ -103,7 +111,9 @@ def measured(command: list[str], source: str) -> Run:
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
-    """The process and its children. Costs a look at every process of the machine, so it is not asked at every sample."""
+    """The process and its children. Costs a look at every process of the machine, so it is not
+    asked at every sample.
+    """
     try:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -139,7 +149,7 @@ def _source(server: EmbeddedPostgres, name: str) -> str:
 
 def one_load(warehouse: str, day: str) -> None:
     from ingestion.postgres import PostgresExtractor
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
     settings = PostgresSettings(_env_file=None, **json.loads(os.environ[SOURCE_VARIABLE]))
     started = time.perf_counter()
@@ -158,7 +168,10 @@ def one_copy() -> None:
 
     place = json.loads(os.environ[SOURCE_VARIABLE])
     started = time.perf_counter()
-    with closing(psycopg2.connect(dbname=place.pop("db"), **place)) as connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(dbname=place.pop("db"), **place)) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.copy_expert("copy orders to stdout (format binary)", Discarded())
         rows = cursor.rowcount
     print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}))
@@ -168,8 +181,20 @@ def prepare_dlt() -> None:
     python = DLT_ENVIRONMENT / "bin" / "python"
     uv = str(Path(sys.executable).with_name("uv"))
     if not python.exists():
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(DLT_ENVIRONMENT)], check=True)
-    install = [uv, "pip", "install", "-q", "--python", str(python), "--require-hashes", "-r", str(REQUIREMENTS)]
+        subprocess.run(
+            [uv, "venv", "-q", "--python", sys.executable, str(DLT_ENVIRONMENT)], check=True
+        )
+    install = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        str(python),
+        "--require-hashes",
+        "-r",
+        str(REQUIREMENTS),
+    ]
     subprocess.run(install, check=True)
 
 
@@ -177,7 +202,9 @@ def fastest(runs: list[Run]) -> Run:
     return Run(min(run.seconds for run in runs), runs[0].rows, max(run.peak_mb for run in runs))
 
 
-def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespace) -> dict[str, list[Run]]:
+def compare(
+    server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespace
+) -> dict[str, list[Run]]:
     rows = arguments.rows
     fill(server, "orders", rows)
     runs: dict[str, list[Run]] = {}
@@ -186,14 +213,26 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
         if run.rows != expected:
             raise SystemExit(f"{name}: {run.rows:,} rows instead of {expected:,}")
         runs.setdefault(name, []).append(run)
-        print(f"{name:16} {run.seconds:7.2f} s {run.rows_per_second:12,.0f} rows/s {run.peak_mb:6.0f} MB", flush=True)
+        print(
+            f"{name:16} {run.seconds:7.2f} s {run.rows_per_second:12,.0f} rows/s "
+            f"{run.peak_mb:6.0f} MB",
+            flush=True,
+        )
 
     def a_day(name: str, database: str, warehouse: Path, of_rows: int) -> Run:
-        """The load of a day on which 1,600 orders spread over the whole table changed, onto a warehouse that has all others."""
-        with closing(psycopg2.connect(server.dsn(database))) as connection, connection, connection.cursor() as cursor:
+        """The load of a day on which 1,600 orders spread over the whole table changed, onto a
+        warehouse that has all others.
+        """
+        with (
+            closing(psycopg2.connect(server.dsn(database))) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(A_DAYS_CHANGES, {"rows": of_rows, "changed": CHANGED_A_DAY})
         for number in range(arguments.rounds):
-            copied = Path(shutil.copytree(warehouse, warehouse.with_name(f"{warehouse.name}-{number}")))
+            copied = Path(
+                shutil.copytree(warehouse, warehouse.with_name(f"{warehouse.name}-{number}"))
+            )
             take(name, ours(server, database, copied, NEXT_DAY), CHANGED_A_DAY)
             shutil.rmtree(copied)
         return fastest(runs[name])
@@ -217,17 +256,32 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
     speed = best["ours"].rows_per_second
     if not arguments.without_dlt:
         ratio(
-            "postgres_vs_dlt_fastest", speed / max(best[f"dlt {b}"].rows_per_second for b in ("pyarrow", "connectorx")), ">=", 1.6
+            "postgres_vs_dlt_fastest",
+            speed / max(best[f"dlt {b}"].rows_per_second for b in ("pyarrow", "connectorx")),
+            ">=",
+            1.6,
         )
-        ratio("postgres_vs_dlt_default", best[as_many].rows_per_second / best["dlt default"].rows_per_second, ">=", 30)
+        ratio(
+            "postgres_vs_dlt_default",
+            best[as_many].rows_per_second / best["dlt default"].rows_per_second,
+            ">=",
+            30,
+        )
     ratio("postgres_time_vs_bare_copy", best["ours"].seconds / best["bare copy"].seconds, "<=", 2.5)
     ratio("postgres_peak_memory_mb", best["ours"].peak_mb, "<=", 400)
     day = a_day("a day", "orders", folder / "ours-0", rows)
     ratio("postgres_incremental_seconds", day.seconds, "<=", 1)
     if arguments.large_rows:
         fill(server, "many_orders", arguments.large_rows)
-        take("ours, large", ours(server, "many_orders", folder / "large", DAY), arguments.large_rows)
-        ratio("postgres_peak_memory_growth", runs["ours, large"][0].peak_mb / best["ours"].peak_mb, "<=", 1.15)
+        take(
+            "ours, large", ours(server, "many_orders", folder / "large", DAY), arguments.large_rows
+        )
+        ratio(
+            "postgres_peak_memory_growth",
+            runs["ours, large"][0].peak_mb / best["ours"].peak_mb,
+            "<=",
+            1.15,
+        )
         large = a_day("a day, large", "many_orders", folder / "large", arguments.large_rows)
         ratio("postgres_incremental_growth", large.seconds / day.seconds, "<=", 1.5)
     return runs
@@ -235,18 +289,35 @@ def compare(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespac
 
 def plot(runs: dict[str, list[Run]], picture: str) -> None:
     """Drawn in dlt's environment, where the library for it is."""
-    drawn = {name: fastest(of_name) for name, of_name in runs.items() if not name.startswith(("a day", "ours, "))}
+    drawn = {
+        name: fastest(of_name)
+        for name, of_name in runs.items()
+        if not name.startswith(("a day", "ours, "))
+    }
     bars = [[name, run.rows_per_second, run.peak_mb] for name, run in drawn.items()]
-    command = [str(DLT_ENVIRONMENT / "bin" / "python"), str(Path(__file__).with_name("plot_postgres.py")), picture]
+    command = [
+        str(DLT_ENVIRONMENT / "bin" / "python"),
+        str(Path(__file__).with_name("plot_postgres.py")),
+        picture,
+    ]
     subprocess.run(command, input=json.dumps(bars), text=True, check=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--large-rows", type=int, default=10_000_000, help="0: leave the large table out")
+    parser.add_argument(
+        "--large-rows", type=int, default=10_000_000, help="0: leave the large table out"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--default-backend-rows", type=int, default=2_000_000, help="less, where dlt's default takes too long")
+    parser.add_argument(
+        "--default-backend-rows",
+        type=int,
+        default=2_000_000,
+        help="less, where dlt's default takes too long",
+    )
     parser.add_argument("--without-dlt", action="store_true")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw rows per second and memory")
     parser.add_argument("--one-load", nargs=2, help=argparse.SUPPRESS)
@@ -263,8 +334,15 @@ def main() -> None:
 def everything(arguments: argparse.Namespace) -> None:
     if not arguments.without_dlt:
         prepare_dlt()
-    print(f"python {platform.python_version()}, {psutil.cpu_count()} cores, {arguments.rows:,} orders", flush=True)
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "postgres", durable=False) as server:
+    print(
+        f"python {platform.python_version()}, {psutil.cpu_count()} cores, {arguments.rows:,} "
+        "orders",
+        flush=True,
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedPostgres(Path(folder) / "postgres", durable=False) as server,
+    ):
         runs = compare(server, Path(folder), arguments)
     print(f"load average at the end: {os.getloadavg()[0]:.1f}", flush=True)
     if arguments.plot:

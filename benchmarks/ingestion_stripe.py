@@ -1,10 +1,12 @@
-"""100,000 charges out of the emulator: the connector's listing against the official SDK's auto-paging.
+"""100,000 charges out of the emulator: the connector's listing against the official SDK's
+auto-paging.
 
     python -m benchmarks.ingestion_stripe [--charges 100000] [--rounds 3]
 
-The emulator runs in a process of its own. Both sides read the same charges over the same HTTP interface, in turn, several
-times; the medians count. The SDK's side only walks the objects; the connector's also turns them into Arrow batches with
-exact decimals and the whole object as JSON. ``load`` is that plus staging and commit in DuckDB, for orientation.
+The emulator runs in a process of its own. Both sides read the same charges over the same HTTP
+interface, in turn, several times; the medians count. The SDK's side only walks the objects; the
+connector's also turns them into Arrow batches with exact decimals and the whole object as JSON.
+``load`` is that plus staging and commit in DuckDB, for orientation.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ import requests
 import stripe
 
 from benchmarks.report import ratio
-from ingestion.days import upper_bound
-from ingestion.settings import StripeSettings, WarehouseSettings
-from ingestion.sources import CHARGES
 from ingestion.stripe_api import StripeConnector
 from ingestion.stripe_api.client import StripeApi
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.days import upper_bound
+from pipeline.sources import CHARGES
+from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.settings import WarehouseSettings
 
 KEY = "sk_test_benchmark"
 DAY = date(2026, 11, 22)
@@ -69,7 +72,9 @@ def fill(url: str, count: int) -> None:
             }
             for number in range(start, min(count, start + 5_000))
         )
-        requests.post(f"{url}/_emulator/import", data="\n".join(map(json.dumps, charges)), timeout=120).raise_for_status()
+        requests.post(
+            f"{url}/_emulator/import", data="\n".join(map(json.dumps, charges)), timeout=120
+        ).raise_for_status()
 
 
 def sdk_auto_paging(url: str) -> int:
@@ -83,7 +88,10 @@ def connector_listing(settings: StripeSettings) -> int:
     connector = StripeConnector(settings, None)  # type: ignore[arg-type]  # listing needs no warehouse
     api = StripeApi(settings)
     try:
-        return sum(batch.num_rows for batch in connector.listed(api, CHARGES, "/v1/charges", None, upper_bound(DAY)))
+        return sum(
+            batch.num_rows
+            for batch in connector.listed(api, CHARGES, "/v1/charges", None, upper_bound(DAY))
+        )
     finally:
         api.close()
 
@@ -104,12 +112,17 @@ def timed(run: Callable[[], int], expected: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--charges", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=4)
     arguments = parser.parse_args()
-    print(f"python {platform.python_version()}, stripe {stripe.VERSION}, {arguments.charges:,} charges")
+    print(
+        f"python {platform.python_version()}, stripe {stripe.VERSION}, {arguments.charges:,} "
+        "charges"
+    )
     with emulator() as url:
         fill(url, arguments.charges)
         settings = StripeSettings(
@@ -132,7 +145,12 @@ def main() -> None:
     for name, median in medians.items():
         print(f"{name} {median:.2f} s {arguments.charges / median:,.0f} rows/s")
     print(f"peak_memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    ratio("stripe_vs_sdk_autopaging", medians["sdk_auto_paging"] / medians["connector_listing"], ">=", GOAL)
+    ratio(
+        "stripe_vs_sdk_autopaging",
+        medians["sdk_auto_paging"] / medians["connector_listing"],
+        ">=",
+        GOAL,
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""How long the page Pipeline takes to load with 90 days, in a real browser, beside a page of Airflow's own.
+"""How long the page Pipeline takes to load with 90 days, in a real browser, beside a page of
+Airflow's own.
 
     python -m benchmarks.pipeline_page [--rounds 9]
 
-Airflow's API server runs on PostgreSQL with four months of runs of all DAGs. A headless Chromium that is signed in opens both
-pages in turn, each in a fresh profile, so that nothing comes from its cache, and after the browser has come to rest. A page has
-loaded when everything it asked for has arrived: for ours that is the browser's load event, Airflow's own goes on asking after
-it. What the browser asks for by itself, an icon for its tab, does not count. The server answers each page once before anything
-counts.
+Airflow's API server runs on PostgreSQL with four months of runs of all DAGs. A headless Chromium
+that is signed in opens both pages in turn, each in a fresh profile, so that nothing comes from its
+cache, and after the browser has come to rest. A page has
+loaded when everything it asked for has arrived: for ours that is the browser's load event,
+Airflow's own goes on asking after it. What the browser asks for by itself, an icon for its tab,
+does not count. The server answers each page once before anything counts.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ LOADED = """() => {
 
 
 def load(browser: Browser, served: Served, token: str, path: str) -> dict[str, Any]:
-    """Milliseconds from the beginning of the navigation until everything was there, and until the page was answered."""
+    """Milliseconds from the beginning of the navigation until everything was there, and until the
+    page was answered.
+    """
     context = browser.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
     try:
         context.add_cookies([{"name": "_token", "value": token, "url": served.address.url}])
@@ -58,10 +62,15 @@ def load(browser: Browser, served: Served, token: str, path: str) -> dict[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    print(f"python {platform.python_version()}, {psutil.cpu_count()} cores, apache-airflow-core {version('apache-airflow-core')}")
+    print(
+        f"python {platform.python_version()}, {psutil.cpu_count()} cores, apache-airflow-core "
+        f"{version('apache-airflow-core')}"
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         EmbeddedPostgres(Path(folder) / "postgres", durable=False) as postgres,
@@ -79,10 +88,15 @@ def main() -> None:
                 if number:
                     seconds.append(seen["loaded"])
                     answers += [seen["answered"]] if path == OURS else []
-                    print(f"{path:24} {seen['loaded']:7.0f} ms, answered in {seen['answered']:.0f} ms", flush=True)
+                    print(
+                        f"{path:24} {seen['loaded']:7.0f} ms, answered in {seen['answered']:.0f} "
+                        "ms",
+                        flush=True,
+                    )
     ours, airflows = (statistics.median(took[path]) for path in (OURS, AIRFLOWS))
     print(
-        f"medians: the page {ours:.0f} ms, of which the server {statistics.median(answers):.0f} ms; Airflow's {airflows:.0f} ms"
+        f"medians: the page {ours:.0f} ms, of which the server {statistics.median(answers):.0f} "
+        f"ms; Airflow's {airflows:.0f} ms"
     )
     print(f"load average at the end: {os.getloadavg()[0]:.1f}")
     ratio("pipeline_page_90_days_ms", ours, "<=", 300)

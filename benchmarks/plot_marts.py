@@ -1,8 +1,11 @@
-"""Draws the pictures of docs/marts.md from the published marts: revenue, customers by tier, return of marketing.
+"""Draws the pictures of docs/marts.md from the published marts: revenue, customers by tier, return
+of marketing.
 
-    make demo && .venv/bin/python -m benchmarks.plot_marts [--published FILE.duckdb] [--to docs/images]
+    make demo && .venv/bin/python -m benchmarks.plot_marts [--published FILE.duckdb] [--to
+    docs/images]
 
-Runs in the environment of ``benchmarks/transform_requirements.txt``, where the library for drawing is.
+Runs in the environment of ``benchmarks/transform_requirements.txt``, where the library for drawing
+is.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.transform_warehouse import ENVIRONMENT, prepare_environment
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 PUBLISHED = PROJECT / ".local" / "warehouse" / "published" / "ecommerce_analytics.duckdb"
 BLUE, PALE, GREY, ORANGE = "#2a6f97", "#a9c8da", "#7d8a91", "#d9793a"
@@ -59,10 +62,14 @@ def thousands(value: float, _: object) -> str:
 
 def revenue(axes: Any, rows: list[tuple[date, float, float, float]]) -> None:
     days, gross, of_week, net_of_week = zip(*rows, strict=True)
-    axes.bar(days, [float(value) for value in gross], width=1, color=PALE, label="gross revenue, day")
+    axes.bar(
+        days, [float(value) for value in gross], width=1, color=PALE, label="gross revenue, day"
+    )
     axes.plot(days, of_week, color=BLUE, label="gross revenue, mean of seven days")
     axes.plot(days, net_of_week, color=ORANGE, label="net revenue, mean of seven days")
-    axes.set_title("fct_daily_revenue: US dollars a day, last day left out because it is not over", loc="left")
+    axes.set_title(
+        "fct_daily_revenue: US dollars a day, last day left out because it is not over", loc="left"
+    )
     axes.yaxis.set_major_formatter(thousands)
     axes.margins(x=0.01)
     axes.legend(frameon=False, loc="upper left")
@@ -76,7 +83,11 @@ def tiers(left: Any, right: Any, rows: list[tuple[str, int, float]]) -> None:
         (left, [found[name][0] for name in names], "dim_customers: customers by tier"),
         (right, [found[name][1] for name in names], "their net revenue, US dollars"),
     ):
-        axes.bar_label(axes.bar(names, values, color=colors), labels=[f"{value:,.0f}" for value in values], padding=2)
+        axes.bar_label(
+            axes.bar(names, values, color=colors),
+            labels=[f"{value:,.0f}" for value in values],
+            padding=2,
+        )
         axes.set_title(title, loc="left")
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -86,10 +97,19 @@ def tiers(left: Any, right: Any, rows: list[tuple[str, int, float]]) -> None:
 def marketing(left: Any, right: Any, rows: list[tuple[str, float, float]]) -> None:
     channels = [channel for channel, _, _ in rows]
     for axes, values, form, title in (
-        (left, [float(roas) for _, _, roas in rows], "{:.2f}", "fct_marketing_performance: revenue by dollar spent"),
+        (
+            left,
+            [float(roas) for _, _, roas in rows],
+            "{:.2f}",
+            "fct_marketing_performance: revenue by dollar spent",
+        ),
         (right, [float(spend) for _, spend, _ in rows], "{:,.0f}", "spend, US dollars"),
     ):
-        axes.bar_label(axes.barh(channels, values, color=BLUE), labels=[form.format(value) for value in values], padding=3)
+        axes.bar_label(
+            axes.barh(channels, values, color=BLUE),
+            labels=[form.format(value) for value in values],
+            padding=3,
+        )
         axes.set_title(title, loc="left")
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
@@ -111,7 +131,9 @@ def draw(published: Path, folder: Path) -> None:
         ("mart_tiers", data[1], tiers, 2, 2.6),
         ("mart_roas", data[2], marketing, 2, 2.4),
     ):
-        figure, axes = plt.subplots(1, columns, figsize=(10, height), layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(
+            1, columns, figsize=(10, height), layout="constrained", squeeze=False
+        )
         for one in axes[0]:
             plain(one)
         painter(*axes[0], rows)
@@ -120,7 +142,9 @@ def draw(published: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--published", type=Path, default=PUBLISHED)
     parser.add_argument("--to", type=Path, default=PROJECT / "docs" / "images")
     options = parser.parse_args()

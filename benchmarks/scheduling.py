@@ -1,17 +1,21 @@
-"""A day as small DAGs tied by Datasets against the same day as one master DAG, on a real Airflow with PostgreSQL.
+"""A day as small DAGs tied by Datasets against the same day as one master DAG, on a real Airflow
+with PostgreSQL.
 
     python -m benchmarks.scheduling [--scale 1] [--rounds 5] [--first-rounds 2] [--repairs 2]
 
-Both forms take turns on one scheduler, each on a copy of the same warehouse, and load the same day of the same shop. Time
-counts from the moment of the trigger, which stands for 06:00, to the arrival of the green message in the Slack inbox.
+Both forms take turns on one scheduler, each on a copy of the same warehouse, and load the same day
+of the same shop. Time counts from the moment of the trigger, which stands for 06:00, to the arrival
+of the green message in the Slack inbox.
 
-- An ordinary day: the shop has been open for a year, the warehouse has all but the last day. This is what the goals are for.
+- An ordinary day: the shop has been open for a year, the warehouse has all but the last day. This
+  is what the goals are for.
 - A first day: the warehouse is empty and gets the whole year.
-- A repair: on an ordinary day the files of marketing are missing, its extraction fails. They come back, the failed task is
-  cleared, the time to the green message counts.
+- A repair: on an ordinary day the files of marketing are missing, its extraction fails. They come
+    back, the failed task is cleared, the time to the green message counts.
 
-One day that is not measured comes first, so that Airflow's worker processes are there. Everything lives in a folder of its
-own, which goes at the end, and on free ports; every process that was started is ended.
+One day that is not measured comes first, so that Airflow's worker processes are there. Everything
+lives in a folder of its own, which goes at the end, and on free ports; every process that was
+started is ended.
 """
 
 from __future__ import annotations
@@ -33,9 +37,18 @@ from pathlib import Path
 import psutil
 
 from benchmarks.report import ratio
-from benchmarks.scheduling_forms import MASTER_DAG, ONE_DAG, SMALL_DAGS, Day, Form, Watch, median, where_the_seconds_go
-from ingestion.days import current_day, upper_bound
-from ingestion.settings import PROJECT
+from benchmarks.scheduling_forms import (
+    MASTER_DAG,
+    ONE_DAG,
+    SMALL_DAGS,
+    Day,
+    Form,
+    Watch,
+    median,
+    where_the_seconds_go,
+)
+from pipeline.days import current_day, upper_bound
+from pipeline.settings import PROJECT
 from sandbox.layout import Layout
 from sandbox.processes import SandboxError
 from sandbox.shop import live, open_shop
@@ -58,15 +71,25 @@ class Contest:
         self.watch = Watch(self.stack)
 
     def prepare(self, scale: float) -> None:
-        """A year of shop, the day before loaded (not measured) and kept as the state that ordinary days begin with."""
+        """A year of shop, the day before loaded (not measured) and kept as the state that ordinary
+        days begin with.
+        """
         before = self.day - timedelta(days=1)
-        print(f"shop of a year: {open_shop(*self.stack.shop_address, scale=scale, until=upper_bound(before))}", flush=True)
+        print(
+            "shop of a year: "
+            f"{open_shop(*self.stack.shop_address, scale=scale, until=upper_bound(before))}",
+            flush=True,
+        )
         for form in FORMS:
             self.empty_warehouse()
             day = self.watch.timed(form, lambda form=form: self.watch.trigger(form, before))  # type: ignore[misc]
             print(f"not measured: {form.name}, first day {day.seconds:.1f} s", flush=True)
         shutil.copytree(self.stack.layout.warehouse, self.kept)
-        print(f"the day after: {live(*self.stack.shop_address, upper_bound(before), upper_bound(self.day))}", flush=True)
+        print(
+            "the day after: "
+            f"{live(*self.stack.shop_address, upper_bound(before), upper_bound(self.day))}",
+            flush=True,
+        )
 
     def empty_warehouse(self) -> None:
         shutil.rmtree(self.stack.layout.warehouse)
@@ -76,13 +99,18 @@ class Contest:
         shutil.rmtree(self.stack.layout.warehouse)
         shutil.copytree(self.kept, self.stack.layout.warehouse)
 
-    def in_turns(self, kind: str, rounds: int, prepare: Callable[[], None], run: Callable[[Form], Day]) -> None:
+    def in_turns(
+        self, kind: str, rounds: int, prepare: Callable[[], None], run: Callable[[Form], Day]
+    ) -> None:
         for number in range(rounds):
             for form in FORMS if number % 2 == 0 else FORMS[::-1]:
                 prepare()
                 day = run(form)
                 self.days.setdefault((kind, form.name), []).append(day)
-                print(f"{kind}, {form.name}: {day.seconds:.2f} s, {day.starts} task starts", flush=True)
+                print(
+                    f"{kind}, {form.name}: {day.seconds:.2f} s, {day.starts} task starts",
+                    flush=True,
+                )
 
     def whole_day(self, form: Form) -> Day:
         return self.watch.timed(form, lambda: self.watch.trigger(form, self.day))
@@ -114,19 +142,35 @@ class Contest:
 
     def report(self) -> None:
         for (kind, name), days in self.days.items():
-            print(f"\n{kind}, {name}: medians of {len(days)}, in seconds\n{where_the_seconds_go(days)}")
+            print(
+                f"\n{kind}, {name}: medians of {len(days)}, in "
+                f"seconds\n{where_the_seconds_go(days)}"
+            )
         print()
         for kind in dict.fromkeys(kind for kind, _ in self.days):
             for form in (SMALL_DAGS, ONE_DAG):
                 days = self.days[kind, form.name]
                 publishing = sum(day.publishing for day in days) / len(days)
                 print(
-                    f"figure {kind}, {form.name}: {median(days):.2f} s, {days[-1].starts} task starts, "
+                    f"figure {kind}, {form.name}: {median(days):.2f} s, {days[-1].starts} task "
+                    "starts, "
                     f"publication {publishing:.2f} s of it"
                 )
         print()
-        self.compare("ordinary day", "day_vs_master", 1.10, excess=("excess_seconds", 2), starts=("task_starts", 19))
-        self.compare("repair", "repair_vs_master", 1.25, excess=("repair_excess_seconds", 3), starts=("repair_task_starts", 9))
+        self.compare(
+            "ordinary day",
+            "day_vs_master",
+            1.10,
+            excess=("excess_seconds", 2),
+            starts=("task_starts", 19),
+        )
+        self.compare(
+            "repair",
+            "repair_vs_master",
+            1.25,
+            excess=("repair_excess_seconds", 3),
+            starts=("repair_task_starts", 9),
+        )
         self.compare("first day", "first_day_vs_master", 1.10)
 
     def compare(
@@ -138,7 +182,9 @@ class Contest:
         excess: tuple[str, float] | None = None,
         starts: tuple[str, int] | None = None,
     ) -> None:
-        """The ratios of one kind of day; nothing where there was none. ``starts``: task starts of the small DAGs."""
+        """The ratios of one kind of day; nothing where there was none. ``starts``: task starts of
+        the small DAGs.
+        """
         if (kind, ONE_DAG.name) not in self.days:
             return
         ours, master = self.median(kind, SMALL_DAGS), self.median(kind, ONE_DAG)
@@ -163,15 +209,24 @@ def end(*_: object) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5, help="ordinary days of each form")
     parser.add_argument("--first-rounds", type=int, default=2, help="first days of each form")
     parser.add_argument("--repairs", type=int, default=2, help="repairs of each form")
     parser.add_argument("--keep", action="store_true", help="keep the folder, for a look at logs")
     arguments = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("apache-airflow-core", "dbt-core", "dbt-duckdb", "duckdb"))
-    print(f"python {platform.python_version()}, {psutil.cpu_count()} cores, {versions}, scale {arguments.scale:g}", flush=True)
+    versions = ", ".join(
+        f"{name} {version(name)}"
+        for name in ("apache-airflow-core", "dbt-core", "dbt-duckdb", "duckdb")
+    )
+    print(
+        f"python {platform.python_version()}, {psutil.cpu_count()} cores, {versions}, scale "
+        f"{arguments.scale:g}",
+        flush=True,
+    )
     print(f"load average at the beginning: {os.getloadavg()[0]:.1f}", flush=True)
 
     root = Path(tempfile.mkdtemp(prefix="scheduling-"))
@@ -179,7 +234,10 @@ def main() -> None:
         Layout(root / "sandbox"),
         dags=dags_with_master(root / "dags"),
         # dbt's files apart from those of a sandbox that runs beside.
-        extra_env={"DBT_TARGET_PATH": str(root / "dbt" / "target"), "DBT_LOG_PATH": str(root / "dbt" / "logs")},
+        extra_env={
+            "DBT_TARGET_PATH": str(root / "dbt" / "target"),
+            "DBT_LOG_PATH": str(root / "dbt" / "logs"),
+        },
     )
     signal.signal(signal.SIGTERM, end)
     try:
@@ -187,9 +245,15 @@ def main() -> None:
         stack.start_airflow(print)
         contest = Contest(stack, current_day(), root / "kept")
         contest.prepare(arguments.scale)
-        contest.in_turns("ordinary day", arguments.rounds, contest.restore_warehouse, contest.whole_day)
-        contest.in_turns("repair", arguments.repairs, contest.restore_warehouse, contest.repaired_day)
-        contest.in_turns("first day", arguments.first_rounds, contest.empty_warehouse, contest.whole_day)
+        contest.in_turns(
+            "ordinary day", arguments.rounds, contest.restore_warehouse, contest.whole_day
+        )
+        contest.in_turns(
+            "repair", arguments.repairs, contest.restore_warehouse, contest.repaired_day
+        )
+        contest.in_turns(
+            "first day", arguments.first_rounds, contest.empty_warehouse, contest.whole_day
+        )
     finally:
         stack.stop(print)
         if not arguments.keep:

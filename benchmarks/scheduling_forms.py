@@ -1,4 +1,6 @@
-"""The two forms of a day, small DAGs and one DAG: how each is started, repaired and watched, and where its seconds went."""
+"""The two forms of a day, small DAGs and one DAG: how each is started, repaired and watched, and
+where its seconds went.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from typing import Any
 import psycopg2
 
 from alerting.alert import LABELS, Status
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG
 from sandbox.processes import SandboxError
 from sandbox.stack import AIRFLOW_DATABASE, Stack
@@ -25,12 +27,21 @@ PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.05
 _DONE: tuple[Status, ...] = ("success", "recovery")
 GREEN = tuple(f"[{LABELS[status]}]" for status in _DONE)
-DBT_TASKS = ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts", "dbt_test_all", "publish_marts", "notify_success")
+DBT_TASKS = (
+    "dbt_run_staging",
+    "dbt_run_intermediate",
+    "dbt_run_marts",
+    "dbt_test_all",
+    "publish_marts",
+    "notify_success",
+)
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way to schedule a day. ``triggered`` DAGs are started together; the ``last`` one notifies."""
+    """One way to schedule a day. ``triggered`` DAGs are started together; the ``last`` one
+    notifies.
+    """
 
     name: str
     triggered: tuple[str, ...]
@@ -51,7 +62,9 @@ ONE_DAG = Form("one DAG", (MASTER_DAG,), MASTER_DAG)
 
 @dataclass(frozen=True)
 class Task:
-    """One task that ran or was skipped. Moments are seconds since the trigger; ``process``: one was started for it."""
+    """One task that ran or was skipped. Moments are seconds since the trigger; ``process``: one was
+    started for it.
+    """
 
     dag_id: str
     task_id: str
@@ -64,7 +77,8 @@ class Task:
 class Day:
     """One day from its trigger, or from its repair, to the message that it is done. Seconds.
 
-    ``triggered``: until Airflow had made the last run it was asked for. ``publishing``: of publishing the marts.
+    ``triggered``: until Airflow had made the last run it was asked for. ``publishing``: of
+    publishing the marts.
     """
 
     seconds: float
@@ -78,10 +92,15 @@ class Day:
         return sum(task.process for task in self.tasks)
 
     def phases(self) -> dict[str, tuple[float, float]]:
-        """Wait before and duration of each step on the way: the loads together, the last announcement, then task after task."""
+        """Wait before and duration of each step on the way: the loads together, the last
+        announcement, then task after task.
+        """
         loads = [task for task in self.tasks if task.task_id in SMALL_DAGS.triggered]
         first, before = min(task.began for task in loads), max(task.ended for task in loads)
-        steps = {"trigger": (0.0, self.triggered), "loads": (first - self.triggered, before - first)}
+        steps = {
+            "trigger": (0.0, self.triggered),
+            "loads": (first - self.triggered, before - first),
+        }
         for name in ("publish", "all_extractions_complete", *DBT_TASKS):
             ran = [task for task in self.tasks if task.task_id == name and task.process]
             if ran:
@@ -101,7 +120,9 @@ class Watch:
     def trigger(self, form: Form, day: date) -> dict[str, str]:
         """Start the form's DAGs in the same moment, as the clock would; their runs by DAG."""
         with ThreadPoolExecutor(len(form.triggered)) as together:
-            runs = together.map(lambda dag_id: self.api.trigger(dag_id, day.isoformat()), form.triggered)
+            runs = together.map(
+                lambda dag_id: self.api.trigger(dag_id, day.isoformat()), form.triggered
+            )
             return dict(zip(form.triggered, runs, strict=True))
 
     def timed(self, form: Form, begin: Callable[[], Any]) -> Day:
@@ -113,11 +134,19 @@ class Watch:
         while (notified := self._green(form, seen)) is None:
             if time.monotonic() > deadline:
                 active = self.api.active_runs()
-                raise SandboxError(f"{form.name}: no green message in {PATIENCE_SECONDS} seconds. Runs still active: {active}")
+                raise SandboxError(
+                    f"{form.name}: no green message in {PATIENCE_SECONDS} seconds. Runs still "
+                    f"active: {active}"
+                )
             time.sleep(LOOK_SECONDS)
         self.rest()
         tasks = self._tasks(form, began)
-        return Day((notified - began).total_seconds(), self._triggered(form, began), tasks, self._publishing(form, tasks))
+        return Day(
+            (notified - began).total_seconds(),
+            self._triggered(form, began),
+            tasks,
+            self._publishing(form, tasks),
+        )
 
     def rest(self) -> None:
         """Wait until no run is active."""
@@ -134,7 +163,9 @@ class Watch:
     def _green(self, form: Form, seen: int) -> datetime | None:
         for line in self._messages()[seen:]:
             message = json.loads(line)
-            if any(message["payload"]["text"].startswith(f"{label} {form.last}") for label in GREEN):
+            if any(
+                message["payload"]["text"].startswith(f"{label} {form.last}") for label in GREEN
+            ):
                 return datetime.fromisoformat(message["received_at"])
         return None
 
@@ -146,7 +177,13 @@ class Watch:
             form.dags,
         )
         return tuple(
-            Task(dag_id, task_id, (began - since).total_seconds(), (ended - since).total_seconds(), process)
+            Task(
+                dag_id,
+                task_id,
+                (began - since).total_seconds(),
+                (ended - since).total_seconds(),
+                process,
+            )
             for dag_id, task_id, began, ended, process in rows
         )
 
@@ -156,14 +193,21 @@ class Watch:
         return float((queued_at - since).total_seconds()) if queued_at else 0.0
 
     def _publishing(self, form: Form, tasks: Sequence[Task]) -> float:
-        """Seconds of publication: a task of the small DAGs, a part of the last task of dbt in the one DAG."""
+        """Seconds of publication: a task of the small DAGs, a part of the last task of dbt in the
+        one DAG.
+        """
         if form is SMALL_DAGS:
-            return next(task.ended - task.began for task in tasks if task.task_id == "publish_marts")
+            return next(
+                task.ended - task.began for task in tasks if task.task_id == "publish_marts"
+            )
         run_id = self.api.runs(form.last)[0]["dag_run_id"]
         return float(self.api.xcom(form.last, run_id, "dbt_test_all")["publishing_seconds"])
 
     def _metadata(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with closing(psycopg2.connect(self.stack.postgres.dsn(AIRFLOW_DATABASE))) as connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(self.stack.postgres.dsn(AIRFLOW_DATABASE))) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql, parameters)
             return cursor.fetchall()
 
@@ -177,7 +221,9 @@ def where_the_seconds_go(days: Sequence[Day]) -> str:
     phases = [day.phases() for day in days]
     lines, at = [f"  {'step':<26}{'wait':>7}{'takes':>8}{'at':>8}"], 0.0
     for step in phases[-1]:
-        wait, takes = (statistics.median(of_day[step][part] for of_day in phases) for part in (0, 1))
+        wait, takes = (
+            statistics.median(of_day[step][part] for of_day in phases) for part in (0, 1)
+        )
         at += wait + takes
         lines.append(f"  {step:<26}{wait:>7.2f}{takes:>8.2f}{at:>8.2f}")
     return "\n".join(lines)

@@ -1,17 +1,22 @@
-"""dbt's part of a day on a real Airflow: against one cold `dbt build` from a shell, and against astronomer-cosmos.
+"""dbt's part of a day on a real Airflow: against one cold `dbt build` from a shell, and against
+astronomer-cosmos.
 
-    python -m benchmarks.transform_airflow [--scale 1] [--rounds 3] [--contenders ours cosmos_watcher cosmos_local]
+    python -m benchmarks.transform_airflow [--scale 1] [--rounds 3] [--contenders ours
+    cosmos_watcher cosmos_local]
 
-All contenders run the same project on copies of the same warehouse: the day before is built, the day is loaded and not yet
-built. Unit tests are about the code and run in none of them; all other tests run in all of them. The shell builds come first,
-before Airflow is started, and of each contender but LOCAL, which runs once, the fastest of its rounds counts.
+All contenders run the same project on copies of the same warehouse: the day before is built, the
+day is loaded and not yet built. Unit tests are about the code and run in none of them; all other
+tests run in all of them. The shell builds come first, before Airflow is started, and of each
+contender but LOCAL, which runs once, the fastest of its rounds counts.
 
 - shell: the wall time of one process `dbt build`, with an empty target folder.
-- ours: from the start of `ecommerce_dbt`'s run to the end of `publish_marts`: the gate, the freshness of the sources, three
-  layers, all tests, the publication.
-- cosmos: from the start of the run to the end of its last task. Freshness and publication are not in it.
+- ours: from the start of `ecommerce_dbt`'s run to the end of `publish_marts`: the gate, the
+    freshness of the sources, three layers, all tests, the publication.
+- cosmos: from the start of the run to the end of its last task. Freshness and publication are not
+  in it.
 
-Everything runs in an environment of its own, made from ``benchmarks/transform_requirements.txt`` on the first run.
+Everything runs in an environment of its own, made from ``benchmarks/transform_requirements.txt`` on
+the first run.
 """
 
 from __future__ import annotations
@@ -31,9 +36,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import ratio
-from benchmarks.transform_warehouse import COSMOS_DAGS, ENVIRONMENT, dbt, figures, fill, load, prepare_environment, restore
-from ingestion.days import current_day
-from ingestion.settings import PROJECT
+from benchmarks.transform_warehouse import (
+    COSMOS_DAGS,
+    ENVIRONMENT,
+    dbt,
+    figures,
+    fill,
+    load,
+    prepare_environment,
+    restore,
+)
+from pipeline.days import current_day
+from pipeline.settings import PROJECT
 from sandbox.day import DBT_DAG, DBT_TASKS
 from sandbox.layout import Layout
 from sandbox.stack import Stack
@@ -45,14 +59,20 @@ COUNTED = DBT_TASKS[: DBT_TASKS.index("publish_marts") + 1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run on Airflow: seconds from its start to the end of the last task that counts, and of each of those tasks."""
+    """One run on Airflow: seconds from its start to the end of the last task that counts, and of
+    each of those tasks.
+    """
 
     seconds: float
     tasks: dict[str, float]
 
 
-def run_on_airflow(stack: Stack, dag_id: str, day: date | None = None, counted: tuple[str, ...] = ()) -> Run:
-    """Trigger a run and wait until its tasks have ended; leaves the benchmark with the log's end if one failed."""
+def run_on_airflow(
+    stack: Stack, dag_id: str, day: date | None = None, counted: tuple[str, ...] = ()
+) -> Run:
+    """Trigger a run and wait until its tasks have ended; leaves the benchmark with the log's end if
+    one failed.
+    """
     api = stack.api
     run_id = api.trigger(dag_id, day.isoformat() if day else None)
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
@@ -63,9 +83,13 @@ def run_on_airflow(stack: Stack, dag_id: str, day: date | None = None, counted: 
     tasks = api.task_instances(dag_id, run_id)
     for task in tasks:
         if task["state"] not in ("success", "skipped"):
-            lines = "\n".join(api.log(dag_id, run_id, task["task_id"], max(1, task["try_number"]))[-25:])
+            lines = "\n".join(
+                api.log(dag_id, run_id, task["task_id"], max(1, task["try_number"]))[-25:]
+            )
             raise SystemExit(f"{dag_id}.{task['task_id']} is {task['state']}:\n{lines}")
-    ours = [task for task in tasks if task["end_date"] and (not counted or task["task_id"] in counted)]
+    ours = [
+        task for task in tasks if task["end_date"] and (not counted or task["task_id"] in counted)
+    ]
     end = max(datetime.fromisoformat(task["end_date"]) for task in ours)
     seconds = (end - datetime.fromisoformat(run["start_date"])).total_seconds()
     return Run(seconds, {task["task_id"]: round(task["duration"] or 0, 2) for task in ours})
@@ -78,8 +102,12 @@ def shell_build(stack: Stack, folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def repeated(name: str, rounds: int, stack: Stack, base: Path, run: Callable[[], float]) -> tuple[float, Any]:
-    """The fastest of the rounds, each on a fresh copy of the warehouse, and what the marts hold afterwards."""
+def repeated(
+    name: str, rounds: int, stack: Stack, base: Path, run: Callable[[], float]
+) -> tuple[float, Any]:
+    """The fastest of the rounds, each on a fresh copy of the warehouse, and what the marts hold
+    afterwards.
+    """
     seconds = []
     for _ in range(rounds):
         restore(stack.layout.warehouse, base)
@@ -97,12 +125,18 @@ def compare(stack: Stack, folder: Path, options: argparse.Namespace) -> dict[str
     load(stack, day)
     shutil.copytree(stack.layout.warehouse, base)
     best: dict[str, float] = {}
-    best["shell"], expected = repeated("shell dbt build", options.rounds, stack, base, lambda: shell_build(stack, folder))
+    best["shell"], expected = repeated(
+        "shell dbt build", options.rounds, stack, base, lambda: shell_build(stack, folder)
+    )
 
     def of_airflow(dag_id: str, day: date | None = None, counted: tuple[str, ...] = ()) -> float:
         run = run_on_airflow(stack, dag_id, day, counted)
         slowest = sorted(run.tasks.items(), key=lambda task: -task[1])[:8]
-        print(f"  {len(run.tasks)} tasks: {', '.join(f'{name} {seconds} s' for name, seconds in slowest)}", flush=True)
+        print(
+            f"  {len(run.tasks)} tasks: "
+            f"{', '.join(f'{name} {seconds} s' for name, seconds in slowest)}",
+            flush=True,
+        )
         return run.seconds
 
     contenders = {
@@ -113,7 +147,8 @@ def compare(stack: Stack, folder: Path, options: argparse.Namespace) -> dict[str
     stack.start_airflow(print)
     for name in (name for name in contenders if name in options.contenders):
         if name != "ours" and not (folder / "dags" / "cosmos_project.py").exists():
-            # Only now: reading cosmos's DAG files keeps the processor busy, and ours runs in an Airflow without them.
+            # Only now: reading cosmos's DAG files keeps the processor busy, and ours runs in an
+            # Airflow without them.
             dbt(stack, folder / "cosmos", "parse")
             shutil.copytree(COSMOS_DAGS, folder / "dags", dirs_exist_ok=True)
             while not {"cosmos_local", "cosmos_watcher"} <= stack.api.dag_ids():
@@ -121,16 +156,23 @@ def compare(stack: Stack, folder: Path, options: argparse.Namespace) -> dict[str
         rounds, run = contenders[name]
         best[name], made = repeated(name, rounds, stack, base, run)
         if made != expected:
-            raise SystemExit(f"{name} built other marts than the shell: {made} instead of {expected}")
+            raise SystemExit(
+                f"{name} built other marts than the shell: {made} instead of {expected}"
+            )
     return best
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--contenders", nargs="*", default=["ours", "cosmos_watcher", "cosmos_local"], help="the shell always runs"
+        "--contenders",
+        nargs="*",
+        default=["ours", "cosmos_watcher", "cosmos_local"],
+        help="the shell always runs",
     )
     options = parser.parse_args()
     if Path(sys.prefix).resolve() != ENVIRONMENT.resolve():
@@ -140,12 +182,17 @@ def main() -> None:
         os.execv(python, [str(python), "-m", "benchmarks.transform_airflow", *sys.argv[1:]])
     print(
         f"python {platform.python_version()}, {os.cpu_count()} cores, SCALE={options.scale:g}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("apache-airflow", "dbt-core", "duckdb", "astronomer-cosmos")),
+        + ", ".join(
+            f"{name} {version(name)}"
+            for name in ("apache-airflow", "dbt-core", "duckdb", "astronomer-cosmos")
+        ),
         flush=True,
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copytree(PROJECT / "dags", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            PROJECT / "dags", folder / "dags", ignore=shutil.ignore_patterns("__pycache__")
+        )
         settings = {
             "BENCHMARK_PROJECT": str(PROJECT / "dbt_ecommerce"),
             "BENCHMARK_MANIFEST": str(folder / "cosmos/manifest.json"),

@@ -2,12 +2,15 @@
 
     python -m benchmarks.transform_incremental [--copies 10] [--scale 1] [--rounds 4]
 
-The shop is filled and loaded at SCALE=1, two days of it. Its raw tables are then copied ten times, each copy with keys of
-its own: ten times the orders, and ten times the changes of a day. The first day is built once. Then, on copies of that
-warehouse, the second day is built by `dbt build` and by `dbt build --full-refresh`, on the same nodes (seeds, views, snapshot,
-tables) in this process on a parsed project; tests would take the same time in both and are in neither. Afterwards the marts
-must hold the same in both. Processor seconds are printed beside: they say less of what else the machine does. The second day
-is a weekday; how long it takes on a Sunday, when DuckDB is also rid of deleted rows, is printed as well.
+The shop is filled and loaded at SCALE=1, two days of it. Its raw tables are then copied ten times,
+each copy with keys of
+its own: ten times the orders, and ten times the changes of a day. The first day is built once.
+Then, on copies of that warehouse, the second day is built by `dbt build` and by `dbt build
+--full-refresh`, on the same nodes (seeds, views, snapshot, tables) in this process on a parsed
+project; tests would take the same time in both and are in neither. Afterwards the marts must hold
+the same in both. Processor seconds are printed beside: they say less of what else the machine does.
+The second day is a weekday; how long it takes on a Sunday, when DuckDB is also rid of deleted rows,
+is printed as well.
 """
 
 from __future__ import annotations
@@ -27,13 +30,15 @@ import duckdb
 
 from benchmarks.report import ratio
 from benchmarks.transform_warehouse import THREADS, figures, fill, load, restore
-from ingestion.days import current_day
-from ingestion.settings import PROJECT, WarehouseSettings
-from ingestion.sources import SOURCES, RawTable
+from pipeline.contracts import RawTable
+from pipeline.days import current_day
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.stack import Stack
 from transform.project import parse, project, run
 from transform.settings import TransformSettings
+from warehouse.settings import WarehouseSettings
 
 KEYS_APART = 10_000_000
 SUNDAY = date(2026, 11, 22)
@@ -67,7 +72,8 @@ def multiply(warehouse: Path, copies: int) -> None:
             replaced = ", ".join(f"{sql} as {name}" for name, sql in changed.items())
             name = f"{table.schema}.{table.raw_name}".lower()
             connection.execute(
-                f"create table {name}_copies as select * from {name} limit 0; "  # the types stay those of the loader
+                # the types stay those of the loader
+                f"create table {name}_copies as select * from {name} limit 0; "
                 f"insert into {name}_copies select * exclude (copy) replace ({replaced}) "
                 f"from {name}, (select unnest(range({copies})) as copy); drop table {name}; "
                 f"alter table {name}_copies rename to {table.raw_name.lower()}"
@@ -76,18 +82,26 @@ def multiply(warehouse: Path, copies: int) -> None:
 
 def build(settings: dict[str, Any], day: date, *options: str) -> tuple[float, float]:
     """Wall and processor seconds of one build of everything but tests."""
-    kinds = [option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)]
+    kinds = [
+        option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)
+    ]
     started, used = time.perf_counter(), time.process_time()
     outcome = run(project(**settings), ["build", *kinds, *options], day)
     seconds = time.perf_counter() - started, time.process_time() - used
-    failed = [f"{result.node.name}: {result.message}" for result in outcome.results if result.status != "success"]
+    failed = [
+        f"{result.node.name}: {result.message}"
+        for result in outcome.results
+        if result.status != "success"
+    ]
     if failed:
         raise SystemExit("\n".join(failed))
     return seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=4)
@@ -112,16 +126,27 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     for day in days:
         multiply(folder / str(day), options.copies)
     base, trial = folder / str(days[0]), folder / "trial"
-    settings = {"dbt": TransformSettings(project_dir=PROJECT / "dbt_ecommerce", target_path=folder / "target", threads=THREADS)}
+    settings = {
+        "dbt": TransformSettings(
+            project_dir=PROJECT / "dbt_ecommerce", target_path=folder / "target", threads=THREADS
+        )
+    }
 
     def at(warehouse: Path) -> dict[str, Any]:
-        return {**settings, "warehouse": WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=warehouse)}
+        return {
+            **settings,
+            "warehouse": WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=warehouse),
+        }
 
     build(at(base), WEEKDAY, "--full-refresh")
     shutil.copy(folder / str(days[1]) / "ecommerce_raw.duckdb", base)
     best: dict[str, float] = {}
     made = []
-    kinds_of_builds = (("incremental", WEEKDAY, ()), ("full refresh", WEEKDAY, ("--full-refresh",)), ("on a Sunday", SUNDAY, ()))
+    kinds_of_builds = (
+        ("incremental", WEEKDAY, ()),
+        ("full refresh", WEEKDAY, ("--full-refresh",)),
+        ("on a Sunday", SUNDAY, ()),
+    )
     for _ in range(options.rounds):
         for name, day, dbt_options in kinds_of_builds:
             restore(trial, base)
@@ -132,8 +157,13 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
             made.append(figures(trial))
     if any(one != made[0] for one in made):
         raise SystemExit(f"The marts differ: {made}")
-    print(f"fct_orders has {made[0]['fct_orders'][0]:,} rows; load average {os.getloadavg()[0]:.1f}", flush=True)
-    ratio("transform_full_refresh_vs_incremental", best["full refresh"] / best["incremental"], ">=", 4)
+    print(
+        f"fct_orders has {made[0]['fct_orders'][0]:,} rows; load average {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    ratio(
+        "transform_full_refresh_vs_incremental", best["full refresh"] / best["incremental"], ">=", 4
+    )
 
 
 if __name__ == "__main__":

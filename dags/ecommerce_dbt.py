@@ -1,4 +1,6 @@
-"""Airflow DAG: builds, tests and publishes the marts of a day as soon as all six sources have loaded that day."""
+"""Airflow DAG: builds, tests and publishes the marts of a day as soon as all six sources have
+loaded that day.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,8 @@ with DAG(
     @task(task_id="all_extractions_complete")
     def all_extractions_complete() -> list[dict[str, Any]]:
         """The six loads of the day, from the warehouse's own records."""
-        from ingestion.warehouse import open_warehouse
-        from wiring.gate import check_complete
+        from pipeline.gate import check_complete
+        from warehouse import open_warehouse
 
         context = get_current_context()
         day = day_of(context)
@@ -57,7 +59,9 @@ with DAG(
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:
-        """Run one layer, raw tables checked for freshness before the first; the result lists models with rows and seconds."""
+        """Run one layer, raw tables checked for freshness before the first; the result lists models
+        with rows and seconds.
+        """
         import transform
         from alerting.sla import watched
 
@@ -67,24 +71,41 @@ with DAG(
             transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
         waiting_for = f"its layer {layer}, which is still running"
-        with watched("dbt run", day, policy("dbt_run").sla, began, waiting_for=waiting_for, dag_run=context["dag_run"]):
+        with watched(
+            "dbt run",
+            day,
+            policy("dbt_run").sla,
+            began,
+            waiting_for=waiting_for,
+            dag_run=context["dag_run"],
+        ):
             return transform.run_layer(layer, day).as_dict()
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
     def dbt_test_all() -> dict[str, Any]:
-        """Run every test; a failed one of severity error stops the day here, before anything is published."""
+        """Run every test; a failed one of severity error stops the day here, before anything is
+        published.
+        """
         import transform
         from alerting.sla import watched
 
         context = get_current_context()
         day = day_of(context)
         waiting_for = "its tests, which are still running"
-        with watched("dbt test", day, policy("dbt_test").sla, waiting_for=waiting_for, dag_run=context["dag_run"]):
+        with watched(
+            "dbt test",
+            day,
+            policy("dbt_test").sla,
+            waiting_for=waiting_for,
+            dag_run=context["dag_run"],
+        ):
             return transform.test_all(day).as_dict()
 
     @task(task_id="publish_marts", outlets=[MARTS])
     def publish_marts(loads: list[dict[str, Any]]) -> dict[str, Any]:
-        """Make the tested marts visible, all at once; the event carries the six loads they were built from."""
+        """Make the tested marts visible, all at once; the event carries the six loads they were
+        built from.
+        """
         import transform
 
         context = get_current_context()
@@ -99,7 +120,13 @@ with DAG(
 
         send_slack_alert(get_current_context(), "success")
 
-    layers = [dbt_run.override(task_id=f"dbt_run_{layer}")(layer) for layer in ("staging", "intermediate", "marts")]
+    layers = [
+        dbt_run.override(task_id=f"dbt_run_{layer}")(layer)
+        for layer in ("staging", "intermediate", "marts")
+    ]
     loads = all_extractions_complete()
     published = publish_marts(loads)
-    reduce(lambda upstream, downstream: upstream >> downstream, [loads, *layers, dbt_test_all(), published, notify_success()])
+    reduce(
+        lambda upstream, downstream: upstream >> downstream,
+        [loads, *layers, dbt_test_all(), published, notify_success()],
+    )

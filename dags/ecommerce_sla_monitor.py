@@ -1,4 +1,6 @@
-"""Airflow DAG: at 06:30 UTC looks whether the day is complete, says what is missing, and repairs what can be repaired."""
+"""Airflow DAG: at 06:30 UTC looks whether the day is complete, says what is missing, and repairs
+what can be repaired.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from airflow.sdk import DAG, get_current_context, task
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import PIPELINE_SLA, default_args
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from wiring.calendar import once_a_day, start_date
 from wiring.days import DAY_PARAM, day_of
 
@@ -51,26 +53,33 @@ with DAG(
         """Report the day; what follows runs only if the day has to be announced again."""
         import logging
 
-        from alerting.masking import mask
         from alerting.policy import pipeline_sla
         from alerting.sla import Breach, report_breach
         from alerting.store import newest_errors
-        from ingestion.days import current_day
-        from ingestion.schedule import scheduled_start
-        from ingestion.warehouse import open_warehouse
+        from pipeline.day_report import report_day
+        from pipeline.days import current_day
+        from pipeline.masking import mask
+        from pipeline.schedule import scheduled_start
         from transform import read_publication
-        from wiring.day_report import report_day
+        from warehouse import open_warehouse
 
         log = logging.getLogger("airflow.task")
         context = get_current_context()
         day, ti = day_of(context), context["ti"]
         warehouse, publication = open_warehouse(), read_publication()
-        running = frozenset(source.name for source in SOURCES if ti.get_dr_count(source.dag_id, states=["queued", "running"]))
+        running = frozenset(
+            source.name
+            for source in SOURCES
+            if ti.get_dr_count(source.dag_id, states=["queued", "running"])
+        )
         published_day = publication.day if publication else None
         try:
             reported = newest_errors(scheduled_start(day))
         except Exception as error:
-            log.warning("What failed is not known, the store of sent alerts cannot be read: %s", mask(str(error)))
+            log.warning(
+                "What failed is not known, the store of sent alerts cannot be read: %s",
+                mask(str(error)),
+            )
             reported = {}
         errors = {
             source.name: text
@@ -78,13 +87,21 @@ with DAG(
             for (of_day, dag_id, _), text in reported.items()
             if (of_day, dag_id) == (day.isoformat(), source.dag_id)
         }
-        report = report_day(warehouse.day_state(day), warehouse.load_records(day), running, published_day, errors)
+        report = report_day(
+            warehouse.day_state(day), warehouse.load_records(day), running, published_day, errors
+        )
         for sentence in report.sentences():
             log.info(sentence)
 
-        pending = [str(key) for key in warehouse.pending_days(day - timedelta(days=PENDING_DAYS_LOOKED_AT)) if key != day]
+        pending = [
+            str(key)
+            for key in warehouse.pending_days(day - timedelta(days=PENDING_DAYS_LOOKED_AT))
+            if key != day
+        ]
         if len(pending) > PENDING_DAYS_TOLERATED:
-            log.warning("%d days wait for some of their sources: %s", len(pending), ", ".join(pending))
+            log.warning(
+                "%d days wait for some of their sources: %s", len(pending), ", ".join(pending)
+            )
 
         if not report.published and day == current_day():
             report_breach(

@@ -1,4 +1,6 @@
-"""Airflow DAG: loads one day of the lines of the shop's orders from PostgreSQL into RAW_ORDER_ITEMS."""
+"""Airflow DAG: loads one day of the lines of the shop's orders from PostgreSQL into
+RAW_ORDER_ITEMS.
+"""
 
 from __future__ import annotations
 

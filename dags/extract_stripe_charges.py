@@ -1,4 +1,6 @@
-"""Airflow DAG: loads one day of Stripe's charges, refunds and disputes into RAW_CHARGES, RAW_REFUNDS and RAW_DISPUTES."""
+"""Airflow DAG: loads one day of Stripe's charges, refunds and disputes into RAW_CHARGES,
+RAW_REFUNDS and RAW_DISPUTES.
+"""
 
 from __future__ import annotations
 

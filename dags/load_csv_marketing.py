@@ -1,4 +1,6 @@
-"""Airflow DAG: loads marketing spend and campaign performance from the CSV inbox into the CSV_UPLOADS raw tables."""
+"""Airflow DAG: loads marketing spend and campaign performance from the CSV inbox into the
+CSV_UPLOADS raw tables.
+"""
 
 from __future__ import annotations
 

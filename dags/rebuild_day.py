@@ -1,4 +1,6 @@
-"""Airflow DAG: announces a complete day, or a range of them, again, so that dbt rebuilds the marts after a correction."""
+"""Airflow DAG: announces a complete day, or a range of them, again, so that dbt rebuilds the marts
+after a correction.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,19 @@ with DAG(
     on_failure_callback=on_dag_failure,
     params={
         "first_day": Param(
-            None, type=["null", "string"], format="date", title="First day", description="Empty: the current day."
+            None,
+            type=["null", "string"],
+            format="date",
+            title="First day",
+            description="Empty: the current day.",
         ),
-        "last_day": Param(None, type=["null", "string"], format="date", title="Last day", description="Empty: the first day."),
+        "last_day": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Last day",
+            description="Empty: the first day.",
+        ),
         "correction_of": Param(
             None,
             type=["null", "string"],
@@ -59,9 +71,9 @@ with DAG(
     @task(task_id="check_days")
     def check_days() -> list[str]:
         """The days of the range; fails with a sentence if one of them is not complete."""
-        from ingestion.days import DayError, current_day, past_day
-        from ingestion.warehouse import open_warehouse
-        from wiring.gate import check_complete
+        from pipeline.days import DayError, current_day, past_day
+        from pipeline.gate import check_complete
+        from warehouse import open_warehouse
 
         params: dict[str, Any] = dict(get_current_context()["params"])
         first = past_day(params["first_day"]) if params["first_day"] else current_day()
@@ -75,17 +87,23 @@ with DAG(
 
     @task(task_id="announce_days", outlets=list(RAW_DATASETS), pool=PUBLISH_POOL)
     def announce_days(days: list[str]) -> list[str]:
-        """All six Datasets in one transaction, so that dbt fires once per day; returns the days announced."""
-        from ingestion.warehouse import open_warehouse
+        """All six Datasets in one transaction, so that dbt fires once per day; returns the days
+        announced.
+        """
+        from warehouse import open_warehouse
 
         context = get_current_context()
         reason = context["params"]["correction_of"]
         announced = open_warehouse().announce_again(
-            announcement_id(context, "rebuild"), [date.fromisoformat(day) for day in days], unless_due=bool(reason)
+            announcement_id(context, "rebuild"),
+            [date.fromisoformat(day) for day in days],
+            unless_due=bool(reason),
         )
         due = [day.isoformat() for day in announced]
         if not due:
-            raise AirflowSkipException(f"dbt is about to run for {', '.join(days)} and will read this correction.")
+            raise AirflowSkipException(
+                f"dbt is about to run for {', '.join(days)} and will read this correction."
+            )
         for dataset in RAW_DATASETS:
             event = context["outlet_events"][dataset]
             event.extra = {"announced_again": due, "correction_of": reason}

@@ -1,4 +1,6 @@
-"""Airflow DAG: every week compares all sources with what was loaded of them, says what differs, repairs it on request."""
+"""Airflow DAG: every week compares all sources with what was loaded of them, says what differs,
+repairs it on request.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 
 DOC = """
 ### What it does
@@ -32,7 +34,8 @@ Whoever vouches that the numbers are those of the sources: finance at the end of
 with DAG(
     dag_id="reconcile_sources",
     description="Weekly: do the raw tables hold what the sources hold? Says what differs; repairs it on request.",
-    # The first run is that of the next Sunday, not of the last one: a new installation has nothing to compare.
+    # The first run is that of the next Sunday, not of the last one: a new installation has nothing
+    # to compare.
     schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
@@ -53,14 +56,16 @@ with DAG(
 
     @task(task_id="reconcile")
     def reconcile_source(name: str) -> dict[str, Any]:
-        """Compare one source; skipped before its first load. The result is for the tasks that follow, and for people."""
+        """Compare one source; skipped before its first load. The result is for the tasks that
+        follow, and for people.
+        """
         import logging
 
         from alerting.difference import report_differences
         from ingestion.reconcile import NeverLoadedError, reconcile
         from ingestion.reconcile.loads import last_day
-        from ingestion.sources import source
-        from ingestion.warehouse import open_warehouse
+        from pipeline.sources import source
+        from warehouse import open_warehouse
 
         log = logging.getLogger("airflow.task")
         context = get_current_context()
@@ -73,7 +78,9 @@ with DAG(
         if not report.is_equal:
             report_differences(context, name, str(report), report.advice)
         day = report.repaired_day
-        if repair and day is None and context["ti"].try_number > 1:  # the try before may have died after it repaired
+        if (
+            repair and day is None and context["ti"].try_number > 1
+        ):  # the try before may have died after it repaired
             day = last_day(source(name), open_warehouse())
         return {
             "source": name,
@@ -86,11 +93,15 @@ with DAG(
 
     @task(task_id="days_to_rebuild", trigger_rule=TriggerRule.ALL_DONE, **default_args("publish"))
     def days_to_rebuild() -> list[dict[str, Any]]:
-        """What to trigger `rebuild_day` with: the days of the repairs, but for those that dbt has yet to build anyway."""
-        from ingestion.warehouse import open_warehouse
+        """What to trigger `rebuild_day` with: the days of the repairs, but for those that dbt has
+        yet to build anyway.
+        """
+        from warehouse import open_warehouse
         from wiring.repairs import repaired_days
 
-        results = get_current_context()["ti"].xcom_pull(task_ids=[f"reconcile_{source.name}" for source in SOURCES])
+        results = get_current_context()["ti"].xcom_pull(
+            task_ids=[f"reconcile_{source.name}" for source in SOURCES]
+        )
         state = open_warehouse().day_state
         return [
             {"first_day": day.isoformat(), "correction_of": ", ".join(names)}
@@ -98,10 +109,17 @@ with DAG(
             if state(day).announced_by_all
         ]
 
-    compared = [reconcile_source.override(task_id=f"reconcile_{source.name}")(source.name) for source in SOURCES]
+    compared = [
+        reconcile_source.override(task_id=f"reconcile_{source.name}")(source.name)
+        for source in SOURCES
+    ]
     to_rebuild = days_to_rebuild()
-    rebuilding = TriggerDagRunOperator.partial(task_id="rebuild_marts", trigger_dag_id="rebuild_day").expand(conf=to_rebuild)
+    rebuilding = TriggerDagRunOperator.partial(
+        task_id="rebuild_marts", trigger_dag_id="rebuild_day"
+    ).expand(conf=to_rebuild)
     # Without this leaf, a failed comparison would leave the run green.
-    done = EmptyOperator(task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None)
+    done = EmptyOperator(
+        task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None
+    )
     compared >> to_rebuild >> rebuilding >> done
     compared >> done

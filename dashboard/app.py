@@ -14,12 +14,14 @@ import streamlit as st
 from dashboard import charts
 from dashboard.downloads import as_csv
 from dashboard.figures import Figures, Published, Selection, Totals, figures, published_now, ratio
-from ingestion.days import upper_bound
-from ingestion.errors import IngestionError, MissingInputError
+from pipeline.days import upper_bound
+from pipeline.errors import IngestionError, MissingInputError
 
 logger = logging.getLogger(__name__)
 
-ICON = Path(__file__).with_name("icon.svg")  # one of Streamlit's own would be fetched from another host
+ICON = Path(__file__).with_name(
+    "icon.svg"
+)  # one of Streamlit's own would be fetched from another host
 PERIODS = {"Last 7 days": 7, "Last 30 days": 30, "Last 90 days": 90, "Last 12 months": 365}
 OWN_DATES = "Own dates"
 MEASURES = {
@@ -37,7 +39,9 @@ SHOWN: tuple[tuple[str, Callable[[Totals], Amount], bool], ...] = (
     ("Active customers", lambda totals: totals.active_customers, False),
     ("Refunds", lambda totals: totals.refunds, True),
 )
-WHOLE_SHOP_ONLY = "For the whole shop: a refund belongs to an order and an advertisement to no category."
+WHOLE_SHOP_ONLY = (
+    "For the whole shop: a refund belongs to an order and an advertisement to no category."
+)
 
 
 def main() -> None:
@@ -55,7 +59,10 @@ def main() -> None:
             return
         show(remembered(published.publication_id, selection))
     except MissingInputError as error:
-        st.info(f"{error} The figures appear here after the first day has been loaded, built and tested.")
+        st.info(
+            f"{error} The figures appear here after the first day has been loaded, built and "
+            "tested."
+        )
     except IngestionError as error:
         logger.exception("The published marts cannot be read.")
         st.error(f"The figures cannot be read at the moment. {error}")
@@ -63,7 +70,9 @@ def main() -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def remembered(publication_id: str, selection: Selection) -> Figures:
-    """Figures are read once per publication and selection; the publication's id is only there to tell two apart."""
+    """Figures are read once per publication and selection; the publication's id is only there to
+    tell two apart.
+    """
     return figures(selection)
 
 
@@ -77,15 +86,20 @@ def show_origin(published: Published) -> None:
     )
 
 
-# filters ---------------------------------------------------------------------------------------------------------
+# filters
+# ---------------------------------------------------------------------------------------------------------
 
 
 def choose(published: Published, first_day: date) -> Selection | None:
     """What the reader wants to see; None while only one end of a range is chosen."""
-    last_whole_day = max(first_day, published.day - timedelta(days=1))  # the day it is as of is not over
+    last_whole_day = max(
+        first_day, published.day - timedelta(days=1)
+    )  # the day it is as of is not over
     when, which = st.columns([1, 1])
     with when:
-        period = st.selectbox("Period", [*PERIODS, OWN_DATES], index=1, key="period", bind="query-params")
+        period = st.selectbox(
+            "Period", [*PERIODS, OWN_DATES], index=1, key="period", bind="query-params"
+        )
         if period == OWN_DATES:
             chosen = st.date_input(
                 "First and last day",
@@ -99,13 +113,16 @@ def choose(published: Published, first_day: date) -> Selection | None:
             length = timedelta(days=PERIODS[period or "Last 30 days"] - 1)
             chosen = (max(first_day, last_whole_day - length), last_whole_day)
     with which:
-        categories = st.multiselect("Categories", published.categories, placeholder="All categories", key="categories")
+        categories = st.multiselect(
+            "Categories", published.categories, placeholder="All categories", key="categories"
+        )
     if not isinstance(chosen, tuple) or len(chosen) != 2:
         return None
     return Selection(chosen[0], chosen[1], tuple(sorted(categories)))
 
 
-# the page --------------------------------------------------------------------------------------------------------
+# the page
+# --------------------------------------------------------------------------------------------------------
 
 
 def show(now: Figures) -> None:
@@ -114,11 +131,15 @@ def show(now: Figures) -> None:
     show_totals(now)
 
     st.header("Over time")
-    label = st.segmented_control("Measure", list(MEASURES), default="Revenue", required=True, label_visibility="collapsed")
+    label = st.segmented_control(
+        "Measure", list(MEASURES), default="Revenue", required=True, label_visibility="collapsed"
+    )
     measure, title = MEASURES[label or "Revenue"]
     pairs = zip(now.revenue["gross_revenue"], now.revenue["orders"], strict=True)
     average = pd.Series([ratio(*pair) for pair in pairs], dtype=object)
-    period = now.revenue["day"].map(lambda day: charts.NOW if day >= selection.first_day else charts.BEFORE)
+    period = now.revenue["day"].map(
+        lambda day: charts.NOW if day >= selection.first_day else charts.BEFORE
+    )
     revenue = now.revenue.assign(average_order_value=average, period=period)
     shown = revenue.dropna(subset=[measure])
     section(
@@ -158,14 +179,32 @@ def show(now: Figures) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.header("Customer lifetime value")
-        section(charts.lifetime_values(now.lifetime), now.lifetime, "lifetime_value", "Customers by lifetime value", selection)
+        section(
+            charts.lifetime_values(now.lifetime),
+            now.lifetime,
+            "lifetime_value",
+            "Customers by lifetime value",
+            selection,
+        )
         customers = sum(now.lifetime["customers"])
         each = dollars(ratio(total(now.lifetime, "net_revenue"), customers))
-        st.caption(f"Of the {customers:,} customers who ordered in this period: {escaped(each)} each on average, net of refunds.")
+        st.caption(
+            f"Of the {customers:,} customers who ordered in this period: {escaped(each)} each on "
+            "average, net of refunds."
+        )
     with right:
         st.header("Refunds")
-        section(charts.refunds_over_time(now.refunds, selection), now.refunds, "refunds", "Refunds over time", selection)
-        st.caption(f"Counted on the day the money went back. {WHOLE_SHOP_ONLY if selection.categories else ''}")
+        section(
+            charts.refunds_over_time(now.refunds, selection),
+            now.refunds,
+            "refunds",
+            "Refunds over time",
+            selection,
+        )
+        st.caption(
+            "Counted on the day the money went back. "
+            f"{WHOLE_SHOP_ONLY if selection.categories else ''}"
+        )
 
     st.header("Marketing")
     section(
@@ -191,12 +230,19 @@ def show_period(now: Figures) -> None:
         f"{before.first_day:%d %b %Y} to {before.last_day:%d %b %Y}{compared}. Days are UTC."
     )
     if selection.last_day >= now.published.day:
-        st.caption(f"{now.published.day:%d %b %Y} is not over yet: it counts up to {upper_bound(now.published.day):%H:%M} UTC.")
+        st.caption(
+            f"{now.published.day:%d %b %Y} is not over yet: it counts up to "
+            f"{upper_bound(now.published.day):%H:%M} UTC."
+        )
 
 
 def show_totals(now: Figures) -> None:
     # what a choice of categories leaves undefined is not shown
-    shown = [figure for figure in SHOWN if figure[1](now.totals) is not None or figure[0] == "Average order value"]
+    shown = [
+        figure
+        for figure in SHOWN
+        if figure[1](now.totals) is not None or figure[0] == "Average order value"
+    ]
     for row in (shown[:3], shown[3:]):
         for column, (label, read, is_money) in zip(st.columns(3), row, strict=False):
             value, before = read(now.totals), read(now.totals_before) if now.totals_before else None
@@ -209,7 +255,9 @@ def show_totals(now: Figures) -> None:
             )
 
 
-def section(chart: charts.AnyChart, table: pd.DataFrame, name: str, told: str, selection: Selection) -> None:
+def section(
+    chart: charts.AnyChart, table: pd.DataFrame, name: str, told: str, selection: Selection
+) -> None:
     """A chart, and the same figures as a table and as a file."""
     if table.empty:
         st.info("Nothing in this period.")

@@ -19,7 +19,9 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """The publication that figures come from. ``first_day`` and ``last_day`` are null before the first order."""
+    """The publication that figures come from. ``first_day`` and ``last_day`` are null before the
+    first order.
+    """
 
     publication_id: str
     day: date
@@ -68,13 +70,17 @@ class Totals:
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything for one page. ``totals_before`` is None where the marts do not reach back over the whole period before."""
+    """Everything for one page. ``totals_before`` is None where the marts do not reach back over the
+    whole period before.
+    """
 
     published: Published
     selection: Selection
     totals: Totals
     totals_before: Totals | None
-    revenue: pd.DataFrame  # day, orders, gross_revenue, active_customers; the period before comes first
+    revenue: (
+        pd.DataFrame
+    )  # day, orders, gross_revenue, active_customers; the period before comes first
     by_category: pd.DataFrame
     by_product: pd.DataFrame
     refunds: pd.DataFrame
@@ -96,7 +102,9 @@ def published_now(marts: Marts = published_marts) -> Published:
 
 
 def figures(selection: Selection, marts: Marts = published_marts) -> Figures:
-    """Read everything for a selection. On Snowflake a publication can come in between: then it is read again."""
+    """Read everything for a selection. On Snowflake a publication can come in between: then it is
+    read again.
+    """
     with marts() as query:
         for _ in range(TRIES):
             read = _figures(query, selection)
@@ -147,7 +155,12 @@ def _figures(query: Query, selection: Selection) -> Figures:
 
 def _totals(query: Query, selection: Selection) -> Totals:
     narrowed = "_of_categories" if selection.categories else ""
-    rows = query(f"totals{narrowed}", first_day=selection.first_day, last_day=selection.last_day, categories=selection.categories)
+    rows = query(
+        f"totals{narrowed}",
+        first_day=selection.first_day,
+        last_day=selection.last_day,
+        categories=selection.categories,
+    )
     return Totals(**_row(rows))
 
 
@@ -157,7 +170,17 @@ def _row(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _with_ratios(marketing: pd.DataFrame) -> pd.DataFrame:
     """Return on spend and cost of a conversion, from sums: ratios do not add up."""
-    pairs = list(zip(marketing["revenue_attributed"], marketing["spend"], marketing["conversions"], strict=True))
+    pairs = list(
+        zip(
+            marketing["revenue_attributed"],
+            marketing["spend"],
+            marketing["conversions"],
+            strict=True,
+        )
+    )
     roas = [ratio(revenue, spend) for revenue, spend, _ in pairs]
     cost = [ratio(spend, conversions) for _, spend, conversions in pairs]
-    return marketing.assign(return_on_spend=pd.Series(roas, dtype=object), cost_per_conversion=pd.Series(cost, dtype=object))
+    return marketing.assign(
+        return_on_spend=pd.Series(roas, dtype=object),
+        cost_per_conversion=pd.Series(cost, dtype=object),
+    )

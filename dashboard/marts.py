@@ -1,7 +1,7 @@
 """Reads the published marts: one set of queries on one publication, from DuckDB or from Snowflake.
 
-Every query is a file of ``queries/``, the same for both warehouses. ``:name`` in it is a bound parameter; one that holds
-several values stands in ``in (:name)``.
+Every query is a file of ``queries/``, the same for both warehouses. ``:name`` in it is a bound
+parameter; one that holds several values stands in ``in (:name)``.
 """
 
 from __future__ import annotations
@@ -16,25 +16,31 @@ from typing import Any, Protocol
 import pandas as pd
 
 from dashboard.settings import ReportSettings
-from ingestion.errors import MissingInputError, WarehouseUnavailableError
-from ingestion.settings import SnowflakeSettings, WarehouseSettings, settings
+from pipeline.errors import MissingInputError, WarehouseUnavailableError
+from pipeline.settings import settings
 from transform.publication import published_file
+from warehouse.settings import WarehouseSettings
+from warehouse.snowflake.settings import SnowflakeSettings
 
 QUERIES = Path(__file__).resolve().parent / "queries"
 PARAMETER = re.compile(r":([a-z_]+)\b")
 
-# Connections of one process to one path share DuckDB's instance of that file. If one reader's queries overlapped with the
-# next one's for ever, a replaced file would never be seen; so they take turns, which costs milliseconds.
+# Connections of one process to one path share DuckDB's instance of that file. If one reader's
+# queries overlapped with the next one's for ever, a replaced file would never be seen; so they take
+# turns, which costs milliseconds.
 _one_set_at_a_time = threading.Lock()
 
 
 class Query(Protocol):
     def __call__(self, name: str, /, **parameters: object) -> pd.DataFrame:
-        """The rows of ``queries/<name>.sql``. Decimals stay exact: such columns hold ``decimal.Decimal``."""
+        """The rows of ``queries/<name>.sql``. Decimals stay exact: such columns hold
+        ``decimal.Decimal``.
+        """
 
 
 def published_marts() -> AbstractContextManager[Query]:
-    """The current publication of the configured warehouse, read-only, for as long as the context lasts.
+    """The current publication of the configured warehouse, read-only, for as long as the context
+    lasts.
 
     Raises:
         MissingInputError: nothing has been published yet.
@@ -46,22 +52,32 @@ def published_marts() -> AbstractContextManager[Query]:
 
 
 def bound(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
-    """The text with question marks, and the values in their order; a tuple becomes as many question marks as it is long."""
+    """The text with question marks, and the values in their order; a tuple becomes as many question
+    marks as it is long.
+    """
     values: list[object] = []
 
     def replace(match: re.Match[str]) -> str:
         value = parameters[match[1]]
-        several = (value or (None,)) if isinstance(value, tuple) else (value,)  # `in (null)` is never true
+        several = (
+            (value or (None,)) if isinstance(value, tuple) else (value,)
+        )  # `in (null)` is never true
         values.extend(several)
         return ", ".join("?" * len(several))
 
     return PARAMETER.sub(replace, sql), values
 
 
-def _asking(run: Callable[[str, list[object]], tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> Query:
+def _asking(
+    run: Callable[[str, list[object]], tuple[Sequence[str], Sequence[Sequence[Any]]]],
+) -> Query:
     def query(name: str, /, **parameters: object) -> pd.DataFrame:
         columns, rows = run(*bound((QUERIES / f"{name}.sql").read_text(), parameters))
-        return pd.DataFrame([list(row) for row in rows], columns=[column.lower() for column in columns], dtype=object)
+        return pd.DataFrame(
+            [list(row) for row in rows],
+            columns=[column.lower() for column in columns],
+            dtype=object,
+        )
 
     return query
 
@@ -76,11 +92,15 @@ def _duckdb(file: Path) -> Iterator[Query]:
         try:
             connection = duckdb.connect(str(file), read_only=True)
         except duckdb.Error as error:
-            raise WarehouseUnavailableError(f"The published marts in {file} cannot be opened: {error}") from error
+            raise WarehouseUnavailableError(
+                f"The published marts in {file} cannot be opened: {error}"
+            ) from error
         with connection:
             connection.execute("set enable_external_access = false")
 
-            def run(sql: str, values: list[object]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+            def run(
+                sql: str, values: list[object]
+            ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
                 done = connection.execute(sql, values)
                 return [column[0] for column in done.description or ()], done.fetchall()
 
@@ -89,17 +109,23 @@ def _duckdb(file: Path) -> Iterator[Query]:
 
 @contextmanager
 def _snowflake(account: SnowflakeSettings, report: ReportSettings) -> Iterator[Query]:
-    from ingestion.warehouse.snowflake_session import ANALYTICS, execute, session
+    from warehouse.snowflake.session import ANALYTICS, execute, session
 
     # the loader's way to sign in, in the analyst's place
     analyst = account.model_copy(
-        update={"user": report.user or account.user, "load_role": report.role, "load_warehouse": report.warehouse}
+        update={
+            "user": report.user or account.user,
+            "load_role": report.role,
+            "load_warehouse": report.warehouse,
+        }
     )
     with session(analyst, doing="read the published marts", database=ANALYTICS) as connection:
         visible = "select count(*) from information_schema.tables where table_schema = 'PUBLISHED' and table_name = 'PUBLICATION'"
         (count,) = execute(connection, visible).fetchone() or (0,)
         if not count:
-            raise MissingInputError(f"Nothing has been published yet, or the role {report.role} may not read it.")
+            raise MissingInputError(
+                f"Nothing has been published yet, or the role {report.role} may not read it."
+            )
 
         def run(sql: str, values: list[object]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
             done = execute(connection, sql, values)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic_settings import SettingsConfigDict
 
-from ingestion.settings import _FromEnvironment
+from pipeline.settings import FromEnvironment
 
 
-class ReportSettings(_FromEnvironment):
-    """Read with ``WAREHOUSE_KIND=snowflake`` only; account and key are those of ``SnowflakeSettings``.
+class ReportSettings(FromEnvironment):
+    """Read with ``WAREHOUSE_KIND=snowflake`` only; account and key are those of
+    ``SnowflakeSettings``.
 
     Attributes:
         user: who the business view signs in as, with the same key; default: ``SNOWFLAKE_USER``.

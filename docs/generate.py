@@ -1,4 +1,6 @@
-"""Writes the two pages that only repeat what stands elsewhere: settings.md and data-dictionary.md. `python -m docs.generate`"""
+"""Writes the two pages that only repeat what stands elsewhere: settings.md and data-dictionary.md.
+`python -m docs.generate`
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,29 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
 from alerting.policy import POLICIES
-from ingestion.settings import PROJECT, _FromEnvironment
-from ingestion.sources import METADATA_COLUMNS, SOURCES
+from pipeline.contracts import METADATA_COLUMNS
+from pipeline.settings import PROJECT, FromEnvironment
+from pipeline.sources import SOURCES
 
 DOCS = PROJECT / "docs"
 MODELS = PROJECT / "dbt_ecommerce" / "models"
-HOLDERS = ("ingestion", "alerting", "operations", "dashboard", "sandbox.containers")  # packages with a module of settings
+HOLDERS = (
+    "pipeline",
+    "ingestion.postgres",
+    "ingestion.stripe_api",
+    "ingestion.csv_uploads",
+    "warehouse",
+    "warehouse.snowflake",
+    "alerting",
+    "operations",
+    "dashboard",
+    "sandbox.containers",
+)  # packages with a module of settings
 WRITTEN_BY = "<!-- Written by `make docs`; change what it is written from. -->"
 
 
-# settings --------------------------------------------------------------------------------------------------------
+# settings
+# --------------------------------------------------------------------------------------------------------
 
 
 def declared() -> dict[str, FieldInfo]:
@@ -32,7 +47,7 @@ def declared() -> dict[str, FieldInfo]:
     found = {}
     for package in HOLDERS:
         for model in vars(import_module(f"{package}.settings")).values():
-            if isinstance(model, type) and issubclass(model, _FromEnvironment):
+            if isinstance(model, type) and issubclass(model, FromEnvironment):
                 prefix = model.model_config.get("env_prefix", "")
                 for name, field in model.model_fields.items():
                     alias = field.validation_alias
@@ -68,23 +83,43 @@ def settings_page() -> str:
         WRITTEN_BY,
         "# Every setting",
         "",
-        "Settings come from the environment, or from `.env` in the project's folder; the environment wins. Copy `.env.example`",
-        "to `.env` and fill in what you need. A value that is missing or wrong stops the step that needs it with a sentence that",
-        "names the variable, and a secret is never printed. In production let a secrets backend fill the environment.",
+        "Settings come from the environment, or from `.env` in the project's folder; the "
+        "environment wins. Copy `.env.example`",
+        "to `.env` and fill in what you need. A value that is missing or wrong stops the step that "
+        "needs it with a sentence that",
+        "names the variable, and a secret is never printed. In production let a secrets backend "
+        "fill the environment.",
     ]
     for one in explained((PROJECT / ".env.example").read_text()):
         if one.section != section:
             section = one.section
-            lines += ["", f"## {section}", "", "| variable | default | what it is |", "|---|---|---|"]
+            lines += [
+                "",
+                f"## {section}",
+                "",
+                "| variable | default | what it is |",
+                "|---|---|---|",
+            ]
         field = fields.get(one.name)
-        default = "**required**" if field and field.is_required() else f"`{one.default}`" if one.default else ""
-        secret = " A secret." if field and SecretStr in (field.annotation, *get_args(field.annotation)) else ""
+        default = (
+            "**required**"
+            if field and field.is_required()
+            else f"`{one.default}`"
+            if one.default
+            else ""
+        )
+        secret = (
+            " A secret."
+            if field and SecretStr in (field.annotation, *get_args(field.annotation))
+            else ""
+        )
         lines.append(f"| `{one.name}` | {default} | {cell(one.text)}{secret} |")
     lines += [
         "",
         "## Retries, SLAs and time limits",
         "",
-        "Not settings: they are one table in `alerting/policy.py`, for all tasks of a kind. The whole day has an SLA of its own:",
+        "Not settings: they are one table in `alerting/policy.py`, for all tasks of a kind. The "
+        "whole day has an SLA of its own:",
         "30 minutes from 06:00 UTC.",
         "",
         "| kind of task | further tries | wait before each | SLA | a try is ended after |",
@@ -93,7 +128,9 @@ def settings_page() -> str:
     for kind, policy in POLICIES.items():
         wait = duration(policy.delay) if policy.retries else ""
         sla = duration(policy.sla) if policy.sla else ""
-        lines.append(f"| {kind} | {policy.retries} | {wait} | {sla} | {duration(policy.execution_timeout)} |")
+        lines.append(
+            f"| {kind} | {policy.retries} | {wait} | {sla} | {duration(policy.execution_timeout)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +139,8 @@ def duration(length: timedelta) -> str:
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
 
 
-# data dictionary -------------------------------------------------------------------------------------------------
+# data dictionary
+# -------------------------------------------------------------------------------------------------
 
 
 def dictionary_page() -> str:
@@ -110,14 +148,28 @@ def dictionary_page() -> str:
         WRITTEN_BY,
         "# Data dictionary",
         "",
-        "Every table and column, from the descriptions that dbt checks and carries into the warehouse. People read the",
-        "[marts](marts.md), in the schema `published`; everything below them is how the marts come about.",
+        "Every table and column, from the descriptions that dbt checks and carries into the "
+        "warehouse. People read the",
+        "[marts](marts.md), in the schema `published`; everything below them is how the marts come "
+        "about.",
     ]
     for title, folder, text in (
         ("Marts", "marts", "Published once a day, all at once, after every test has passed."),
-        ("Watermark", "watermark", "How far the marts are built: the last thing that a build writes."),
-        ("Intermediate models", "intermediate", "Tables that put sources together. Not for people to build upon."),
-        ("Staging models", "staging", "One view per raw table: renamed, cast, cleaned, and nothing else."),
+        (
+            "Watermark",
+            "watermark",
+            "How far the marts are built: the last thing that a build writes.",
+        ),
+        (
+            "Intermediate models",
+            "intermediate",
+            "Tables that put sources together. Not for people to build upon.",
+        ),
+        (
+            "Staging models",
+            "staging",
+            "One view per raw table: renamed, cast, cleaned, and nothing else.",
+        ),
     ):
         lines += ["", f"## {title}", "", text]
         for model in sorted(models(MODELS / folder), key=lambda model: str(model["name"])):
@@ -129,7 +181,9 @@ def dictionary_page() -> str:
         "As the sources sent them, in the newest version of each row, with four columns on top:",
         "",
     ]
-    lines += table({"name": column.name, "description": METADATA[column.name]} for column in METADATA_COLUMNS)
+    lines += table(
+        {"name": column.name, "description": METADATA[column.name]} for column in METADATA_COLUMNS
+    )
     added = {column.name for column in METADATA_COLUMNS}
     for source in sources(MODELS / "staging"):
         for raw in source["tables"]:
@@ -158,7 +212,11 @@ def sources(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def described(model: dict[str, Any], key: tuple[str, ...] | None = None) -> list[str]:
-    key = key or tuple(column["name"] for column in model.get("columns", []) if "unique" in column.get("data_tests", []))
+    key = key or tuple(
+        column["name"]
+        for column in model.get("columns", [])
+        if "unique" in column.get("data_tests", [])
+    )
     lines = ["", f"### {model['name']}", "", str(model.get("description", "")).strip()]
     if key:
         lines += ["", f"Key: {', '.join(f'`{name}`' for name in key)}."]
@@ -168,7 +226,10 @@ def described(model: dict[str, Any], key: tuple[str, ...] | None = None) -> list
 def table(columns: Any) -> list[str]:
     columns = list(columns)
     if any("data_type" in column for column in columns):
-        rows = [f"| `{one['name']}` | {one.get('data_type', '')} | {cell(one.get('description', ''))} |" for one in columns]
+        rows = [
+            f"| `{one['name']}` | {one.get('data_type', '')} | {cell(one.get('description', ''))} |"
+            for one in columns
+        ]
         return ["| column | type | what it is |", "|---|---|---|", *rows]
     return [
         "| column | what it is |",

@@ -1,1 +1,3 @@
-"""Loads one day of one source: PostgreSQL | Stripe | CSV -> Arrow batches -> staged Parquet -> raw tables."""
+"""Loads one day of one source: PostgreSQL | Stripe | CSV -> Arrow batches -> staged Parquet -> raw
+tables.
+"""

@@ -1,6 +1,8 @@
-"""Checks every connection with the rights it is configured with, and says what works, what fails and what to do.
+"""Checks every connection with the rights it is configured with, and says what works, what fails
+and what to do.
 
-``python -m ingestion doctor``. Nothing is loaded and no message is posted; what a check writes it takes away again.
+``python -m ingestion doctor``. Nothing is loaded and no message is posted; what a check writes it
+takes away again.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from alerting.masking import mask
-from ingestion.errors import IngestionError, PassingError
-from ingestion.settings import CsvSettings, PostgresSettings, StripeSettings, WarehouseSettings, settings
-from ingestion.sources import SOURCES, source
+from ingestion.csv_uploads.settings import CsvSettings
+from ingestion.postgres.settings import PostgresSettings
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.errors import IngestionError, PassingError
+from pipeline.masking import mask
+from pipeline.settings import settings
+from pipeline.sources import SOURCES, source
+from warehouse.settings import WarehouseSettings
 
 State = Literal["works", "look", "fails", "try again", "not set"]
 HEALTHY, ACT_FIRST, TRY_AGAIN = 0, 1, 75
@@ -25,7 +31,9 @@ LEAST_SPACE = 2 * 2**30  # bytes free where the warehouse's files are
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked. ``said`` is what was found, and what to do about it where it does not simply work."""
+    """One thing that was checked. ``said`` is what was found, and what to do about it where it does
+    not simply work.
+    """
 
     connection: str
     what: str
@@ -40,7 +48,9 @@ def examine() -> Iterator[Finding]:
 
 
 def run(say: Callable[[str], None] = print) -> int:
-    """Say all findings as a table; 0 if everything works, 1 if somebody has to act, 75 if trying again may do."""
+    """Say all findings as a table; 0 if everything works, 1 if somebody has to act, 75 if trying
+    again may do.
+    """
     found: list[Finding] = []
     for finding in examine():
         if not found:
@@ -50,7 +60,10 @@ def run(say: Callable[[str], None] = print) -> int:
     states = [finding.state for finding in found]
     bad = sum(state in ("fails", "try again") for state in states)
     say("")
-    say(f"{len(found)} checks: {states.count('works')} work, {states.count('look')} to look at, {bad} fail.")
+    say(
+        f"{len(found)} checks: {states.count('works')} work, {states.count('look')} to look at, "
+        f"{bad} fail."
+    )
     return ACT_FIRST if "fails" in states else TRY_AGAIN if "try again" in states else HEALTHY
 
 
@@ -58,7 +71,9 @@ def line(finding: Finding, width: int = 120) -> str:
     """One row of the table; long sentences go on below, under their column."""
     begin = f"{finding.connection:<11} {finding.what:<26} {finding.state:<10} "
     room = max(width - len(begin), 40)
-    lines = textwrap.wrap(mask(finding.said), room, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(
+        mask(finding.said), room, break_long_words=False, break_on_hyphens=False
+    ) or [""]
     return ("\n" + " " * len(begin)).join([begin + lines[0], *lines[1:]])
 
 
@@ -67,9 +82,16 @@ def _tried(connection: str, what: str, check: Callable[[], str | Finding]) -> Fi
     try:
         found = check()
     except IngestionError as error:
-        return Finding(connection, what, "try again" if isinstance(error, PassingError) else "fails", str(error))
+        return Finding(
+            connection,
+            what,
+            "try again" if isinstance(error, PassingError) else "fails",
+            str(error),
+        )
     except Exception as error:
-        return Finding(connection, what, "fails", f"Nobody foresaw this: {type(error).__name__}: {error}")
+        return Finding(
+            connection, what, "fails", f"Nobody foresaw this: {type(error).__name__}: {error}"
+        )
     return found if isinstance(found, Finding) else Finding(connection, what, "works", found)
 
 
@@ -77,7 +99,9 @@ def _tried(connection: str, what: str, check: Callable[[], str | Finding]) -> Fi
 
 
 def check_postgres() -> Iterator[Finding]:
-    """Sign-in, each table as declared and readable, and whether open transactions of others can be seen."""
+    """Sign-in, each table as declared and readable, and whether open transactions of others can be
+    seen.
+    """
     from psycopg2 import sql
 
     from ingestion.postgres.connection import connect
@@ -103,7 +127,10 @@ def check_postgres() -> Iterator[Finding]:
         (table,) = each.tables
 
         def read() -> str:
-            with open_snapshot(settings(PostgresSettings), table) as snapshot, snapshot.connection.cursor() as cursor:  # noqa: B023
+            with (
+                open_snapshot(settings(PostgresSettings), table) as snapshot,
+                snapshot.connection.cursor() as cursor,
+            ):  # noqa: B023
                 cursor.execute(sql.SQL("select * from {} limit 1").format(snapshot.table.address))
                 rows = cursor.fetchall()
                 return "readable, as declared" + (", and empty." if not rows else ".")
@@ -139,7 +166,9 @@ def check_stripe() -> Iterator[Finding]:
     yield key
     if key.state != "works":
         return
-    impatient = settings(StripeSettings).model_copy(update={"max_retries": 0, "timeout_seconds": 15})
+    impatient = settings(StripeSettings).model_copy(
+        update={"max_retries": 0, "timeout_seconds": 15}
+    )
     with closing(StripeApi(impatient)) as client:
         for name in STRIPE_LISTS:
 
@@ -160,9 +189,7 @@ def check_csv() -> Iterator[Finding]:
     def files(pattern: str) -> Callable[[], str]:
         def look() -> str:
             found = Inbox(settings(CsvSettings).inbox).files(pattern)
-            return (
-                f"{len(found)} file{'s' * (len(found) != 1)}, the newest of {max(file.modified_at for file in found):%Y-%m-%d}."
-            )
+            return f"{len(found)} file{'s' * (len(found) != 1)}, the newest of {max(file.modified_at for file in found):%Y-%m-%d}."
 
         return look
 
@@ -196,7 +223,7 @@ def check_warehouse() -> Iterator[Finding]:
 
 
 def _check_duckdb() -> Iterator[Finding]:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
     here = settings(WarehouseSettings).model_copy(update={"lock_timeout_seconds": 5})
 
@@ -208,7 +235,12 @@ def _check_duckdb() -> Iterator[Finding]:
     def space() -> str | Finding:
         free = shutil.disk_usage(here.duckdb_dir).free
         if free < LEAST_SPACE:
-            return Finding("duckdb", "space", "look", f"Only {free / 2**30:.1f} GiB are free there; make room before it is full.")
+            return Finding(
+                "duckdb",
+                "space",
+                "look",
+                f"Only {free / 2**30:.1f} GiB are free there; make room before it is full.",
+            )
         return f"{free / 2**30:.0f} GiB free."
 
     written = _tried("duckdb", "files", write)
@@ -221,16 +253,23 @@ def _check_duckdb() -> Iterator[Finding]:
 
 
 def check_slack() -> Iterator[Finding]:
-    """The webhook, by a message without a text: Slack knows the channel and refuses the message, so nobody sees it."""
+    """The webhook, by a message without a text: Slack knows the channel and refuses the message, so
+    nobody sees it.
+    """
     from alerting.settings import AlertingSettings
 
     def webhook() -> str | Finding:
         configured = settings(AlertingSettings)
         if configured.slack_webhook_url is None:
             return Finding(
-                "slack", "webhook", "not set", "Alerts are logged only. Set SLACK_WEBHOOK_URL to send them to a channel."
+                "slack",
+                "webhook",
+                "not set",
+                "Alerts are logged only. Set SLACK_WEBHOOK_URL to send them to a channel.",
             )
-        return _asked_slack(configured.slack_webhook_url.get_secret_value(), configured.alert_timeout_seconds)
+        return _asked_slack(
+            configured.slack_webhook_url.get_secret_value(), configured.alert_timeout_seconds
+        )
 
     yield _tried("slack", "webhook", webhook)
 
@@ -244,13 +283,20 @@ def _asked_slack(url: str, timeout: int) -> str | Finding:
         said = f"No answer ({type(error).__name__}). Check SLACK_WEBHOOK_URL, and that this machine may reach it."
         return Finding("slack", "webhook", "try again", said)
     text = answer.text.strip()[:60]
-    if answer.status_code == 400 and text in ("no_text", "invalid_payload", "missing_text_or_fallback_or_attachments"):
+    if answer.status_code == 400 and text in (
+        "no_text",
+        "invalid_payload",
+        "missing_text_or_fallback_or_attachments",
+    ):
         return "The channel takes messages (it was asked without posting one)."
     if answer.status_code == 429 or answer.status_code >= 500:
-        return Finding("slack", "webhook", "try again", f"Slack answered {answer.status_code}: {text}.")
+        return Finding(
+            "slack", "webhook", "try again", f"Slack answered {answer.status_code}: {text}."
+        )
     return Finding(
         "slack",
         "webhook",
         "fails",
-        f"Slack answered {answer.status_code}: {text}. Make a new incoming webhook and set SLACK_WEBHOOK_URL.",
+        f"Slack answered {answer.status_code}: {text}. Make a new incoming webhook and set "
+        "SLACK_WEBHOOK_URL.",
     )

@@ -10,11 +10,22 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ingestion.errors import CredentialsError
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.sources import SOURCES
-from ingestion.warehouse.snowflake_records import STAGE, create_record_tables
-from ingestion.warehouse.snowflake_session import ANALYTICS, RAW, STAGING, Purpose, execute, fingerprint, rows, session, sign_in
+from pipeline.errors import CredentialsError
+from pipeline.settings import settings
+from pipeline.sources import SOURCES
+from warehouse.snowflake.records import STAGE, create_record_tables
+from warehouse.snowflake.session import (
+    ANALYTICS,
+    RAW,
+    STAGING,
+    Purpose,
+    execute,
+    fingerprint,
+    rows,
+    session,
+    sign_in,
+)
+from warehouse.snowflake.settings import SnowflakeSettings
 
 
 def checks() -> Iterator[tuple[str, Callable[[], str]]]:
@@ -30,11 +41,17 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
 def _signed_in(purpose: Purpose) -> str:
     configured = settings(SnowflakeSettings)
     method = sign_in(configured).method
-    wanted = configured.named(configured.load_role if purpose == "load" else configured.transform_role)
+    wanted = configured.named(
+        configured.load_role if purpose == "load" else configured.transform_role
+    )
     with session(configured, purpose, database=None, doing="sign in", tag="doctor") as connection:
-        ((user, role, warehouse),) = rows(connection, "select current_user(), current_role(), current_warehouse()")
+        ((user, role, warehouse),) = rows(
+            connection, "select current_user(), current_role(), current_warehouse()"
+        )
     if warehouse is None:
-        raise CredentialsError(f"{user} is signed in as {role}, but the role may not use its virtual warehouse.")
+        raise CredentialsError(
+            f"{user} is signed in as {role}, but the role may not use its virtual warehouse."
+        )
     key = fingerprint(configured)
     return f"{user} as {wanted} on {configured.account} by {method}{f', key {key}' if key else ''}."
 
@@ -43,10 +60,14 @@ def _schemas() -> str:
     configured = settings(SnowflakeSettings)
     wanted = {table.schema for each in SOURCES for table in each.tables} | {"LOADS"}
     with session(configured, "load", doing="look at the raw database", tag="doctor") as connection:
-        there = {name for (name,) in rows(connection, "select schema_name from information_schema.schemata")}
+        there = {
+            name
+            for (name,) in rows(connection, "select schema_name from information_schema.schemata")
+        }
     if missing := sorted(wanted - there):
         raise CredentialsError(
-            f"{configured.named(RAW)} has no schema {', '.join(missing)} that {configured.load_role} may see. "
+            f"{configured.named(RAW)} has no schema {', '.join(missing)} that "
+            f"{configured.load_role} may see. "
             "Run: python -m infrastructure.snowflake apply"
         )
     return f"{configured.named(RAW)} has {', '.join(sorted(wanted))}."
@@ -75,22 +96,34 @@ def _loader_writes() -> str:
 
 def _transformer_reads() -> str:
     configured = settings(SnowflakeSettings)
-    with session(configured, "transform", doing="read the raw tables as dbt does", tag="doctor") as connection:
+    with session(
+        configured, "transform", doing="read the raw tables as dbt does", tag="doctor"
+    ) as connection:
         ((loads,),) = rows(connection, "select count(*) from LOADS.LOAD_RECORDS")
     return f"readable; {loads:,} loads so far."
 
 
 def _transformer_writes() -> str:
-    """Creates a schema beside the marts, as a publication does, and a view in staging; both are removed."""
+    """Creates a schema beside the marts, as a publication does, and a view in staging; both are
+    removed.
+    """
     configured = settings(SnowflakeSettings)
     name = f"DOCTOR_{secrets.token_hex(4).upper()}"
-    with session(configured, "transform", database=ANALYTICS, doing="build marts as dbt does", tag="doctor") as connection:
+    with session(
+        configured, "transform", database=ANALYTICS, doing="build marts as dbt does", tag="doctor"
+    ) as connection:
         try:
             execute(connection, f"create transient schema {name}")
             execute(connection, f"create transient table {name}.A (a number(1,0))")
-            execute(connection, f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a")
+            execute(
+                connection,
+                f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a",
+            )
         finally:
-            for drop in (f"schema if exists {name}", f"view if exists {configured.named(STAGING)}.STAGING.{name}"):
+            for drop in (
+                f"schema if exists {name}",
+                f"view if exists {configured.named(STAGING)}.STAGING.{name}",
+            ):
                 with suppress(Exception):
                     execute(connection, f"drop {drop}")
     return f"schemas can be made in {configured.named(ANALYTICS)}, views in {configured.named(STAGING)}."

@@ -7,36 +7,48 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ingestion.errors import MissingInputError
-from ingestion.settings import CsvSettings, PostgresSettings, StripeSettings, settings
-from ingestion.sources import SOURCES, Source, source
-from ingestion.warehouse import open_warehouse
+from ingestion.csv_uploads.settings import CsvSettings
+from ingestion.postgres.settings import PostgresSettings
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.contracts import Source
+from pipeline.errors import MissingInputError
+from pipeline.settings import settings
+from pipeline.sources import SOURCES, source
+from warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from ingestion.postgres import PostgresExtractor
-    from ingestion.records import LoadRecord
-    from ingestion.warehouse import Warehouse
+    from pipeline.records import LoadRecord
+    from warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
 
 def load(source_name: str, day: date, *, full_refresh: bool = False) -> LoadRecord:
-    """Load one day of one source into the configured warehouse and return the committed load record.
+    """Load one day of one source into the configured warehouse and return the committed load
+    record.
 
-    ``full_refresh`` reads the whole source and swaps it in. Any ``IngestionError`` means that nothing was written;
-    ``MissingInputError`` for a source that is not declared.
+    ``full_refresh`` reads the whole source and swaps it in. Any ``IngestionError`` means that
+    nothing was written; ``MissingInputError`` for a source that is not declared.
     """
     known = {candidate.name for candidate in SOURCES}
     if source_name not in known:
-        raise MissingInputError(f"There is no source called {source_name!r}. Known sources: {', '.join(sorted(known))}.")
+        raise MissingInputError(
+            f"There is no source called {source_name!r}. Known sources: {', '.join(sorted(known))}."
+        )
     record = _load(source(source_name), day, open_warehouse(), full_refresh)
     logger.info("%s", summary(record))
     return record
 
 
 def plan_parts(source_name: str, day: date) -> list[dict[str, Any]]:
-    """The parts of one load of a PostgreSQL source, as plain JSON: each for ``load_part``, all of them for ``commit_parts``."""
-    return [part.as_dict() for part in _extractor(open_warehouse()).plan_parts(source(source_name).tables[0], day)]
+    """The parts of one load of a PostgreSQL source, as plain JSON: each for ``load_part``, all of
+    them for ``commit_parts``.
+    """
+    return [
+        part.as_dict()
+        for part in _extractor(open_warehouse()).plan_parts(source(source_name).tables[0], day)
+    ]
 
 
 def load_part(part: dict[str, Any]) -> int:
@@ -47,7 +59,9 @@ def load_part(part: dict[str, Any]) -> int:
 
 
 def commit_parts(parts: Sequence[dict[str, Any]]) -> LoadRecord:
-    """Commit all parts of a plan as one load, all or nothing. Doing it again returns the same record."""
+    """Commit all parts of a plan as one load, all or nothing. Doing it again returns the same
+    record.
+    """
     from ingestion.postgres import Part
 
     record = _extractor(open_warehouse()).commit_parts([Part.from_dict(part) for part in parts])
@@ -68,7 +82,9 @@ def _load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -
     if source.kind == "stripe":
         from ingestion.stripe_api import StripeConnector
 
-        return StripeConnector(settings(StripeSettings), warehouse).load_charges(day, full_refresh=full_refresh)
+        return StripeConnector(settings(StripeSettings), warehouse).load_charges(
+            day, full_refresh=full_refresh
+        )
     from ingestion.csv_uploads import CsvLoader
 
     return CsvLoader(settings(CsvSettings), warehouse).run(day, full_refresh=full_refresh)
@@ -77,10 +93,12 @@ def _load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -
 def summary(record: LoadRecord) -> str:
     """One line about a load, for a log or a terminal."""
     inserted, updated, unchanged = (
-        sum(getattr(table, count) for table in record.tables) for count in ("inserted", "updated", "unchanged")
+        sum(getattr(table, count) for table in record.tables)
+        for count in ("inserted", "updated", "unchanged")
     )
     rejected = f", {record.rows_rejected:,} rejected" if record.rows_rejected else ""
     return (
-        f"{record.source} {record.day}: {record.rows_extracted:,} rows read ({inserted:,} new, {updated:,} changed, "
+        f"{record.source} {record.day}: {record.rows_extracted:,} rows read ({inserted:,} new, "
+        f"{updated:,} changed, "
         f"{unchanged:,} unchanged{rejected}) in {record.seconds:.1f} s, load {record.load_id}"
     )

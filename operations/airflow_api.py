@@ -1,4 +1,6 @@
-"""A client of Airflow's public REST API, as much of it as back-fills, the sandbox and the tests need."""
+"""A client of Airflow's public REST API, as much of it as back-fills, the sandbox and the tests
+need.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ TIMEOUT_SECONDS = 30
 
 
 class AirflowApiError(Exception):
-    """Airflow refused a request; the text carries its status and answer. ``status`` is that of HTTP, None without an answer."""
+    """Airflow refused a request; the text carries its status and answer. ``status`` is that of
+    HTTP, None without an answer.
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -21,7 +25,8 @@ class AirflowApiError(Exception):
 
 @dataclass
 class AirflowApi:
-    """Signs in on first use. Every method raises ``AirflowApiError`` when Airflow answers with an error status.
+    """Signs in on first use. Every method raises ``AirflowApiError`` when Airflow answers with an
+    error status.
 
     ``token`` is one that the deployment has handed out; with it nobody signs in.
     """
@@ -37,12 +42,20 @@ class AirflowApi:
         """The decoded answer of ``/api/v2`` + path."""
         if not self._signed_in:
             self._sign_in()
-        answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments)
-        if answer.status_code == requests.codes.unauthorized and not self.token:  # our own token has run out
+        answer = self._session.request(
+            method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments
+        )
+        if (
+            answer.status_code == requests.codes.unauthorized and not self.token
+        ):  # our own token has run out
             self._sign_in()
-            answer = self._session.request(method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments)
+            answer = self._session.request(
+                method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments
+            )
         if not answer.ok:
-            raise AirflowApiError(f"{method} {path}: {answer.status_code} {answer.text[:500]}", answer.status_code)
+            raise AirflowApiError(
+                f"{method} {path}: {answer.status_code} {answer.text[:500]}", answer.status_code
+            )
         return answer.json() if answer.content else None
 
     def _sign_in(self) -> None:
@@ -53,7 +66,10 @@ class AirflowApi:
         body = {"username": self.user, "password": self.password}
         answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=TIMEOUT_SECONDS)
         if not answer.ok:
-            raise AirflowApiError(f"Airflow refused the sign-in of {self.user}: {answer.status_code}", answer.status_code)
+            raise AirflowApiError(
+                f"Airflow refused the sign-in of {self.user}: {answer.status_code}",
+                answer.status_code,
+            )
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         self._signed_in = True
 
@@ -81,7 +97,9 @@ class AirflowApi:
     def import_errors(self) -> list[dict[str, Any]]:
         return list(self.call("GET", "/importErrors")["import_errors"])
 
-    def trigger(self, dag_id: str, day: str | None = None, conf: dict[str, Any] | None = None) -> str:
+    def trigger(
+        self, dag_id: str, day: str | None = None, conf: dict[str, Any] | None = None
+    ) -> str:
         """Start a run, of that day's partition where one is given; returns the run's id."""
         body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
         if day:
@@ -115,7 +133,11 @@ class AirflowApi:
         self.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", json={"is_paused": paused})
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        return list(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100")["task_instances"])
+        return list(
+            self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100")[
+                "task_instances"
+            ]
+        )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
@@ -125,10 +147,16 @@ class AirflowApi:
         """Lines of a task's log, with what was raised."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
         content = self.call("GET", path, headers={"Accept": "application/json"})["content"]
-        return [line for entry in content for line in ([entry] if isinstance(entry, str) else _lines(entry))]
+        return [
+            line
+            for entry in content
+            for line in ([entry] if isinstance(entry, str) else _lines(entry))
+        ]
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
     """A structured entry of a log: its event, then the exceptions it carries."""
-    raised = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+    raised = [
+        f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()
+    ]
     return [entry.get("event", ""), *raised]

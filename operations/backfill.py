@@ -1,4 +1,6 @@
-"""Starts the back-fill of a range of days, for one source or all six: Airflow's own back-fill, with the last day included."""
+"""Starts the back-fill of a range of days, for one source or all six: Airflow's own back-fill, with
+the last day included.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from ingestion.days import DayError, past_day
-from ingestion.sources import SOURCES, Source
 from operations.airflow_api import AirflowApi, AirflowApiError
-from operations.pool import PUBLISH_POOL, complaint_about
+from pipeline.contracts import Source
+from pipeline.days import DayError, past_day
+from pipeline.pool import PUBLISH_POOL, complaint_about
+from pipeline.sources import SOURCES
 
 ALL = "all"
 DBT_DAG = "ecommerce_dbt"
@@ -32,7 +35,10 @@ class Range:
 
     @property
     def days(self) -> list[date]:
-        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+        return [
+            self.first + timedelta(days=number)
+            for number in range((self.last - self.first).days + 1)
+        ]
 
     def __str__(self) -> str:
         return f"{self.first} to {self.last}" if self.first != self.last else str(self.first)
@@ -52,19 +58,24 @@ def asked_sources(name: str) -> tuple[Source, ...]:
     chosen = SOURCES if name == ALL else tuple(source for source in SOURCES if source.name == name)
     if not chosen:
         known = ", ".join(source.name for source in SOURCES)
-        raise BackfillRefused(f"There is no source called {name!r}. Known sources: {known}; {ALL} for all six.")
+        raise BackfillRefused(
+            f"There is no source called {name!r}. Known sources: {known}; {ALL} for all six."
+        )
     return tuple(chosen)
 
 
 def asked_range(first: str, last: str | None) -> Range:
-    """Both days as given, ``last`` the same as ``first`` if it is left out; refuses what is no day, future or upside down."""
+    """Both days as given, ``last`` the same as ``first`` if it is left out; refuses what is no day,
+    future or upside down.
+    """
     try:
         days = Range(past_day(first), past_day(last) if last else past_day(first))
     except DayError as error:
         raise BackfillRefused(str(error)) from None
     if days.last < days.first:
         raise BackfillRefused(
-            f"The last day, {days.last}, lies before the first, {days.first}. --backwards loads the last first."
+            f"The last day, {days.last}, lies before the first, {days.first}. --backwards loads "
+            "the last first."
         )
     return days
 
@@ -72,14 +83,16 @@ def asked_range(first: str, last: str | None) -> Range:
 def start(
     api: AirflowApi, sources: Sequence[Source], days: Range, *, backwards: bool, days_at_a_time: int
 ) -> tuple[Started, ...]:
-    """Ask Airflow for the runs of all days, those of loaded days included: a load can be repeated at no harm.
+    """Ask Airflow for the runs of all days, those of loaded days included: a load can be repeated
+    at no harm.
 
     Args:
         backwards: the last day first.
         days_at_a_time: how many days of one source are loaded side by side.
 
     Raises:
-        BackfillRefused: Airflow is not ready for it; nothing was started, or the sentence says what was.
+        BackfillRefused: Airflow is not ready for it; nothing was started, or the sentence says what
+            was.
     """
     check_ready(api, sources)
     return create(api, sources, days, backwards=backwards, days_at_a_time=days_at_a_time)
@@ -94,7 +107,9 @@ def create(
         body = {
             "dag_id": source.dag_id,
             "from_date": datetime.combine(days.first, time.min, UTC).isoformat(),
-            "to_date": datetime.combine(days.last, time.max, UTC).isoformat(),  # Airflow's bound is a moment, ours a day
+            "to_date": datetime.combine(
+                days.last, time.max, UTC
+            ).isoformat(),  # Airflow's bound is a moment, ours a day
             "run_backwards": backwards,
             "reprocess_behavior": "completed",
             "max_active_runs": days_at_a_time,
@@ -102,9 +117,17 @@ def create(
         try:
             answer = api.call("POST", "/backfills", json=body)
         except AirflowApiError as error:
-            before = f" Started before: {', '.join(one.source.name for one in started)}." if started else ""
-            raise BackfillRefused(f"Airflow refused the back-fill of {source.name}: {error}.{before}") from None
-        started.append(Started(source, int(answer["id"]), datetime.fromisoformat(answer["created_at"])))
+            before = (
+                f" Started before: {', '.join(one.source.name for one in started)}."
+                if started
+                else ""
+            )
+            raise BackfillRefused(
+                f"Airflow refused the back-fill of {source.name}: {error}.{before}"
+            ) from None
+        started.append(
+            Started(source, int(answer["id"]), datetime.fromisoformat(answer["created_at"]))
+        )
     return tuple(started)
 
 
@@ -118,17 +141,25 @@ def check_ready(api: AirflowApi, sources: Sequence[Source]) -> None:
         except AirflowApiError as error:
             if error.status != NOT_FOUND:
                 raise
-            raise BackfillRefused(f"Airflow on {api.url} has no DAG {dag_id}. Is AIRFLOW_API_URL right?") from None
+            raise BackfillRefused(
+                f"Airflow on {api.url} has no DAG {dag_id}. Is AIRFLOW_API_URL right?"
+            ) from None
         if dag["is_paused"]:
-            why = "what is announced while it is paused is lost" if dag_id == DBT_DAG else "its runs would wait"
+            why = (
+                "what is announced while it is paused is lost"
+                if dag_id == DBT_DAG
+                else "its runs would wait"
+            )
             raise BackfillRefused(f"The DAG {dag_id} is paused: {why}. Unpause it first.")
     for source in sources:
         for active in active_backfills(api, source):
             if _unfinished_runs(api, source, active):
                 first, last = str(active["from_date"])[:10], str(active["to_date"])[:10]
                 raise BackfillRefused(
-                    f"A back-fill of {source.name} from {first} to {last} is under way (number {active['id']}). "
-                    f"Wait until it has ended, or cancel it in Airflow: {api.url}/dags/{source.dag_id}/backfills"
+                    f"A back-fill of {source.name} from {first} to {last} is under way (number "
+                    f"{active['id']}). "
+                    "Wait until it has ended, or cancel it in Airflow: "
+                    f"{api.url}/dags/{source.dag_id}/backfills"
                 )
             close(api, int(active["id"]))
 
@@ -147,7 +178,9 @@ def _unfinished_runs(api: AirflowApi, source: Source, backfill: dict[str, Any]) 
 
 
 def close(api: AirflowApi, backfill_id: int) -> None:
-    """Tell Airflow that a back-fill whose runs are over is over; until it sees that itself it refuses the next one."""
+    """Tell Airflow that a back-fill whose runs are over is over; until it sees that itself it
+    refuses the next one.
+    """
     try:
         api.call("PUT", f"/backfills/{backfill_id}/cancel")
     except AirflowApiError as error:

@@ -1,4 +1,6 @@
-"""Follows a back-fill to its end: every load, and the dbt runs that come of them; then says how each day stands."""
+"""Follows a back-fill to its end: every load, and the dbt runs that come of them; then says how
+each day stands.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,23 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
-from ingestion.sources import SOURCES
 from operations.airflow_api import AirflowApi
 from operations.backfill import DBT_DAG, REBUILD_DAG, UNFINISHED, Range, Started, close
+from pipeline.sources import SOURCES
 
 PAGE = 100
 POLL_SECONDS = 1.0
-# From the announcement that completes a day to the dbt run Airflow makes of it: below a second, more on a busy machine.
+# From the announcement that completes a day to the dbt run Airflow makes of it: below a second,
+# more on a busy machine.
 QUIET_SECONDS = 4.0
 DBT_PATIENCE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
 class DayOutcome:
-    """One day of the range. ``loads``: state by source. ``builds``: states of its dbt runs since the back-fill began."""
+    """One day of the range. ``loads``: state by source. ``builds``: states of its dbt runs since
+    the back-fill began.
+    """
 
     day: date
     loads: dict[str, str]
@@ -32,7 +37,9 @@ class DayOutcome:
     @property
     def failed(self) -> bool:
         missing = self.build_expected and not self.builds
-        return missing or any(state != "success" for state in (*self.loads.values(), *self.builds[-1:]))
+        return missing or any(
+            state != "success" for state in (*self.loads.values(), *self.builds[-1:])
+        )
 
     def __str__(self) -> str:
         loaded = [name for name, state in self.loads.items() if state == "success"]
@@ -55,10 +62,14 @@ class Following:
     days: Range
     started: Sequence[Started]
     say: Callable[[str], None]
-    _rebuilt: dict[str, bool] = field(default_factory=dict)  # run_id of a load -> whether it had its day rebuilt
+    _rebuilt: dict[str, bool] = field(
+        default_factory=dict
+    )  # run_id of a load -> whether it had its day rebuilt
 
     def watch(self) -> list[DayOutcome]:
-        """Wait for the last load and for dbt, telling the progress; then close the back-fill and return the days in order."""
+        """Wait for the last load and for dbt, telling the progress; then close the back-fill and
+        return the days in order.
+        """
         told = ""
         quiet_since: float | None = None
         while True:
@@ -72,7 +83,9 @@ class Following:
             else:
                 quiet_since = quiet_since or time.monotonic()
                 patience = (
-                    DBT_PATIENCE_SECONDS if any(day.build_expected and not day.builds for day in outcomes) else QUIET_SECONDS
+                    DBT_PATIENCE_SECONDS
+                    if any(day.build_expected and not day.builds for day in outcomes)
+                    else QUIET_SECONDS
                 )
                 if time.monotonic() - quiet_since > patience or all(day.builds for day in outcomes):
                     break
@@ -88,10 +101,17 @@ class Following:
         for run in reversed(list(self._runs(DBT_DAG, ""))):
             if _since(run, min(one.created_at for one in self.started)):
                 builds.setdefault(run["partition_key"], []).append(run["state"])
-        return [self._outcome(day, loads, builds.get(day.isoformat(), [])) for day in self.days.days]
+        return [
+            self._outcome(day, loads, builds.get(day.isoformat(), [])) for day in self.days.days
+        ]
 
-    def _outcome(self, day: date, loads: dict[str, dict[str, dict[str, Any]]], builds: list[str]) -> DayOutcome:
-        of_day = {name: runs.get(day.isoformat(), {"state": "not started"}) for name, runs in loads.items()}
+    def _outcome(
+        self, day: date, loads: dict[str, dict[str, dict[str, Any]]], builds: list[str]
+    ) -> DayOutcome:
+        of_day = {
+            name: runs.get(day.isoformat(), {"state": "not started"})
+            for name, runs in loads.items()
+        }
         states = {name: str(run["state"]) for name, run in of_day.items()}
         expected = not builds and any(self._rebuilds(run) for run in of_day.values())
         all_six = len(loads) == len(SOURCES) and set(states.values()) == {"success"}
@@ -109,22 +129,30 @@ class Following:
 
     def _busy(self, outcomes: Sequence[DayOutcome]) -> bool:
         unfinished = ("not started", *UNFINISHED)
-        if any(state in unfinished for day in outcomes for state in (*day.loads.values(), *day.builds)):
+        if any(
+            state in unfinished for day in outcomes for state in (*day.loads.values(), *day.builds)
+        ):
             return True
         states = "&".join(f"state={state}" for state in UNFINISHED)
-        return bool(self.api.call("GET", f"/dags/{REBUILD_DAG}/dagRuns?{states}&limit=1")["dag_runs"])
+        return bool(
+            self.api.call("GET", f"/dags/{REBUILD_DAG}/dagRuns?{states}&limit=1")["dag_runs"]
+        )
 
     def _loads(self, one: Started) -> dict[str, dict[str, Any]]:
         """The runs of one source's back-fill by partition key."""
         runs = self._runs(one.source.dag_id, "&run_type=backfill")
-        return {run["partition_key"]: run for run in reversed(list(runs)) if _since(run, one.created_at)}
+        return {
+            run["partition_key"]: run for run in reversed(list(runs)) if _since(run, one.created_at)
+        }
 
     def _runs(self, dag_id: str, also: str) -> Iterator[dict[str, Any]]:
         """Runs of a DAG for days of the range, newest first."""
         bounds = f"partition_date_gte={self.days.first}&partition_date_lte={self.days.last}{also}"
         offset, total = 0, 1
         while offset < total:
-            page = self.api.call("GET", f"/dags/{dag_id}/dagRuns?{bounds}&order_by=-id&limit={PAGE}&offset={offset}")
+            page = self.api.call(
+                "GET", f"/dags/{dag_id}/dagRuns?{bounds}&order_by=-id&limit={PAGE}&offset={offset}"
+            )
             yield from page["dag_runs"]
             offset, total = offset + PAGE, page["total_entries"]
 

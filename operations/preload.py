@@ -3,8 +3,8 @@
     [scheduler] mp_start_method = forkserver
     [scheduler] mp_forkserver_preload = operations.preload
 
-Tasks also give way to the scheduler and the API server here. Six loads keep two cores busy; the scheduler needs little, but each
-of its turns decides when the next task starts.
+Tasks also give way to the scheduler and the API server here. Six loads keep two cores busy; the
+scheduler needs little, but each of its turns decides when the next task starts.
 """
 
 from __future__ import annotations

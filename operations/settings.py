@@ -1,15 +1,19 @@
-"""Which Airflow to talk to, and as whom; a running sandbox has written all of it into its own settings file."""
+"""Which Airflow to talk to, and as whom; a running sandbox has written all of it into its own
+settings file.
+"""
 
 from __future__ import annotations
 
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from ingestion.settings import _FromEnvironment
+from pipeline.settings import FromEnvironment
 
 
-class AirflowApiSettings(_FromEnvironment):
-    """Airflow's REST API. A deployment that hands out tokens needs ``AIRFLOW_API_TOKEN`` only; else user and password sign in."""
+class AirflowApiSettings(FromEnvironment):
+    """Airflow's REST API. A deployment that hands out tokens needs ``AIRFLOW_API_TOKEN`` only; else
+    user and password sign in.
+    """
 
     model_config = SettingsConfigDict(env_prefix="AIRFLOW_API_")
 

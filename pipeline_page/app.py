@@ -1,7 +1,8 @@
-"""The page itself: a FastAPI application that Airflow's API server mounts, with Airflow's own sign-in and rights.
+"""The page itself: a FastAPI application that Airflow's API server mounts, with Airflow's own
+sign-in and rights.
 
-It only reads. What a button does is a request of the browser to Airflow's public REST API, so that rights, validation and
-the audit log are Airflow's.
+It only reads. What a button does is a request of the browser to Airflow's public REST API, so that
+rights, validation and the audit log are Airflow's.
 """
 
 import logging
@@ -22,12 +23,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerting.alert import duration
 from alerting.volume import WEEKS
-from ingestion.days import current_day, parse_day
-from ingestion.errors import IngestionError
+from pipeline.days import current_day, parse_day
+from pipeline.errors import IngestionError
 from pipeline_page import plots
 from pipeline_page.attention import Action, action_of, what_needs_me
 from pipeline_page.grid import LABELS, Cell, Grid, draw
-from pipeline_page.metadata import DBT_DAG, LOAD_DAGS, REBUILD_DAG, days_up_to, first_day, pending_days, slowest_models, task_runs
+from pipeline_page.metadata import (
+    DBT_DAG,
+    LOAD_DAGS,
+    REBUILD_DAG,
+    days_up_to,
+    first_day,
+    pending_days,
+    slowest_models,
+    task_runs,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +52,11 @@ HEADERS = {
 }
 
 TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
@@ -69,7 +83,10 @@ def page(
     grid = _grid(session, readable, now, shown + 7 * WEEKS)
     wanted = days_up_to(current_day(now), shown)
     may = _may(user)
-    needs = [replace(said, action=_allowed(said.action, may)) for said in what_needs_me(grid, _errors(), shown)]
+    needs = [
+        replace(said, action=_allowed(said.action, may))
+        for said in what_needs_me(grid, _errors(), shown)
+    ]
     html = TEMPLATES.get_template("part.html" if part else "page.html").render(
         days=wanted,
         shown=shown,
@@ -77,7 +94,9 @@ def page(
         grid=grid,
         needs=needs[:MOST_SENTENCES],
         more=len(needs) - MOST_SENTENCES,
-        pending=[key for key in pending_days(session) if key != str(wanted[-1])] if DBT_DAG in readable else [],
+        pending=[key for key in pending_days(session) if key != str(wanted[-1])]
+        if DBT_DAG in readable
+        else [],
         may_backfill=all(may.values()),
         now=now,
         states=LABELS,
@@ -92,9 +111,14 @@ def page(
 
 
 def cell(
-    user: GetUserDep, session: SessionDep, row: Annotated[str, Query(max_length=60)], day: Annotated[str, Query(max_length=10)]
+    user: GetUserDep,
+    session: SessionDep,
+    row: Annotated[str, Query(max_length=60)],
+    day: Annotated[str, Query(max_length=10)],
 ) -> HTMLResponse:
-    """What is known of one cell: window, watermark, load id, try, the first line of its error; and what can be done."""
+    """What is known of one cell: window, watermark, load id, try, the first line of its error; and
+    what can be done.
+    """
     try:
         wanted = parse_day(day)
     except IngestionError as error:
@@ -124,15 +148,24 @@ def _grid(session: Any, readable: set[str], now: datetime, number_of_days: int) 
 
 def _readable(user: Any) -> set[str]:
     """Which of our DAGs the user may see; the others' cells look as if nothing had run."""
-    return set(get_auth_manager().get_authorized_dag_ids(user=user)) & {*LOAD_DAGS, DBT_DAG, REBUILD_DAG}
+    return set(get_auth_manager().get_authorized_dag_ids(user=user)) & {
+        *LOAD_DAGS,
+        DBT_DAG,
+        REBUILD_DAG,
+    }
 
 
 def _may(user: Any) -> dict[str, bool]:
-    """Per DAG whether the user may trigger it: buttons are shown to those only. Airflow checks again when one is pressed."""
+    """Per DAG whether the user may trigger it: buttons are shown to those only. Airflow checks
+    again when one is pressed.
+    """
     manager = get_auth_manager()
     return {
         dag_id: manager.is_authorized_dag(
-            method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
+            method="POST",
+            access_entity=DagAccessEntity.RUN,
+            details=DagDetails(id=dag_id),
+            user=user,
         )
         for dag_id in (*LOAD_DAGS, REBUILD_DAG)
     }
@@ -143,7 +176,9 @@ def _allowed(action: Action | None, may: dict[str, bool]) -> Action | None:
 
 
 def _errors() -> dict[tuple[str, str, str], str]:
-    """First lines of the newest errors, from the store of sent alerts; none where it cannot be reached."""
+    """First lines of the newest errors, from the store of sent alerts; none where it cannot be
+    reached.
+    """
     try:
         from alerting.store import newest_errors
 
@@ -166,10 +201,16 @@ def _facts(found: Cell) -> list[tuple[str, str]]:
         ("Rows", f"{found.rows:,}" if found.rows is not None else ""),
         ("Set aside", f"{found.rejects:,}" if found.rejects else ""),
         ("Duration", duration(found.seconds) if found.seconds is not None else ""),
-        ("Window", f"{_moment(window[0]) or 'the beginning'} to {_moment(window[1])}" if window[1] else ""),
+        (
+            "Window",
+            f"{_moment(window[0]) or 'the beginning'} to {_moment(window[1])}" if window[1] else "",
+        ),
         ("Watermark", _moment(result.get("watermark"))),
         ("Load", str(result.get("load_id") or "")),
-        ("Tests", f"{result['passed']} passed, {result['warned']} warned" if "passed" in result else ""),
+        (
+            "Tests",
+            f"{result['passed']} passed, {result['warned']} warned" if "passed" in result else "",
+        ),
         ("Try", f"{task.try_number} of {task.tries}" if task and task.try_number else ""),
         ("Began", _moment(task.started.isoformat()) if task and task.started else ""),
     ]
@@ -188,7 +229,9 @@ def _log_path(found: Cell) -> str:
     if found.task is None:
         return ""
     task = found.task
-    return f"/dags/{quote(task.dag_id)}/runs/{quote(task.run_id, safe='')}/tasks/{quote(task.task_id)}"
+    return (
+        f"/dags/{quote(task.dag_id)}/runs/{quote(task.run_id, safe='')}/tasks/{quote(task.task_id)}"
+    )
 
 
 TEMPLATES.filters["short"] = lambda number: (

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from pipeline_page.grid import Cell, Grid, Row
 from pipeline_page.metadata import DBT_DAG, PUBLISH, REBUILD_DAG
 
 Weight = Literal["red", "amber"]
-Errors = Mapping[tuple[str, str, str], str]  # (day, DAG, task) -> the first line of its newest error
+Errors = Mapping[
+    tuple[str, str, str], str
+]  # (day, DAG, task) -> the first line of its newest error
 
 _SOURCES = {source.name: source for source in SOURCES}
 _WAITS = ("running", "retrying", "due")
@@ -20,7 +22,9 @@ _WAITS = ("running", "retrying", "due")
 
 @dataclass(frozen=True)
 class Action:
-    """What a button does: ``load`` one source for a day, ``rebuild`` a day's marts, or ``backfill`` all six for a day."""
+    """What a button does: ``load`` one source for a day, ``rebuild`` a day's marts, or ``backfill``
+    all six for a day.
+    """
 
     kind: Literal["load", "rebuild", "backfill"]
     day: date
@@ -32,7 +36,11 @@ class Action:
         """The DAGs it triggers: whoever may trigger all of them sees the button."""
         if self.kind == "rebuild":
             return (REBUILD_DAG,)
-        return tuple(source.dag_id for source in SOURCES if self.kind == "backfill" or source.name == self.source)
+        return tuple(
+            source.dag_id
+            for source in SOURCES
+            if self.kind == "backfill" or source.name == self.source
+        )
 
     @property
     def label(self) -> str:
@@ -55,7 +63,11 @@ def what_needs_me(grid: Grid, errors: Errors, last_days: int | None = None) -> l
     Args:
         last_days: how many of the newest days are looked at; the others only say what is usual.
     """
-    said = [sentence for day in reversed(grid.days[-(last_days or 0) :]) for sentence in _of_day(grid, day, errors)]
+    said = [
+        sentence
+        for day in reversed(grid.days[-(last_days or 0) :])
+        for sentence in _of_day(grid, day, errors)
+    ]
     return sorted(said, key=lambda sentence: sentence.weight != "red")
 
 
@@ -65,7 +77,9 @@ def action_of(grid: Grid, cell: Cell) -> Action | None:
         return None
     if cell.row in _SOURCES:
         return Action("load", cell.day, cell.row, rebuilds=is_built(grid, cell.day))
-    if all(source.task and source.task.state == "success" for source in _sources_of(grid, cell.day)):
+    if all(
+        source.task and source.task.state == "success" for source in _sources_of(grid, cell.day)
+    ):
         return Action("rebuild", cell.day)
     return None
 
@@ -91,9 +105,19 @@ def _of_day(grid: Grid, day: date, errors: Errors) -> list[Sentence]:
         if sentence:
             said.append(sentence)
             break  # the steps after it wait for it
-    unusual = [text for row, cell in zip(grid.sources, sources, strict=True) if (text := _unusual(row, cell))]
+    unusual = [
+        text
+        for row, cell in zip(grid.sources, sources, strict=True)
+        if (text := _unusual(row, cell))
+    ]
     if unusual:
-        said.append(Sentence(day, f"Far from what is usual on that weekday, {day}: {'; '.join(unusual)}.", "amber"))
+        said.append(
+            Sentence(
+                day,
+                f"Far from what is usual on that weekday, {day}: {'; '.join(unusual)}.",
+                "amber",
+            )
+        )
     return said
 
 
@@ -102,19 +126,42 @@ def _of_source(grid: Grid, cell: Cell, sources: list[Cell], errors: Errors) -> S
     others = _others(cell, sources)
     error = _error(cell, errors)
     if cell.state == "failed":
-        waits = " dbt waits for it." if not is_built(grid, cell.day) else " The published marts hold its load of before."
-        return Sentence(cell.day, f"{cell.row} failed for {cell.day}{_try(cell)}{error}; {others}.{waits}", "red", again)
+        waits = (
+            " dbt waits for it."
+            if not is_built(grid, cell.day)
+            else " The published marts hold its load of before."
+        )
+        return Sentence(
+            cell.day,
+            f"{cell.row} failed for {cell.day}{_try(cell)}{error}; {others}.{waits}",
+            "red",
+            again,
+        )
     if cell.state == "retrying":
-        return Sentence(cell.day, f"{cell.row} failed for {cell.day}{_try(cell)}{error}. It will be tried again.", "amber")
+        return Sentence(
+            cell.day,
+            f"{cell.row} failed for {cell.day}{_try(cell)}{error}. It will be tried again.",
+            "amber",
+        )
     if cell.state == "missing":
         return Sentence(
-            cell.day, f"{cell.row} is missing for {cell.day}: it has no run; {others}. dbt waits for it.", "red", again
+            cell.day,
+            f"{cell.row} is missing for {cell.day}: it has no run; {others}. dbt waits for it.",
+            "red",
+            again,
         )
     if cell.state == "late" and cell.task and cell.task.state != "success":
-        return Sentence(cell.day, f"{cell.row} is late for {cell.day}: {cell.note} dbt waits for it.", "amber")
+        return Sentence(
+            cell.day, f"{cell.row} is late for {cell.day}: {cell.note} dbt waits for it.", "amber"
+        )
     if cell.state == "stale":
         rebuild = Action("rebuild", cell.day)
-        return Sentence(cell.day, f"{cell.row} was loaded again for {cell.day} after its marts were built.", "amber", rebuild)
+        return Sentence(
+            cell.day,
+            f"{cell.row} was loaded again for {cell.day} after its marts were built.",
+            "amber",
+            rebuild,
+        )
     return None
 
 
@@ -127,19 +174,32 @@ def _of_step(cell: Cell, errors: Errors) -> Sentence | None:
         text = f"{cell.row} failed for {cell.day}{_try(cell)}{_error(cell, errors)}. It will be tried again."
         return Sentence(cell.day, text, "amber")
     if cell.state == "missing":
-        return Sentence(cell.day, f"All six sources of {cell.day} are loaded, but dbt never began.", "red", rebuild)
+        return Sentence(
+            cell.day,
+            f"All six sources of {cell.day} are loaded, but dbt never began.",
+            "red",
+            rebuild,
+        )
     return None
 
 
 def _others(cell: Cell, sources: list[Cell]) -> str:
-    lacking = [other.row for other in sources if other.row != cell.row and not (other.task and other.task.state == "success")]
+    lacking = [
+        other.row
+        for other in sources
+        if other.row != cell.row and not (other.task and other.task.state == "success")
+    ]
     if not lacking:
         return "the other five are loaded"
     return f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not loaded either"
 
 
 def _try(cell: Cell) -> str:
-    return f" on try {cell.task.try_number} of {cell.task.tries}" if cell.task and cell.task.try_number else ""
+    return (
+        f" on try {cell.task.try_number} of {cell.task.tries}"
+        if cell.task and cell.task.try_number
+        else ""
+    )
 
 
 def _error(cell: Cell, errors: Errors) -> str:

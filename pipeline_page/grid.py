@@ -1,4 +1,6 @@
-"""What each source and each step of dbt has come to on each day: one cell each. No Airflow, no database in here."""
+"""What each source and each step of dbt has come to on each day: one cell each. No Airflow, no
+database in here.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ from typing import Any, Literal
 
 from alerting.policy import pipeline_sla, policy
 from alerting.volume import Band, usual
-from ingestion.days import current_day
-from ingestion.schedule import scheduled_start
-from ingestion.sources import SOURCES
+from pipeline.days import current_day
+from pipeline.schedule import scheduled_start
+from pipeline.sources import SOURCES
 from pipeline_page.metadata import DBT_DAG, DBT_TASKS, GATE, PUBLISH, TaskRun, days_up_to
 
-State = Literal["done", "running", "failed", "retrying", "late", "missing", "stale", "waiting", "due", "before"]
+State = Literal[
+    "done", "running", "failed", "retrying", "late", "missing", "stale", "waiting", "due", "before"
+]
 
 LABELS: dict[State, str] = {
     "done": "loaded",
@@ -36,7 +40,8 @@ ROW_NAMES = {
     "dbt_test_all": "tests",
     "publish_marts": "publication",
 }
-# All six sources are announced one after the other, and the scheduler has to see it: until then nothing is wrong.
+# All six sources are announced one after the other, and the scheduler has to see it: until then
+# nothing is wrong.
 DBT_FOLLOWS_WITHIN = timedelta(minutes=2)
 _FAILED, _RUNNING = ("failed", "upstream_failed", "removed"), ("running", "deferred")
 
@@ -45,7 +50,8 @@ _FAILED, _RUNNING = ("failed", "upstream_failed", "removed"), ("running", "defer
 class Cell:
     """One source or one step of dbt on one day. Times are UTC without a zone.
 
-    ``until``: when it ends to be in time, for what is due or runs today. ``note``: why it is as it is, a sentence.
+    ``until``: when it ends to be in time, for what is due or runs today. ``note``: why it is as it
+    is, a sentence.
     """
 
     row: str
@@ -102,7 +108,9 @@ class Row:
     @cached_property
     def bands(self) -> dict[date, Band]:
         """What is usual on each day of which enough is known."""
-        return {cell.day: band for cell in self.cells if (band := usual(self.rows_by_day, cell.day))}
+        return {
+            cell.day: band for cell in self.cells if (band := usual(self.rows_by_day, cell.day))
+        }
 
 
 @dataclass(frozen=True)
@@ -138,14 +146,19 @@ def draw(runs: Iterable[TaskRun], first: date | None, now: datetime, number_of_d
     for run in runs:
         if run.day in by_day:
             by_day[run.day].append(run)
-    cells: dict[str, list[Cell]] = {name: [] for name in (*(source.name for source in SOURCES), *DBT_TASKS)}
+    cells: dict[str, list[Cell]] = {
+        name: [] for name in (*(source.name for source in SOURCES), *DBT_TASKS)
+    }
     for day in days:
         drawn = _Day(day, by_day[day], today, clock, first)
         for cell in drawn.cells():
             cells[cell.row].append(cell)
     return Grid(
         tuple(days),
-        tuple(Row(source.name, source.dag_id, source.dag_id, tuple(cells[source.name])) for source in SOURCES),
+        tuple(
+            Row(source.name, source.dag_id, source.dag_id, tuple(cells[source.name]))
+            for source in SOURCES
+        ),
         tuple(Row(task_id, DBT_DAG, task_id, tuple(cells[task_id])) for task_id in DBT_TASKS),
     )
 
@@ -153,18 +166,23 @@ def draw(runs: Iterable[TaskRun], first: date | None, now: datetime, number_of_d
 class _Day:
     """One column while it is drawn."""
 
-    def __init__(self, day: date, runs: Sequence[TaskRun], today: date, now: datetime, first: date | None) -> None:
+    def __init__(
+        self, day: date, runs: Sequence[TaskRun], today: date, now: datetime, first: date | None
+    ) -> None:
         self.day, self.today, self.now = day, today, now
         self.before = first is None or day < first
         self.start = scheduled_start(day)
         self.runs = runs
         self.newest = {(run.dag_id, run.task_id): run for run in runs}
         self.build = self.newest.get((DBT_DAG, GATE))
-        # Only the current day can be late; what is loaded on a later day is a back-fill or a correction.
+        # Only the current day can be late; what is loaded on a later day is a back-fill or a
+        # correction.
         self.over = self.start + timedelta(days=1)
 
     def cells(self) -> Iterable[Cell]:
-        sources = [self._source(source.name, source.dag_id, policy(source.kind).sla) for source in SOURCES]
+        sources = [
+            self._source(source.name, source.dag_id, policy(source.kind).sla) for source in SOURCES
+        ]
         yield from sources
         for task_id in DBT_TASKS:
             yield self._step(task_id, sources)
@@ -180,10 +198,28 @@ class _Day:
         if under_way:
             return under_way
         if self._stale(run):
-            return Cell(name, self.day, "stale", run, note="It was loaded again after the day's marts were built.")
-        ended_late = bool(until and run.ended and run.ended > until and run.run_type == "scheduled" and run.ended < self.over)
+            return Cell(
+                name,
+                self.day,
+                "stale",
+                run,
+                note="It was loaded again after the day's marts were built.",
+            )
+        ended_late = bool(
+            until
+            and run.ended
+            and run.ended > until
+            and run.run_type == "scheduled"
+            and run.ended < self.over
+        )
         if ended_late and until and run.ended:
-            return Cell(name, self.day, "late", run, note=f"It was loaded {_minutes(run.ended - until)} after its SLA.")
+            return Cell(
+                name,
+                self.day,
+                "late",
+                run,
+                note=f"It was loaded {_minutes(run.ended - until)} after its SLA.",
+            )
         return Cell(name, self.day, "done", run)
 
     def _absent(self, name: str, due: datetime) -> Cell:
@@ -191,7 +227,9 @@ class _Day:
             return Cell(name, self.day, "before")
         if self.day == self.today and self.now < due:
             return Cell(name, self.day, "due", until=due, note="It has not begun.")
-        return Cell(name, self.day, "missing", note="It was never loaded: there is no run for this day.")
+        return Cell(
+            name, self.day, "missing", note="It was never loaded: there is no run for this day."
+        )
 
     def _under_way(self, name: str, run: TaskRun, until: datetime | None) -> Cell | None:
         if run.state in _FAILED:
@@ -205,12 +243,26 @@ class _Day:
         if run.run_state in _FAILED:
             return Cell(name, self.day, "failed", run, note="Its run has failed.")
         if until and self.now > until and self.day == self.today and run.run_type != "backfill":
-            return Cell(name, self.day, "late", run, until, note=f"It runs {_minutes(self.now - until)} over its SLA.")
+            return Cell(
+                name,
+                self.day,
+                "late",
+                run,
+                until,
+                note=f"It runs {_minutes(self.now - until)} over its SLA.",
+            )
         words = "" if run.state in _RUNNING else "It is queued."
-        return Cell(name, self.day, "running", run, until if self.day == self.today else None, note=words)
+        return Cell(
+            name, self.day, "running", run, until if self.day == self.today else None, note=words
+        )
 
     def _stale(self, load: TaskRun) -> bool:
-        if self.build is None or self.build.state != "success" or self.build.ended is None or load.ended is None:
+        if (
+            self.build is None
+            or self.build.state != "success"
+            or self.build.ended is None
+            or load.ended is None
+        ):
             return False
         return load.ended > self.build.ended
 
@@ -227,37 +279,79 @@ class _Day:
         if under_way:
             return under_way
         if task_id == PUBLISH and any(cell.state == "stale" for cell in sources):
-            return Cell(task_id, self.day, "stale", run, note="A source was loaded again after these marts were built.")
+            return Cell(
+                task_id,
+                self.day,
+                "stale",
+                run,
+                note="A source was loaded again after these marts were built.",
+            )
         published = self._first_publication() if task_id == PUBLISH else None
         if published and due < published < self.over:
-            return Cell(task_id, self.day, "late", run, note=f"It was published {_minutes(published - due)} after its SLA.")
+            return Cell(
+                task_id,
+                self.day,
+                "late",
+                run,
+                note=f"It was published {_minutes(published - due)} after its SLA.",
+            )
         return Cell(task_id, self.day, "done", run)
 
     def _first_publication(self) -> datetime | None:
-        """When the day was published for the first time, if its loads ran by schedule: else it could not be late."""
+        """When the day was published for the first time, if its loads ran by schedule: else it
+        could not be late.
+        """
         if not any(run.run_type == "scheduled" for run in self.runs if run.dag_id != DBT_DAG):
             return None
-        ends = [run.ended for run in self.runs if run.task_id == PUBLISH and run.state == "success" and run.ended]
+        ends = [
+            run.ended
+            for run in self.runs
+            if run.task_id == PUBLISH and run.state == "success" and run.ended
+        ]
         return min(ends, default=None)
 
     def _not_built(self, task_id: str, sources: Sequence[Cell], due: datetime) -> Cell:
-        lacking = [cell for cell in sources if cell.state not in ("done", "late", "stale") or not _loaded(cell)]
+        lacking = [
+            cell
+            for cell in sources
+            if cell.state not in ("done", "late", "stale") or not _loaded(cell)
+        ]
         if self.before and len(lacking) == len(sources):
             return Cell(task_id, self.day, "before")
         if lacking:
             if len(lacking) == len(sources) and all(cell.state == "missing" for cell in lacking):
-                return Cell(task_id, self.day, "missing", note="The day never happened: no source has a run for it.")
-            return self._waiting(task_id, due, None, f"dbt waits for {', '.join(cell.row for cell in lacking)}.")
-        newest = max((cell.task.ended for cell in sources if cell.task and cell.task.ended), default=self.now)
+                return Cell(
+                    task_id,
+                    self.day,
+                    "missing",
+                    note="The day never happened: no source has a run for it.",
+                )
+            return self._waiting(
+                task_id, due, None, f"dbt waits for {', '.join(cell.row for cell in lacking)}."
+            )
+        newest = max(
+            (cell.task.ended for cell in sources if cell.task and cell.task.ended), default=self.now
+        )
         if self.now - newest < DBT_FOLLOWS_WITHIN:
-            return self._waiting(task_id, due, None, "All six sources are loaded; dbt is about to begin.")
-        return Cell(task_id, self.day, "missing", note="All six sources are loaded, but dbt never began.")
+            return self._waiting(
+                task_id, due, None, "All six sources are loaded; dbt is about to begin."
+            )
+        return Cell(
+            task_id, self.day, "missing", note="All six sources are loaded, but dbt never began."
+        )
 
     def _waiting(self, task_id: str, due: datetime, run: TaskRun | None, note: str) -> Cell:
         if self.day != self.today:
             return Cell(task_id, self.day, "waiting", run, note=note)
         late = self.now > due and task_id == PUBLISH
-        return Cell(task_id, self.day, "late" if late else "waiting", run, due if task_id == PUBLISH else None, note)
+        return Cell(
+            task_id,
+            self.day,
+            "late" if late else "waiting",
+            run,
+            due if task_id == PUBLISH else None,
+            note,
+        )
 
 
 def _loaded(cell: Cell) -> bool:

@@ -1,6 +1,8 @@
-"""Reads Airflow's metadata database for the page: which task ran for which day, how it went, and what it returned.
+"""Reads Airflow's metadata database for the page: which task ran for which day, how it went, and
+what it returned.
 
-Everything the page knows of Airflow's tables is in this module; a test runs each query against a migrated database.
+Everything the page knows of Airflow's tables is in this module; a test runs each query against a
+migrated database.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from ingestion.days import current_day
-from ingestion.sources import SOURCES
+from pipeline.days import current_day
+from pipeline.sources import SOURCES
 
 DBT_DAG = "ecommerce_dbt"
 REBUILD_DAG = "rebuild_day"
 LAYERS = ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts")
 TEST, PUBLISH = "dbt_test_all", "publish_marts"
 DBT_TASKS = (*LAYERS, TEST, PUBLISH)
-GATE = "all_extractions_complete"  # reads the load records: a source that is loaded after it is not in the marts
+# reads the load records: a source that is loaded after it is not in the marts
+GATE = "all_extractions_complete"
 LOAD_DAGS = tuple(source.dag_id for source in SOURCES)
 _KEPT = {dag_id: (dag_id,) for dag_id in LOAD_DAGS} | {DBT_DAG: (GATE, *DBT_TASKS)}
 RESULT = "return_value"
@@ -33,9 +36,11 @@ RESULT = "return_value"
 
 @dataclass(frozen=True)
 class TaskRun:
-    """The newest try of one task in one run. Times are UTC without a zone; ``result`` is what it returned.
+    """The newest try of one task in one run. Times are UTC without a zone; ``result`` is what it
+    returned.
 
-    ``state`` is Airflow's; None where the scheduler has not looked at the task yet. ``tries`` is how many there are in all.
+    ``state`` is Airflow's; None where the scheduler has not looked at the task yet. ``tries`` is
+    how many there are in all.
     """
 
     dag_id: str
@@ -60,14 +65,23 @@ class TaskRun:
 
 
 def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[TaskRun]:
-    """Every run of the loads and of dbt's steps for days from ``first`` on, oldest run first, of these DAGs only."""
-    wanted = sa.or_(*(sa.and_(TaskInstance.dag_id == dag_id, TaskInstance.task_id.in_(ids)) for dag_id, ids in _KEPT.items()))
+    """Every run of the loads and of dbt's steps for days from ``first`` on, oldest run first, of
+    these DAGs only.
+    """
+    wanted = sa.or_(
+        *(
+            sa.and_(TaskInstance.dag_id == dag_id, TaskInstance.task_id.in_(ids))
+            for dag_id, ids in _KEPT.items()
+        )
+    )
     result = sa.and_(
         XComModel.dag_run_id == DagRun.id,
         XComModel.task_id == TaskInstance.task_id,
         XComModel.map_index == TaskInstance.map_index,
         XComModel.key == RESULT,
-        XComModel.task_id.not_in((GATE, *LAYERS)),  # long, and of use for the newest run only: see `slowest_models`
+        XComModel.task_id.not_in(
+            (GATE, *LAYERS)
+        ),  # long, and of use for the newest run only: see `slowest_models`
     )
     query = (
         sa.select(
@@ -90,7 +104,21 @@ def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[T
 
 
 def _task_run(row: tuple[Any, ...]) -> TaskRun | None:
-    dag_id, run_id, key, conf, run_after, run_type, run_state, run_start, task_id, state, try_number, max_tries, *rest = row
+    (
+        dag_id,
+        run_id,
+        key,
+        conf,
+        run_after,
+        run_type,
+        run_state,
+        run_start,
+        task_id,
+        state,
+        try_number,
+        max_tries,
+        *rest,
+    ) = row
     started, ended, value = rest
     day = _day(key, conf, run_after)
     if day is None:
@@ -117,12 +145,18 @@ def first_day(session: Session) -> date | None:
     keys = sa.select(sa.func.min(DagRun.partition_key)).where(DagRun.dag_id.in_(LOAD_DAGS))
     earliest = sa.select(sa.func.min(DagRun.run_after)).where(DagRun.dag_id.in_(LOAD_DAGS))
     key, run_after = session.scalar(keys), session.scalar(earliest)
-    days = [day for day in (_day(key, None, None), current_day(_aware(run_after)) if run_after else None) if day]
+    days = [
+        day
+        for day in (_day(key, None, None), current_day(_aware(run_after)) if run_after else None)
+        if day
+    ]
     return min(days, default=None)
 
 
 def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, int | None]]:
-    """Name, seconds and rows of the models that took longest in the newest successful run of dbt, longest first."""
+    """Name, seconds and rows of the models that took longest in the newest successful run of dbt,
+    longest first.
+    """
     newest = (
         sa.select(DagRun.id)
         .where(DagRun.dag_id == DBT_DAG, DagRun.state == "success")
@@ -134,7 +168,11 @@ def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, i
         XComModel.dag_run_id == newest, XComModel.key == RESULT, XComModel.task_id.in_(LAYERS)
     )
     models = [model for (layer,) in session.execute(query) for model in _list(layer, "models")]
-    rows = [(str(model["name"]), float(model["seconds"]), model.get("rows")) for model in models if not model.get("kept")]
+    rows = [
+        (str(model["name"]), float(model["seconds"]), model.get("rows"))
+        for model in models
+        if not model.get("kept")
+    ]
     return sorted(rows, key=lambda row: -row[1])[:most]
 
 
@@ -142,15 +180,22 @@ def pending_days(session: Session) -> list[str]:
     """Days that some, but not all, of the sources have announced to dbt, oldest first."""
     query = (
         sa.select(AssetPartitionDagRun.partition_key)
-        .where(AssetPartitionDagRun.target_dag_id == DBT_DAG, AssetPartitionDagRun.created_dag_run_id.is_(None))
+        .where(
+            AssetPartitionDagRun.target_dag_id == DBT_DAG,
+            AssetPartitionDagRun.created_dag_run_id.is_(None),
+        )
         .distinct()
         .order_by(AssetPartitionDagRun.partition_key)
     )
     return [str(key) for key in session.scalars(query)]
 
 
-def _day(key: str | None, conf: Mapping[str, Any] | None, run_after: datetime | None) -> date | None:
-    """As the DAGs do: the partition key, the day typed into the trigger form, else the day that was current."""
+def _day(
+    key: str | None, conf: Mapping[str, Any] | None, run_after: datetime | None
+) -> date | None:
+    """As the DAGs do: the partition key, the day typed into the trigger form, else the day that was
+    current.
+    """
     given = key or (conf or {}).get("day")
     if given:
         try:

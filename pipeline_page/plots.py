@@ -1,4 +1,6 @@
-"""The page's plots, as SVG drawn on the server: rows with their usual band, seconds against SLAs, tests, slowest models."""
+"""The page's plots, as SVG drawn on the server: rows with their usual band, seconds against SLAs,
+tests, slowest models.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from alerting.policy import policy
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from pipeline_page.grid import Grid, Row
 from pipeline_page.metadata import LAYERS, TEST
 
@@ -23,7 +25,9 @@ TICKS = (0.1, 1, 10, 60, 600, 3600)  # seconds
 
 
 class _Svg:
-    """One picture; ``said`` is what a screen reader says of it. Text goes in as text, never as markup."""
+    """One picture; ``said`` is what a screen reader says of it. Text goes in as text, never as
+    markup.
+    """
 
     def __init__(self, width: float, height: float, said: str) -> None:
         self.width, self.height = width, height
@@ -37,7 +41,9 @@ class _Svg:
         self._about(self._add("circle", kind, {"cx": x, "cy": y, "r": radius}), about)
 
     def bar(self, x: float, y: float, width: float, height: float, kind: str, about: str) -> None:
-        self._about(self._add("rect", kind, {"x": x, "y": y, "width": width, "height": height}), about)
+        self._about(
+            self._add("rect", kind, {"x": x, "y": y, "width": width, "height": height}), about
+        )
 
     def upright(self, x: float, top: float, bottom: float, kind: str, about: str = "") -> None:
         self._about(self._add("line", kind, {"x1": x, "x2": x, "y1": top, "y2": bottom}), about)
@@ -46,15 +52,22 @@ class _Svg:
         self._add(shape, kind, {"points": " ".join(f"{x:.1f},{y:.1f}" for x, y in points)})
 
     def crowd(self, points: Sequence[tuple[float, float]], kind: str, about: str) -> None:
-        """Many small dots as one element with markers; where they lie upon each other they are darker."""
+        """Many small dots as one element with markers; where they lie upon each other they are
+        darker.
+        """
         name = f"dot-{kind}"
         if self.root.find(f"marker[@id='{name}']") is None:
-            marker = self._add("marker", kind, {"refX": 3.0, "refY": 3.0, "markerWidth": 6.0, "markerHeight": 6.0})
+            marker = self._add(
+                "marker", kind, {"refX": 3.0, "refY": 3.0, "markerWidth": 6.0, "markerHeight": 6.0}
+            )
             marker.attrib |= {"id": name, "markerUnits": "userSpaceOnUse"}
             ElementTree.SubElement(marker, "circle", {"cx": "3", "cy": "3", "r": "3"})
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         use = {f"marker-{place}": f"url(#{name})" for place in ("start", "mid", "end")}
-        self._about(ElementTree.SubElement(self.root, "polyline", {"points": drawn, "fill": "none", **use}), about)
+        self._about(
+            ElementTree.SubElement(self.root, "polyline", {"points": drawn, "fill": "none", **use}),
+            about,
+        )
 
     def days(self, days: Sequence[date]) -> None:
         """The first and the last day under the picture."""
@@ -65,7 +78,10 @@ class _Svg:
         return Markup(ElementTree.tostring(self.root, encoding="unicode"))  # noqa: S704  ElementTree has escaped all texts
 
     def _add(self, tag: str, kind: str, attributes: dict[str, float | str]) -> ElementTree.Element:
-        written = {name: value if isinstance(value, str) else f"{value:.1f}" for name, value in attributes.items()}
+        written = {
+            name: value if isinstance(value, str) else f"{value:.1f}"
+            for name, value in attributes.items()
+        }
         return ElementTree.SubElement(self.root, tag, {"class": kind, **written})
 
     @staticmethod
@@ -75,7 +91,9 @@ class _Svg:
 
 
 def rows_plots(grid: Grid, days: Sequence[date]) -> list[Markup]:
-    """Per source its rows per day; behind them what is usual on that weekday; days far outside it are ringed."""
+    """Per source its rows per day; behind them what is usual on that weekday; days far outside it
+    are ringed.
+    """
     return [_rows_plot(row, days) for row in grid.sources]
 
 
@@ -104,30 +122,43 @@ def _rows_plot(row: Row, days: Sequence[date]) -> Markup:
         svg.points("polygon", "band", [*upper, *reversed(lower)])
     svg.points("polyline", "line", [(x[day], y(rows)) for day, rows in shown.items()])
     for day, rows in shown.items():
-        about = f"{day}: {rows:,} rows" + (f", usually {bands[day].middle:,.0f}" if day in bands else "")
+        about = f"{day}: {rows:,} rows" + (
+            f", usually {bands[day].middle:,.0f}" if day in bands else ""
+        )
         svg.dot(x[day], y(rows), 4.5 if day in odd else 2.2, "odd" if day in odd else "dot", about)
     svg.days(days)
     return svg.markup()
 
 
 def seconds_plot(grid: Grid, days: Sequence[date]) -> Markup:
-    """Per step the seconds of each day on a logarithmic axis, the newest in front, and the step's SLA as a line."""
+    """Per step the seconds of each day on a logarithmic axis, the newest in front, and the step's
+    SLA as a line.
+    """
     wanted = set(days)
     slas = {source.name: policy(source.kind).sla for source in SOURCES}
     slas |= {name: policy("dbt_run").sla for name in LAYERS} | {TEST: policy("dbt_test").sla}
     lines = [
-        (row.title, [cell.seconds for cell in row.cells if cell.day in wanted and cell.seconds is not None], slas.get(row.name))
+        (
+            row.title,
+            [cell.seconds for cell in row.cells if cell.day in wanted and cell.seconds is not None],
+            slas.get(row.name),
+        )
         for row in grid.rows
     ]
     largest = 1.5 * max(
-        [seconds for _, taken, _ in lines for seconds in taken] + [sla.total_seconds() for sla in slas.values() if sla]
+        [seconds for _, taken, _ in lines for seconds in taken]
+        + [sla.total_seconds() for sla in slas.values() if sla]
     )
 
     def x(seconds: float) -> float:
-        return NAMES + (WIDE - NAMES - 40) * math.log10(max(seconds, TICKS[0]) / TICKS[0]) / math.log10(largest / TICKS[0])
+        return NAMES + (WIDE - NAMES - 40) * math.log10(
+            max(seconds, TICKS[0]) / TICKS[0]
+        ) / math.log10(largest / TICKS[0])
 
     height = TOP + BAR * len(lines) + BOTTOM
-    svg = _Svg(WIDE, height, "Seconds per step and day, on a logarithmic axis, with the SLA of each step.")
+    svg = _Svg(
+        WIDE, height, "Seconds per step and day, on a logarithmic axis, with the SLA of each step."
+    )
     for tick in TICKS:
         if tick <= largest:
             svg.upright(x(tick), TOP - 6, height - BOTTOM, "tick")
@@ -143,16 +174,32 @@ def seconds_plot(grid: Grid, days: Sequence[date]) -> Markup:
         for seconds in (seconds for seconds in taken[:-1] if seconds > limit):
             svg.dot(x(seconds), y, 3, "odd", f"{title}: {_seconds(seconds)}")
         for seconds in taken[-1:]:
-            svg.dot(x(seconds), y, 4.5, "odd" if seconds > limit else "dot", f"{title}: {_seconds(seconds)}")
+            svg.dot(
+                x(seconds),
+                y,
+                4.5,
+                "odd" if seconds > limit else "dot",
+                f"{title}: {_seconds(seconds)}",
+            )
         if sla:
-            svg.upright(x(sla.total_seconds()), y - BAR / 2 + 2, y + BAR / 2 - 2, "sla", f"SLA {_seconds(sla.total_seconds())}")
+            svg.upright(
+                x(sla.total_seconds()),
+                y - BAR / 2 + 2,
+                y + BAR / 2 - 2,
+                "sla",
+                f"SLA {_seconds(sla.total_seconds())}",
+            )
     return svg.markup()
 
 
 def tests_plot(grid: Grid, days: Sequence[date]) -> Markup:
-    """Tests per day that passed, warned or failed, as bars; a day whose test task failed is a red one."""
+    """Tests per day that passed, warned or failed, as bars; a day whose test task failed is a red
+    one.
+    """
     row = next(row for row in grid.steps if row.name == TEST)
-    cells = {cell.day: cell for cell in row.cells if "total" in cell.result or cell.state == "failed"}
+    cells = {
+        cell.day: cell for cell in row.cells if "total" in cell.result or cell.state == "failed"
+    }
     top = max([int(cell.result.get("total", 0)) for cell in cells.values()] + [1])
     height = 120
     step, full = (WIDE - LEFT - RIGHT) / max(len(days), 1), height - TOP - BOTTOM
@@ -166,12 +213,22 @@ def tests_plot(grid: Grid, days: Sequence[date]) -> Markup:
             svg.bar(left, TOP, step * 0.8, full, "failed", f"{day}: the tests failed")
             continue
         passed, warned, total = int(result["passed"]), int(result["warned"]), int(result["total"])
-        counts, base = (("passed", passed), ("warned", warned), ("failed", total - passed - warned)), float(height - BOTTOM)
+        counts, base = (
+            (("passed", passed), ("warned", warned), ("failed", total - passed - warned)),
+            float(height - BOTTOM),
+        )
         for kind, count in counts:
             size = max(full * count / top, 2.0) if count else 0.0  # a single warning has to be seen
             base -= size
             if count:
-                svg.bar(left, base, step * 0.8, size, kind, f"{day}: {', '.join(f'{number} {word}' for word, number in counts)}")
+                svg.bar(
+                    left,
+                    base,
+                    step * 0.8,
+                    size,
+                    kind,
+                    f"{day}: {', '.join(f'{number} {word}' for word, number in counts)}",
+                )
     svg.days(days)
     return svg.markup()
 

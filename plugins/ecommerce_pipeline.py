@@ -1,6 +1,7 @@
 """Airflow plugin: the page "Pipeline", as an entry of the navigation and as a tab on every DAG.
 
-Every component of Airflow imports this file; only the API server needs the page, so only it loads what the page is made of.
+Every component of Airflow imports this file; only the API server needs the page, so only it loads
+what the page is made of.
 """
 
 import sys
@@ -12,7 +13,8 @@ PREFIX = "/pipeline"
 
 
 def _page() -> list[dict[str, Any]]:
-    # The API server has FastAPI's application class loaded before it looks for plugins; schedulers and tasks have not.
+    # The API server has FastAPI's application class loaded before it looks for plugins; schedulers
+    # and tasks have not.
     if "airflow.api_fastapi.app" not in sys.modules:
         return []
     from pipeline_page.app import create_app
@@ -24,6 +26,17 @@ class EcommercePipeline(AirflowPlugin):
     name = "ecommerce_pipeline"
     fastapi_apps: ClassVar[list[Any]] = _page()
     external_views: ClassVar[list[Any]] = [
-        {"name": "Pipeline", "href": f"{PREFIX}/", "destination": "nav", "url_route": "pipeline", "category": "browse"},
-        {"name": "Pipeline", "href": f"{PREFIX}/?dag={{DAG_ID}}", "destination": "dag", "url_route": "pipeline_of_dag"},
+        {
+            "name": "Pipeline",
+            "href": f"{PREFIX}/",
+            "destination": "nav",
+            "url_route": "pipeline",
+            "category": "browse",
+        },
+        {
+            "name": "Pipeline",
+            "href": f"{PREFIX}/?dag={{DAG_ID}}",
+            "destination": "dag",
+            "url_route": "pipeline_of_dag",
+        },
     ]

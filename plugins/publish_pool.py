@@ -1,4 +1,6 @@
-"""Airflow plugin: nothing that runs the pipeline starts while the pool of one slot is missing, because days would be lost."""
+"""Airflow plugin: nothing that runs the pipeline starts while the pool of one slot is missing,
+because days would be lost.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,21 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from operations.pool import PUBLISH_POOL, complaint_about
+from pipeline.pool import PUBLISH_POOL, complaint_about
 
 
 @hookimpl
 def on_starting(component: object) -> None:
-    """End the scheduler, the triggerer or the DAG processor with a sentence, unless the pool is as it must be.
+    """End the scheduler, the triggerer or the DAG processor with a sentence, unless the pool is as
+    it must be.
 
     Airflow logs and forgets what a listener raises, so this ends the process itself.
     """
     from airflow.jobs.job import Job
 
-    if not isinstance(component, Job):  # a task has no access to the metadata database, and started after the check
+    if not isinstance(
+        component, Job
+    ):  # a task has no access to the metadata database, and started after the check
         return
     from airflow.models.pool import Pool
 

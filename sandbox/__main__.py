@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ingestion.errors import IngestionError
-from operations.pool import complaint_about
+from pipeline.errors import IngestionError
+from pipeline.pool import complaint_about
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgresError
 from sandbox.processes import SandboxError
@@ -17,7 +17,9 @@ INTERRUPTED = 130
 
 
 def status(stack: Stack, screen: Screen) -> int:
-    """Print what runs and whether Airflow is healthy; 0 if all is well, 3 if nothing runs, 1 if something is wrong."""
+    """Print what runs and whether Airflow is healthy; 0 if all is well, 3 if nothing runs, 1 if
+    something is wrong.
+    """
     running = stack.running()
     if not running and not stack.postgres.pid:
         screen.console.print("Nothing runs. `make demo` starts everything.")
@@ -31,7 +33,9 @@ def status(stack: Stack, screen: Screen) -> int:
     complaint = complaint_about(stack.pool_slots()) if stack.postgres.pid and healthy else ""
     address = stack.airflow_address
     condition = "healthy" if healthy else "NOT healthy"
-    screen.console.print(f"Airflow is {condition}: {address.url}, sign in as {address.user} / {address.password}")
+    screen.console.print(
+        f"Airflow is {condition}: {address.url}, sign in as {address.user} / {address.password}"
+    )
     if complaint:
         screen.console.print(f"{complaint} (`make demo` does it, too.)", style="red", markup=False)
     screen.console.print(f"Pipeline: {address.url}/plugin/pipeline")
@@ -46,7 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("demo", help="set everything up and run the current day")
-    run.add_argument("--scale", type=float, default=0.1, help="size of the shop; 1 is 100,000 orders (default 0.1)")
+    run.add_argument(
+        "--scale",
+        type=float,
+        default=0.1,
+        help="size of the shop; 1 is 100,000 orders (default 0.1)",
+    )
     commands.add_parser("stop", help="end everything that runs")
     commands.add_parser("status", help="say what runs")
     options = parser.parse_args(arguments)
@@ -71,7 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except (SandboxError, EmbeddedPostgresError, IngestionError) as error:
         screen.console.print(f"\n{error}", style="red", markup=False)
-        screen.console.print("\nWhat has started keeps running, so that you can look: make status, make stop.")
+        screen.console.print(
+            "\nWhat has started keeps running, so that you can look: make status, make stop."
+        )
         return 1
     return 0
 

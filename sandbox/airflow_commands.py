@@ -1,6 +1,8 @@
-"""Runs `airflow` commands one after the other in one process: each would import Airflow anew, which takes longer than most do.
+"""Runs `airflow` commands one after the other in one process: each would import Airflow anew, which
+takes longer than most do.
 
-python -m sandbox.airflow_commands '[["db", "migrate"], ["pools", "set", "publish", "1", "announcements"]]'
+python -m sandbox.airflow_commands '[["db", "migrate"], ["pools", "set", "publish", "1",
+"announcements"]]'
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Airflow on the laptop: its settings, its metadata database, and its four processes with the LocalExecutor."""
+"""Airflow on the laptop: its settings, its metadata database, and its four processes with the
+LocalExecutor.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestion.settings import PROJECT
-from operations.pool import POOL_DESCRIPTION, PUBLISH_POOL
+from pipeline.pool import POOL_DESCRIPTION, PUBLISH_POOL
+from pipeline.settings import PROJECT
 from sandbox.layout import Layout
 from sandbox.processes import Process, SandboxError
 
-# Their log servers would listen on every address of the machine, on fixed ports; the API server reads the same files here.
+# Their log servers would listen on every address of the machine, on fixed ports; the API server
+# reads the same files here.
 WITHOUT_LOG_SERVER = dict.fromkeys(("scheduler", "triggerer"), ("--skip-serve-logs",))
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 
@@ -42,7 +45,8 @@ def airflow_environment(
     dags: Path | None = None,
     inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """The whole environment of Airflow's processes: what they inherit, the pipeline's settings, and Airflow's own.
+    """The whole environment of Airflow's processes: what they inherit, the pipeline's settings, and
+    Airflow's own.
 
     Args:
         health_port: where the scheduler answers health checks.
@@ -54,10 +58,14 @@ def airflow_environment(
     home = layout.airflow_home
     passwords = home / "passwords.json"
     passwords.touch(mode=0o600)
-    passwords.write_text(json.dumps({"admin": generated["admin_password"], "viewer": generated["viewer_password"]}))
+    passwords.write_text(
+        json.dumps({"admin": generated["admin_password"], "viewer": generated["viewer_password"]})
+    )
     dags = dags or PROJECT / "dags"
     kept = {name: value for name, value in inherited.items() if not name.startswith("AIRFLOW__")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every task start takes twice as long
+    kept.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # without bytecode every task start takes twice as long
     return {
         **kept,
         **pipeline,
@@ -82,7 +90,8 @@ def airflow_environment(
         "AIRFLOW__API__PORT": str(address.port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url,
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",  # measured: 0.6 s less between two tasks
+        # measured: 0.6 s less between two tasks
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(health_port),
@@ -97,7 +106,9 @@ def airflow_environment(
 
 
 def airflow(*commands: tuple[str, ...], env: Mapping[str, str], log: Path, what: str) -> None:
-    """Run `airflow` commands to their end, in one process; ``SandboxError`` with what they printed if one fails."""
+    """Run `airflow` commands to their end, in one process; ``SandboxError`` with what they printed
+    if one fails.
+    """
     command = [sys.executable, "-m", "sandbox.airflow_commands", json.dumps(commands)]
     done = subprocess.run(command, env=dict(env), cwd=PROJECT, capture_output=True, text=True)
     with log.open("a") as file:
@@ -105,7 +116,9 @@ def airflow(*commands: tuple[str, ...], env: Mapping[str, str], log: Path, what:
             file.write(f"$ airflow {' '.join(arguments)}\n")
         file.write(f"{done.stdout}{done.stderr}\n")
     if done.returncode:
-        last = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-15:])
+        last = "\n".join(
+            f"  {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-15:]
+        )
         raise SandboxError(f"{what} failed.\nLast lines:\n{last}\nThe whole log: {log}")
 
 
@@ -113,8 +126,12 @@ SET_POOL = ("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION)
 
 
 def prepare_metadata(env: Mapping[str, str], log: Path) -> None:
-    """Migrate the metadata database and create the pool of one slot that `publish` needs (see docs/decisions.md)."""
-    airflow(("db", "migrate"), SET_POOL, env=env, log=log, what="Migrating Airflow's metadata database")
+    """Migrate the metadata database and create the pool of one slot that `publish` needs (see
+    docs/decisions.md).
+    """
+    airflow(
+        ("db", "migrate"), SET_POOL, env=env, log=log, what="Migrating Airflow's metadata database"
+    )
 
 
 def create_pool(env: Mapping[str, str], log: Path) -> None:

@@ -1,4 +1,6 @@
-"""Runs one day on the sandbox's Airflow: triggers the six sources, then watches dbt follow by its Dataset schedule."""
+"""Runs one day on the sandbox's Airflow: triggers the six sources, then watches dbt follow by its
+Dataset schedule.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from ingestion.sources import SOURCES
 from operations.airflow_api import AirflowApi, AirflowApiError
+from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.processes import LOG_LINES_SHOWN, SandboxError
 
@@ -45,7 +47,9 @@ class Step:
 
 @dataclass
 class DayRun:
-    """One day in progress. ``watch`` gives the steps again and again until the marts are published and announced."""
+    """One day in progress. ``watch`` gives the steps again and again until the marts are published
+    and announced.
+    """
 
     api: AirflowApi
     layout: Layout
@@ -60,8 +64,12 @@ class DayRun:
         for source in SOURCES:
             self.runs[source.dag_id] = self.api.trigger(source.dag_id, self.day.isoformat())
 
-    def watch(self, timeout_seconds: float, poll_seconds: float = POLL_SECONDS) -> Iterator[list[Step]]:
-        """The steps in order, until the last has succeeded; ``SandboxError`` names the first that failed."""
+    def watch(
+        self, timeout_seconds: float, poll_seconds: float = POLL_SECONDS
+    ) -> Iterator[list[Step]]:
+        """The steps in order, until the last has succeeded; ``SandboxError`` names the first that
+        failed.
+        """
         deadline = time.monotonic() + timeout_seconds
         while True:
             steps = self.steps()
@@ -74,8 +82,10 @@ class DayRun:
             if time.monotonic() > deadline:
                 waiting = next(step for step in steps if not step.done)
                 raise SandboxError(
-                    f"{self.day} was not published within {timeout_seconds:.0f} seconds: {waiting.dag_id}.{waiting.task_id} "
-                    f"is still {waiting.state}. Logs: {self.layout.airflow_home / 'logs'} and {self.layout.logs}"
+                    f"{self.day} was not published within {timeout_seconds:.0f} seconds: "
+                    f"{waiting.dag_id}.{waiting.task_id} "
+                    f"is still {waiting.state}. Logs: {self.layout.airflow_home / 'logs'} and "
+                    f"{self.layout.logs}"
                 )
             time.sleep(poll_seconds)
 
@@ -88,23 +98,39 @@ class DayRun:
 
     def _find_dbt_run(self) -> None:
         for run in self.api.runs(DBT_DAG):
-            if run["dag_run_id"] not in self._earlier_dbt_runs and run["partition_key"] == self.day.isoformat():
+            if (
+                run["dag_run_id"] not in self._earlier_dbt_runs
+                and run["partition_key"] == self.day.isoformat()
+            ):
                 self.runs[DBT_DAG] = run["dag_run_id"]
 
     def _tasks(self, dag_id: str) -> dict[str, dict[str, Any]]:
         run_id = self.runs.get(dag_id)
-        return {task["task_id"]: task for task in self.api.task_instances(dag_id, run_id)} if run_id else {}
+        return (
+            {task["task_id"]: task for task in self.api.task_instances(dag_id, run_id)}
+            if run_id
+            else {}
+        )
 
     def _load_step(self, dag_id: str) -> Step:
         """A source counts as done when its day is announced, not only loaded."""
         tasks = self._tasks(dag_id)
-        load, publish = self._step(dag_id, dag_id, tasks.get(dag_id)), self._step(dag_id, "publish", tasks.get("publish"))
+        load, publish = (
+            self._step(dag_id, dag_id, tasks.get(dag_id)),
+            self._step(dag_id, "publish", tasks.get("publish")),
+        )
         if load.done and dag_id not in self._rows:
             self._rows[dag_id] = int(self.api.xcom(dag_id, self.runs[dag_id], dag_id)["rows"])
         if publish.state in FAILED:
             return publish
         # A correction skips `publish`: rebuild_day announces the whole day again.
-        state = load.state if not load.done else "success" if publish.state in ("success", "skipped") else "announcing"
+        state = (
+            load.state
+            if not load.done
+            else "success"
+            if publish.state in ("success", "skipped")
+            else "announcing"
+        )
         return Step(dag_id, dag_id, state, self._rows.get(dag_id), load.seconds, load.try_number)
 
     @staticmethod
@@ -115,7 +141,9 @@ class DayRun:
         if task["state"] == "running" and task["start_date"]:
             started = datetime.fromisoformat(task["start_date"])
             seconds = (datetime.now(started.tzinfo) - started).total_seconds()
-        return Step(dag_id, task_id, task["state"] or "scheduled", None, seconds, max(1, task["try_number"]))
+        return Step(
+            dag_id, task_id, task["state"] or "scheduled", None, seconds, max(1, task["try_number"])
+        )
 
     def _failure(self, step: Step) -> str:
         run_id = self.runs[step.dag_id]
@@ -124,15 +152,28 @@ class DayRun:
         except AirflowApiError as error:
             lines = [str(error)]
         shown = "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
-        folder = self.layout.airflow_home / "logs" / f"dag_id={step.dag_id}" / f"run_id={run_id}" / f"task_id={step.task_id}"
+        folder = (
+            self.layout.airflow_home
+            / "logs"
+            / f"dag_id={step.dag_id}"
+            / f"run_id={run_id}"
+            / f"task_id={step.task_id}"
+        )
         return (
-            f"{step.task_id} of {step.dag_id} failed for {self.day} (try {step.try_number}).\nLast lines of its log:\n{shown}\n"
+            f"{step.task_id} of {step.dag_id} failed for {self.day} (try {step.try_number}).\nLast "
+            f"lines of its log:\n{shown}\n"
             f"The whole log: {folder}\n"
             f"In the UI: {self.api.url}/dags/{step.dag_id}/runs/{run_id}/tasks/{step.task_id}"
         )
 
 
-def run_day(api: AirflowApi, layout: Layout, day: date, timeout_seconds: float, show: Callable[[list[Step]], None]) -> DayRun:
+def run_day(
+    api: AirflowApi,
+    layout: Layout,
+    day: date,
+    timeout_seconds: float,
+    show: Callable[[list[Step]], None],
+) -> DayRun:
     """Trigger a day and watch it to its end, calling ``show`` with the steps at each look."""
     run = DayRun(api, layout, day)
     run.trigger()

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from ingestion.days import current_day
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import SOURCES
 from operations.backfill import Range, start
+from pipeline.days import current_day
+from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG, DayRun, run_day
 from sandbox.layout import Layout
 from sandbox.processes import SandboxError
 from sandbox.screen import Screen, Summary, show_summary
 from sandbox.shop import live, open_shop
 from sandbox.stack import Stack
+from warehouse.settings import WarehouseSettings
 
 DAYS_BEFORE = 6  # loaded after the demo's day, so that the page "Pipeline" has a week to show
 DAY_TIMEOUT_SECONDS = 1800  # the specification's SLA for a whole day
@@ -26,13 +26,18 @@ REVENUE_DAYS = 7
 
 
 def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
-    """Set up what is missing, run the current day, print the summary; ``SandboxError`` unless the marts are published."""
+    """Set up what is missing, run the current day, print the summary; ``SandboxError`` unless the
+    marts are published.
+    """
     stack = Stack(layout or Layout())
     day, first_time = current_day(), not _shop_file(stack).exists()
     screen.say("Starting PostgreSQL, Stripe emulator, Slack inbox")
     stack.start_stand_ins(screen.say)
     with ThreadPoolExecutor(1) as pool:
-        screen.say("Starting Airflow (api-server, scheduler, dag-processor, triggerer), filling the shop meanwhile")
+        screen.say(
+            "Starting Airflow (api-server, scheduler, dag-processor, triggerer), filling the shop "
+            "meanwhile"
+        )
         airflow = pool.submit(stack.start_airflow, screen.say)
         fill_shop(stack, scale, screen.say)
         airflow.result()
@@ -47,7 +52,10 @@ def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
     summary = summarise(stack, run, seconds)
     if first_time:
         days = load_days_before(stack, day)
-        screen.say(f"The days {days} are being loaded now, one dbt run each: watch them on the page Pipeline")
+        screen.say(
+            f"The days {days} are being loaded now, one dbt run each: watch them on the page "
+            "Pipeline"
+        )
     show_summary(screen.console, summary)
 
 
@@ -67,7 +75,9 @@ def _shop_file(stack: Stack) -> Path:
     return stack.layout.root / "shop.json"
 
 
-def fill(state: Path, address: tuple[str, str, Path], scale: float, say: Callable[[str], None]) -> None:
+def fill(
+    state: Path, address: tuple[str, str, Path], scale: float, say: Callable[[str], None]
+) -> None:
     """The same for a shop anywhere.
 
     Args:
@@ -92,7 +102,7 @@ def fill(state: Path, address: tuple[str, str, Path], scale: float, say: Callabl
 
 def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
     """The day's figures, from the warehouse's load records, the published marts and Airflow."""
-    from ingestion.warehouse import open_warehouse
+    from warehouse import open_warehouse
 
     warehouse = WarehouseSettings(duckdb_dir=stack.layout.warehouse)
     records = open_warehouse(warehouse).load_records(run.day)
@@ -120,7 +130,9 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
             "Assets": f"{address.url}/assets",
             "Slack inbox": stack.slack_url,
             "Business view": stack.dashboard_url,
-            "Published marts": str(stack.layout.warehouse / "published" / "ecommerce_analytics.duckdb"),
+            "Published marts": str(
+                stack.layout.warehouse / "published" / "ecommerce_analytics.duckdb"
+            ),
             "Models, columns": str(stack.layout.warehouse / "published" / "docs" / "index.html"),
         },
     )

@@ -1,4 +1,6 @@
-"""Where the sandbox keeps what it makes: everything under `.local`, so that one folder is all there is to delete."""
+"""Where the sandbox keeps what it makes: everything under `.local`, so that one folder is all there
+is to delete.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,14 @@ from typing import cast
 
 from cryptography.fernet import Fernet
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The sandbox's folders and what is generated for it. ``root`` is `.local` in the project unless a test says otherwise."""
+    """The sandbox's folders and what is generated for it. ``root`` is `.local` in the project
+    unless a test says otherwise.
+    """
 
     root: Path = PROJECT / ".local"
 
@@ -61,7 +65,9 @@ class Layout:
 
     @cached_property
     def generated(self) -> dict[str, str]:
-        """Keys, passwords and the first scheduled day: generated once, readable by their owner only."""
+        """Keys, passwords and the first scheduled day: generated once, readable by their owner
+        only.
+        """
         path = self.root / "generated.json"
         if not path.exists():
             self.root.mkdir(parents=True, exist_ok=True)
@@ -80,5 +86,13 @@ class Layout:
         return cast("dict[str, str]", json.loads(path.read_text()))
 
     def make(self) -> None:
-        for folder in (self.run, self.logs, self.airflow_home, self.warehouse, self.csv_inbox, self.stripe, self.slack):
+        for folder in (
+            self.run,
+            self.logs,
+            self.airflow_home,
+            self.warehouse,
+            self.csv_inbox,
+            self.stripe,
+            self.slack,
+        ):
             folder.mkdir(parents=True, exist_ok=True)

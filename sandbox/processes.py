@@ -1,4 +1,6 @@
-"""Background processes of the sandbox: started in a session of their own, remembered in a file, stopped as a whole tree."""
+"""Background processes of the sandbox: started in a session of their own, remembered in a file,
+stopped as a whole tree.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,16 @@ STOP_PATIENCE = 15.0  # seconds that a process has to end by itself
 
 
 class SandboxError(Exception):
-    """A step of the sandbox failed; the text says which, shows the last lines of the log that matters and where it is."""
+    """A step of the sandbox failed; the text says which, shows the last lines of the log that
+    matters and where it is.
+    """
 
 
 @dataclass(frozen=True)
 class Process:
-    """One background process. ``name`` is also the name of its log and of the file that remembers it."""
+    """One background process. ``name`` is also the name of its log and of the file that remembers
+    it.
+    """
 
     name: str
     command: Sequence[str]
@@ -63,23 +69,32 @@ class Process:
                 start_new_session=True,
             )
         created = psutil.Process(child.pid).create_time()
-        self._file.write_text(json.dumps({"pid": child.pid, "created": created, "command": list(self.command)}))
+        self._file.write_text(
+            json.dumps({"pid": child.pid, "created": created, "command": list(self.command)})
+        )
         return True
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait for ``ready``; ``SandboxError`` with the log's last lines if the process ends or time runs out."""
+        """Wait for ``ready``; ``SandboxError`` with the log's last lines if the process ends or
+        time runs out.
+        """
         deadline = time.monotonic() + seconds
         while not ready():
             process = self.running()
             if process is None:
                 raise SandboxError(f"{what}: {self.name} ended at once.\n{tail(self.log)}")
             if time.monotonic() > deadline:
-                raise SandboxError(f"{what}: {self.name} was not ready within {seconds:.0f} seconds.\n{tail(self.log)}")
+                raise SandboxError(
+                    f"{what}: {self.name} was not ready within {seconds:.0f} "
+                    f"seconds.\n{tail(self.log)}"
+                )
             time.sleep(0.1)
 
 
 def remembered(file: Path) -> psutil.Process | None:
-    """The process a run file speaks of, if it still is that process: a recycled pid has another start time."""
+    """The process a run file speaks of, if it still is that process: a recycled pid has another
+    start time.
+    """
     try:
         known = json.loads(file.read_text())
         process = psutil.Process(known["pid"])
@@ -92,8 +107,9 @@ def remembered(file: Path) -> psutil.Process | None:
 def stop(file: Path, seconds: float = STOP_PATIENCE) -> bool:
     """End the process of a run file with all its descendants; tells whether anything ran.
 
-    SIGTERM goes to the process alone first, so that it can end its children and give back their semaphores; then to
-    whatever is left of its group; SIGKILL comes last, because one scheduler in seven was seen to ignore SIGTERM.
+    SIGTERM goes to the process alone first, so that it can end its children and give back their
+    semaphores; then to whatever is left of its group; SIGKILL comes last, because one scheduler in
+    seven was seen to ignore SIGTERM.
     """
     process = remembered(file)
     family: list[psutil.Process] = []
@@ -113,13 +129,16 @@ def stop(file: Path, seconds: float = STOP_PATIENCE) -> bool:
     return bool(family)
 
 
-# Between the choice of a port and the moment when a service listens on it, no other sandbox may choose it. So a process claims
-# what it has chosen by a UDP socket of the same number, which no service needs, and which goes when the process goes.
+# Between the choice of a port and the moment when a service listens on it, no other sandbox may
+# choose it. So a process claims what it has chosen by a UDP socket of the same number, which no
+# service needs, and which goes when the process goes.
 _claims: dict[int, socket.socket] = {}
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of 127.0.0.1, or the next one that is free; no other process is given it while this one lives."""
+    """The preferred port of 127.0.0.1, or the next one that is free; no other process is given it
+    while this one lives.
+    """
     for port in range(preferred, preferred + 200):
         if _nobody_listens(port) and (port in _claims or _claimed(port)):
             return port
@@ -152,4 +171,6 @@ def tail(log: Path, lines: int = LOG_LINES_SHOWN) -> str:
         shown = log.read_text(errors="replace").splitlines()[-lines:]
     except OSError:
         shown = []
-    return "\n".join(["Last lines of its log:", *(f"  {line}" for line in shown), f"The whole log: {log}"])
+    return "\n".join(
+        ["Last lines of its log:", *(f"  {line}" for line in shown), f"The whole log: {log}"]
+    )

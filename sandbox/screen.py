@@ -1,4 +1,6 @@
-"""What the demo shows: a line per step of the set-up, the day's live progress, and the summary at the end."""
+"""What the demo shows: a line per step of the set-up, the day's live progress, and the summary at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ from rich.text import Text
 
 from sandbox.day import DBT_DAG, Step
 
-STATE_STYLES = {"success": "green", "running": "cyan", "failed": "red", "up_for_retry": "yellow", "announcing": "cyan"}
+STATE_STYLES = {
+    "success": "green",
+    "running": "cyan",
+    "failed": "red",
+    "up_for_retry": "yellow",
+    "announcing": "cyan",
+}
 
 
 @dataclass
@@ -30,7 +38,11 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line, with the seconds since the start in front."""
-        self.console.print(Text(f"[{time.monotonic() - self._started:5.1f}s] ", style="dim").append(text, style="not dim"))
+        self.console.print(
+            Text(f"[{time.monotonic() - self._started:5.1f}s] ", style="dim").append(
+                text, style="not dim"
+            )
+        )
 
     @contextmanager
     def progress(self) -> Iterator[None]:
@@ -56,7 +68,13 @@ class Screen:
 
 def progress_table(steps: list[Step]) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("DAG", "left"), ("step", "left"), ("state", "left"), ("rows", "right"), ("seconds", "right")):
+    for title, justify in (
+        ("DAG", "left"),
+        ("step", "left"),
+        ("state", "left"),
+        ("rows", "right"),
+        ("seconds", "right"),
+    ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for step in steps:
         table.add_row(
@@ -67,7 +85,9 @@ def progress_table(steps: list[Step]) -> Group:
             "" if step.seconds is None else f"{step.seconds:.1f}",
         )
     done = sum(step.done for step in steps)
-    caption = Text(f"{done} of {len(steps)} steps, {sum(step.rows or 0 for step in steps):,} rows loaded")
+    caption = Text(
+        f"{done} of {len(steps)} steps, {sum(step.rows or 0 for step in steps):,} rows loaded"
+    )
     return Group(table, ProgressBar(total=len(steps), completed=done, width=60), caption)
 
 
@@ -88,16 +108,24 @@ class Summary:
 
 def show_summary(console: Console, summary: Summary) -> None:
     console.rule(f"[bold green]{summary.day} is published")
-    loads = Table(title="Rows loaded per source", title_justify="left", box=None, header_style="bold")
+    loads = Table(
+        title="Rows loaded per source", title_justify="left", box=None, header_style="bold"
+    )
     for title in ("source", "rows", "rejected"):
         loads.add_column(title, justify="left" if title == "source" else "right")
     for name, rows in summary.rows.items():
         loads.add_row(name, f"{rows:,}", f"{summary.rejected[name]:,}")
     console.print(loads)
-    console.print(f"\nTests: {summary.tests_passed} passed, {summary.tests_warned} with a warning, none failed\n")
+    console.print(
+        f"\nTests: {summary.tests_passed} passed, {summary.tests_warned} with a warning, none "
+        "failed\n"
+    )
 
     revenue = Table(
-        title="Revenue of the last days, from the published marts", title_justify="left", box=None, header_style="bold"
+        title="Revenue of the last days, from the published marts",
+        title_justify="left",
+        box=None,
+        header_style="bold",
     )
     for title in ("date", "orders", "gross revenue USD"):
         revenue.add_column(title, justify="left" if title == "date" else "right")

@@ -1,7 +1,8 @@
-"""Run a program that refuses to run as root, or as a user without a name, without adding a user to the system.
+"""Run a program that refuses to run as root, or as a user without a name, without adding a user to
+the system.
 
-First choice: a user namespace of its own, in which root is somebody else. Where the kernel forbids those (as in most
-containers): as the owner of the folder it works in, or as ``nobody``.
+First choice: a user namespace of its own, in which root is somebody else. Where the kernel forbids
+those (as in most containers): as the owner of the folder it works in, or as ``nobody``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Identity:
     uid: int | None = None
 
     def run(self, command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run the command in the folder to its end, with its output in English and its times in UTC."""
+        """Run the command in the folder to its end, with its output in English and its times in
+        UTC.
+        """
         return subprocess.run(
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
@@ -40,7 +43,8 @@ class Identity:
 
 
 def unprivileged(folder: Path, data: Path, probe: Sequence[str]) -> Identity:
-    """The first identity that can run ``probe`` and write to ``folder``, which may change its owner for that.
+    """The first identity that can run ``probe`` and write to ``folder``, which may change its owner
+    for that.
 
     ``data`` is what an earlier run left in the folder, if anything: its owner stays the same.
 
@@ -62,7 +66,9 @@ def unprivileged(folder: Path, data: Path, probe: Sequence[str]) -> Identity:
         if ran.returncode == 0 and writes.returncode == 0:
             return candidate
         problem = ran.stderr.strip() or f"no right to write to {folder}"
-    raise PermissionError(f"No other user could run it here ({problem}). Run this as a normal user.")
+    raise PermissionError(
+        f"No other user could run it here ({problem}). Run this as a normal user."
+    )
 
 
 def _candidates(folder: Path, data: Path) -> list[Identity]:

@@ -1,4 +1,6 @@
-"""A real headless Chromium for tests of pages: the system's own, watched for requests to other hosts and for faults."""
+"""A real headless Chromium for tests of pages: the system's own, watched for requests to other
+hosts and for faults.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def executable() -> str:
     """Where Chromium is; a test that needs it fails with a sentence where there is none."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.fail("Browser tests need Chromium. On Debian and Ubuntu: apt-get install chromium", pytrace=False)
+        pytest.fail(
+            "Browser tests need Chromium. On Debian and Ubuntu: apt-get install chromium",
+            pytrace=False,
+        )
     return found
 
 
@@ -44,7 +49,9 @@ def launched() -> Iterator[Browser]:
 
 @dataclass
 class Seen:
-    """A page and what happened on it: addresses of other hosts that it asked for, errors it wrote to the console."""
+    """A page and what happened on it: addresses of other hosts that it asked for, errors it wrote
+    to the console.
+    """
 
     page: Page
     foreign: list[str] = field(default_factory=list)
@@ -56,7 +63,8 @@ class Seen:
 
         violations = Axe().run(self.page).response["violations"]
         return [
-            f"{fault['id']} ({len(fault['nodes'])}): {fault['help']}: {fault['nodes'][0]['html'][:300]}"
+            f"{fault['id']} ({len(fault['nodes'])}): {fault['help']}: "
+            f"{fault['nodes'][0]['html'][:300]}"
             for fault in violations
             if fault["impact"] in ("serious", "critical")
         ]
@@ -68,14 +76,22 @@ class Seen:
 
 @contextmanager
 def opened(
-    browser: Browser, url: str, scheme: Literal["light", "dark"] = "light", size: tuple[int, int] = DESKTOP
+    browser: Browser,
+    url: str,
+    scheme: Literal["light", "dark"] = "light",
+    size: tuple[int, int] = DESKTOP,
 ) -> Iterator[Seen]:
     """A page in a fresh profile with the reader's preference and window."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, accept_downloads=True
+    )
     try:
         seen = Seen(context.new_page())
         seen.page.on("request", lambda request: _note(seen.foreign, request.url))
-        seen.page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        seen.page.on(
+            "console",
+            lambda message: seen.errors.append(message.text) if message.type == "error" else None,
+        )
         seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
         seen.page.goto(url)
         yield seen
@@ -89,6 +105,8 @@ def _note(foreign: list[str], url: str) -> None:
 
 
 def for_the_documentation(page: Page, name: str) -> None:
-    """Keep a picture of the page as docs/images/NAME.png, if ``make screenshots`` asks for it (``SCREENSHOTS``)."""
+    """Keep a picture of the page as docs/images/NAME.png, if ``make screenshots`` asks for it
+    (``SCREENSHOTS``).
+    """
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png")

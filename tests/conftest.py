@@ -1,4 +1,6 @@
-"""What many tests share: a real PostgreSQL, an empty shop in it, the Stripe emulator, the Slack inbox, a warehouse."""
+"""What many tests share: a real PostgreSQL, an empty shop in it, the Stripe emulator, the Slack
+inbox, a warehouse.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from ingestion.settings import PostgresSettings, WarehouseSettings
+from ingestion.postgres.settings import PostgresSettings
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
+from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
-    from ingestion.warehouse.snowflake import SnowflakeWarehouse
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
     from tests.fake_snowflake import FakeAccount
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
+    from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,19 @@ class SourceDatabase:
 
     def execute(self, statement: str, parameters: Any = None) -> None:
         """Run SQL in a transaction of its own and commit it."""
-        with closing(self.connect()) as open_connection, open_connection, open_connection.cursor() as cursor:
+        with (
+            closing(self.connect()) as open_connection,
+            open_connection,
+            open_connection.cursor() as cursor,
+        ):
             cursor.execute(statement, parameters)
 
     def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        with closing(self.connect()) as open_connection, open_connection, open_connection.cursor() as cursor:
+        with (
+            closing(self.connect()) as open_connection,
+            open_connection,
+            open_connection.cursor() as cursor,
+        ):
             cursor.execute(statement, parameters)
             return cursor.fetchall()
 
@@ -92,7 +103,7 @@ def slack_inbox(tmp_path: Path) -> Iterator[SlackInbox]:
 @pytest.fixture
 def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     """An empty DuckDB warehouse."""
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
     return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / "warehouse"))
 
@@ -109,8 +120,8 @@ def fake_snowflake() -> Iterator[FakeAccount]:
 @pytest.fixture
 def snowflake_warehouse(fake_snowflake: FakeAccount, tmp_path: Path) -> SnowflakeWarehouse:
     """An empty Snowflake warehouse on that account."""
-    from ingestion.settings import SnowflakeSettings
-    from ingestion.warehouse.snowflake import SnowflakeWarehouse
+    from warehouse.snowflake.settings import SnowflakeSettings
+    from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
     fake_snowflake.reset()
     return SnowflakeWarehouse(

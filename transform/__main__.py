@@ -1,4 +1,6 @@
-"""Runs the steps of the transformation from a shell: ``python -m transform marts --day 2026-11-22``."""
+"""Runs the steps of the transformation from a shell: ``python -m transform marts --day
+2026-11-22``.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from alerting.masking import mask
-from ingestion.days import current_day, past_day
-from ingestion.errors import IngestionError
+from pipeline.days import current_day, past_day
+from pipeline.errors import IngestionError
+from pipeline.masking import mask
 from transform import (
     publish_marts,
     read_publication,
@@ -29,8 +31,12 @@ STEPS = (*LAYERS, "test", "publish", "docs")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m transform", description="dbt layers, tests and publication of one day.")
-    parser.add_argument("--verbose", action="store_true", help="show a traceback when something fails")
+    parser = argparse.ArgumentParser(
+        prog="python -m transform", description="dbt layers, tests and publication of one day."
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show a traceback when something fails"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     helps = {
         "staging": "build seeds and staging views",
@@ -47,11 +53,15 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--day", help="YYYY-MM-DD, default: the current day")
         if name in (*LAYERS, "all"):
             command.add_argument(
-                "--full-refresh", action="store_true", help="build incremental models whole, after their SQL changed"
+                "--full-refresh",
+                action="store_true",
+                help="build incremental models whole, after their SQL changed",
             )
     back = commands.add_parser("rollback", help="bring the publication before the current one back")
     back.add_argument("--to", metavar="ID", help="a publication's id instead (see `published`)")
-    published = commands.add_parser("published", help="show the current publication, or the rows of a query on it")
+    published = commands.add_parser(
+        "published", help="show the current publication, or the rows of a query on it"
+    )
     published.add_argument("sql", nargs="?")
     return parser.parse_args(arguments)
 
@@ -77,7 +87,11 @@ def _run(options: argparse.Namespace) -> None:
             print(*row, sep="\t")
     elif options.command == "published":
         publication = read_publication()
-        print(json.dumps(publication.as_dict(), indent=2) if publication else "Nothing has been published yet.")
+        print(
+            json.dumps(publication.as_dict(), indent=2)
+            if publication
+            else "Nothing has been published yet."
+        )
     else:
         for name in STEPS if options.command == "all" else (options.command,):
             _step(name, options.day, getattr(options, "full_refresh", False))
@@ -85,7 +99,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _arguments(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
     try:
         _run(options)
     except IngestionError as error:

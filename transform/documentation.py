@@ -1,7 +1,9 @@
-"""Writes the documentation of models, columns and lineage as one web page beside the publication, when the project has changed.
+"""Writes the documentation of models, columns and lineage as one web page beside the publication,
+when the project has changed.
 
-The page is dbt's own (`dbt docs generate --static`), with all its data inside: it opens from the file system. A day does not
-change it, only a change of the project does, so most days compare a fingerprint and do nothing.
+The page is dbt's own (`dbt docs generate --static`), with all its data inside: it opens from the
+file system. A day does not change it, only a change of the project does, so most days compare a
+fingerprint and do nothing.
 
     published/docs/index.html                 the page
     published/docs/project                    the project's fingerprint when it was written
@@ -13,14 +15,15 @@ import logging
 import tempfile
 from pathlib import Path
 
-from ingestion.settings import WarehouseSettings
 from transform.errors import ProjectError
 from transform.project import Project, invoke, parse, project
 from transform.settings import TransformSettings
+from warehouse.settings import WarehouseSettings
 
 logger = logging.getLogger(__name__)
 
-# Tests have their place on the page without being compiled: three hundred of them would take most of the time.
+# Tests have their place on the page without being compiled: three hundred of them would take most
+# of the time.
 _NOT_COMPILED = ("resource_type:test", "resource_type:unit_test")
 
 
@@ -29,10 +32,13 @@ def docs_file(dbt: TransformSettings, warehouse: WarehouseSettings) -> Path:
     return (dbt.docs_path or warehouse.duckdb_dir / "published" / "docs") / "index.html"
 
 
-def write_docs(*, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> Path:
+def write_docs(
+    *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
+) -> Path:
     """The page of the project as it is, written again only where the project has changed since.
 
-    Describes what the warehouse holds, so the models have to be built. Raises ``ProjectError`` where dbt cannot write it.
+    Describes what the warehouse holds, so the models have to be built. Raises ``ProjectError``
+    where dbt cannot write it.
     """
     here = project(dbt, warehouse)
     page = docs_file(here.dbt, here.warehouse)
@@ -47,12 +53,19 @@ def write_docs(*, dbt: TransformSettings | None = None, warehouse: WarehouseSett
     return page
 
 
-def refresh_docs(*, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None) -> Path | None:
-    """``write_docs`` for the end of a publication, which stands documentation or not: logs what went wrong."""
+def refresh_docs(
+    *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
+) -> Path | None:
+    """``write_docs`` for the end of a publication, which stands documentation or not: logs what
+    went wrong.
+    """
     try:
         return write_docs(dbt=dbt, warehouse=warehouse)
     except Exception:
-        logger.warning("The marts are published, but the documentation of the project could not be written.", exc_info=True)
+        logger.warning(
+            "The marts are published, but the documentation of the project could not be written.",
+            exc_info=True,
+        )
         return None
 
 

@@ -1,6 +1,8 @@
-"""What the transformation needs of the embedded warehouse beside dbt: rows per model, failing rows, the history of runs.
+"""What the transformation needs of the embedded warehouse beside dbt: rows per model, failing rows,
+the history of runs.
 
-All functions expect the caller to hold the warehouse's lock (``ingestion.warehouse.duckdb.warehouse_lock``).
+All functions expect the caller to hold the warehouse's lock
+(``warehouse.duckdb.warehouse.warehouse_lock``).
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 
 import duckdb
 
-from ingestion.errors import WarehouseUnavailableError
-from ingestion.settings import WarehouseSettings
+from pipeline.errors import WarehouseUnavailableError
+from warehouse.settings import WarehouseSettings
 
 RAW, STAGING, ANALYTICS = "ecommerce_raw", "ecommerce_staging", "ecommerce_analytics"
 
@@ -43,7 +45,9 @@ def quoted(path: Path) -> str:
 
 
 @contextmanager
-def connect(settings: WarehouseSettings, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    settings: WarehouseSettings, *, read_only: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the three databases under their own names, those of them that exist."""
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
@@ -61,7 +65,8 @@ def connect(settings: WarehouseSettings, *, read_only: bool = True) -> Iterator[
 def unavailable(file: Path, error: Exception) -> WarehouseUnavailableError:
     """DuckDB's own words for it name the process that has the file open."""
     return WarehouseUnavailableError(
-        f"{file.name} cannot be opened: {error}. Is a shell or a tool open on it? People should open the published file."
+        f"{file.name} cannot be opened: {error}. Is a shell or a tool open on it? People should "
+        "open the published file."
     )
 
 
@@ -74,7 +79,9 @@ def count_rows(connection: duckdb.DuckDBPyConnection, relation: str) -> int | No
     return int(row[0]) if row else None
 
 
-def first_rows(connection: duckdb.DuckDBPyConnection, relation: str, limit: int) -> list[dict[str, Any]]:
+def first_rows(
+    connection: duckdb.DuckDBPyConnection, relation: str, limit: int
+) -> list[dict[str, Any]]:
     """The first rows of a table of failures, column name to value."""
     cursor = connection.execute(f"select * from {relation} limit {limit}")  # noqa: S608
     names = [column[0] for column in cursor.description or ()]
@@ -83,7 +90,9 @@ def first_rows(connection: duckdb.DuckDBPyConnection, relation: str, limit: int)
 
 @dataclass(frozen=True)
 class RawState:
-    """What the raw tables hold: ``state`` changes with every load; the newest load of the day per source, and its rows."""
+    """What the raw tables hold: ``state`` changes with every load; the newest load of the day per
+    source, and its rows.
+    """
 
     state: str
     load_ids: dict[str, str]
@@ -127,18 +136,24 @@ def record_run(connection: duckdb.DuckDBPyConnection, run: Run) -> None:
     connection.execute(_CREATE_HISTORY)
     values = [run.step, run.day, run.started_at, run.finished_at, run.succeeded, run.project]
     texts = [run.raw.state, *map(json.dumps, (run.raw.load_ids, run.raw.rows_loaded, run.results))]
-    connection.execute(f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts)  # noqa: S608
+    connection.execute(
+        f"insert into {_HISTORY} values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + texts
+    )  # noqa: S608
 
 
 def a_whole_build_is_unfinished(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the last build began as a full refresh and has not reached its end, which the table `built_until` notes."""
+    """Whether the last build began as a full refresh and has not reached its end, which the table
+    `built_until` notes.
+    """
     try:
         return bool(connection.execute(_UNFINISHED).fetchone())
     except duckdb.CatalogException:
         return False
 
 
-def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None, *, succeeded: bool = False) -> Run | None:
+def latest_run(
+    connection: duckdb.DuckDBPyConnection, step: str | None = None, *, succeeded: bool = False
+) -> Run | None:
     """The run that finished last, of one step or of all; the last that succeeded, if asked for."""
     condition = "where (step = ? or ? is null) and (succeeded or not ?)"
     try:
@@ -153,4 +168,13 @@ def latest_run(connection: duckdb.DuckDBPyConnection, step: str | None = None, *
         return None
     step_, day, started_at, finished_at, succeeded, project, state, *texts = row
     load_ids, rows_loaded, results = map(json.loads, texts)
-    return Run(step_, day, started_at, finished_at, succeeded, project, RawState(state, load_ids, rows_loaded), results)
+    return Run(
+        step_,
+        day,
+        started_at,
+        finished_at,
+        succeeded,
+        project,
+        RawState(state, load_ids, rows_loaded),
+        results,
+    )

@@ -1,10 +1,12 @@
-"""What can go wrong between raw tables and published marts, in the two families of ``ingestion.errors``."""
+"""What can go wrong between raw tables and published marts, in the two families of
+``pipeline.errors``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingestion.errors import IngestionError, PassingError, PermanentError
+from pipeline.errors import IngestionError, PassingError, PermanentError
 
 ERRORS_NAMED = 5  # of the nodes that failed, how many the error text names; the rest is counted
 
@@ -13,8 +15,9 @@ ERRORS_NAMED = 5  # of the nodes that failed, how many the error text names; the
 class NodeFailure:
     """One model or test that failed.
 
-    ``failing_rows`` is None where no rows were counted (a model, or a test that could not run); ``keys`` are the first of
-    them, column name to value as text; ``sql`` is the compiled SQL, a path below the dbt target folder.
+    ``failing_rows`` is None where no rows were counted (a model, or a test that could not run);
+    ``keys`` are the first of them, column name to value as text; ``sql`` is the compiled SQL, a
+    path below the dbt target folder.
     """
 
     node: str
@@ -26,7 +29,9 @@ class NodeFailure:
     def __str__(self) -> str:
         parts = [f"{self.node}: {self.message}"]
         if self.keys:
-            shown = "; ".join(", ".join(f"{name}={value}" for name, value in key.items()) for key in self.keys)
+            shown = "; ".join(
+                ", ".join(f"{name}={value}" for name, value in key.items()) for key in self.keys
+            )
             parts.append(f"first rows: {shown}")
         if self.sql:
             parts.append(f"SQL: {self.sql}")
@@ -57,7 +62,9 @@ class ModelError(TransformError, PassingError):
 
 
 class DataTestError(TransformError, PassingError):
-    """A data test failed. It is worth one retry, to rule out a hiccup of the warehouse (the dbt_test policy gives one)."""
+    """A data test failed. It is worth one retry, to rule out a hiccup of the warehouse (the
+    dbt_test policy gives one).
+    """
 
 
 class StaleSourceError(TransformError, PassingError):

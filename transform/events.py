@@ -1,4 +1,6 @@
-"""Leaves out dbt's debug events where nobody reads them: they are several for each statement, and each is made into a message."""
+"""Leaves out dbt's debug events where nobody reads them: they are several for each statement, and
+each is made into a message.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from typing import Any
 
 
 def event_manager(level: str) -> Any:
-    """Where dbt's events go: all of them if the most detailed log wants ``level`` "debug", else those above."""
+    """Where dbt's events go: all of them if the most detailed log wants ``level`` "debug", else
+    those above.
+    """
     from dbt_common.events.base_types import BaseEvent, EventLevel
     from dbt_common.events.event_manager import EventManager
 

@@ -1,4 +1,6 @@
-"""What a step of the transformation leaves behind; ``as_dict()`` of each is plain JSON, for XCom, logs and alerts."""
+"""What a step of the transformation leaves behind; ``as_dict()`` of each is plain JSON, for XCom,
+logs and alerts.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,11 @@ class _AsDict:
 
 @dataclass(frozen=True)
 class ModelResult(_AsDict):
-    """One model, seed or snapshot. ``rows`` is what the relation holds now, None where it could not be counted.
+    """One model, seed or snapshot. ``rows`` is what the relation holds now, None where it could not
+    be counted.
 
-    ``kept``: built by an earlier try of the same step, nothing changed since, so it was not built again.
+    ``kept``: built by an earlier try of the same step, nothing changed since, so it was not built
+    again.
     """
 
     name: str
@@ -63,7 +67,9 @@ class LayerResult(_AsDict):
 
 @dataclass(frozen=True)
 class DataTest(_AsDict):
-    """One data or unit test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of them."""
+    """One data or unit test. ``failing_rows`` counts the rows that break it, ``keys`` are the first
+    of them.
+    """
 
     name: str
     model: str | None  # the model it is attached to, None for a singular test
@@ -124,8 +130,8 @@ class FreshnessResult(_AsDict):
 class Publication(_AsDict):
     """One publication, as its row in ``published.publication``. Times are UTC without a zone.
 
-    ``day``: the latest day that is complete in it. ``built_for``: the day whose run published it; older than ``day`` after
-    a correction of an old day.
+    ``day``: the latest day that is complete in it. ``built_for``: the day whose run published it;
+    older than ``day`` after a correction of an old day.
     """
 
     publication_id: str

@@ -1,4 +1,6 @@
-"""Where the dbt project is and how dbt runs, from ``DBT_...`` variables (the names dbt's own command line reads too)."""
+"""Where the dbt project is and how dbt runs, from ``DBT_...`` variables (the names dbt's own
+command line reads too).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from ingestion.settings import PROJECT, _FromEnvironment
+from pipeline.settings import PROJECT, FromEnvironment
 
 
-class TransformSettings(_FromEnvironment):
-    """``DBT_TARGET_PATH`` and ``DBT_LOG_PATH`` move what dbt writes out of the project, for example where it is read-only."""
+class TransformSettings(FromEnvironment):
+    """``DBT_TARGET_PATH`` and ``DBT_LOG_PATH`` move what dbt writes out of the project, for example
+    where it is read-only.
+    """
 
     model_config = SettingsConfigDict(env_prefix="DBT_")
 
@@ -19,9 +23,13 @@ class TransformSettings(_FromEnvironment):
     profiles_dir: Path | None = None  # default: the project's folder
     target_path: Path | None = None  # default: target/ in the project's folder
     log_path: Path | None = None  # default: logs/ in the project's folder
-    docs_path: Path | None = None  # the folder of the documentation; default: docs/ beside the published marts
+    docs_path: Path | None = (
+        None  # the folder of the documentation; default: docs/ beside the published marts
+    )
     threads: int = Field(default=4, ge=1)
-    keep_publications: int = Field(default=3, ge=1)  # the current one and those that `rollback` can bring back
+    keep_publications: int = Field(
+        default=3, ge=1
+    )  # the current one and those that `rollback` can bring back
 
     @property
     def target(self) -> Path:

@@ -1,6 +1,8 @@
-"""Publishes the tested marts in Snowflake by zero-copy clones, all at once, and can bring an earlier publication back.
+"""Publishes the tested marts in Snowflake by zero-copy clones, all at once, and can bring an
+earlier publication back.
 
-Each publication is a schema of its own; what people read, ``PUBLISHED``, changes places with it by one SWAP, which Snowflake
+Each publication is a schema of its own; what people read, ``PUBLISHED``, changes places with it by
+one SWAP, which Snowflake
 does as a whole: a query reads the old marts or the new ones, never a mix.
 
     ECOMMERCE_ANALYTICS.PUBLISHED                              the current publication
@@ -17,10 +19,10 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from ingestion.settings import SnowflakeSettings
-from ingestion.settings import settings as configured
+from pipeline.settings import settings as configured
 from transform.errors import PublicationError
 from transform.results import Publication
+from warehouse.snowflake.settings import SnowflakeSettings
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -34,13 +36,18 @@ _CREATE = """create transient table {}.PUBLICATION (
 
 
 def publish(day: date, keep: int) -> Publication:
-    """Clone every mart as it was tested into a schema of its own, then swap that with what people read."""
-    from ingestion.warehouse.snowflake_session import execute, rows
+    """Clone every mart as it was tested into a schema of its own, then swap that with what people
+    read.
+    """
     from transform.publication import tested_marts
     from transform.snowflake import connect, latest_run
+    from warehouse.snowflake.session import execute, rows
 
     with connect() as connection:
-        steps = {step: latest_run(connection, step) for step in ("staging", "intermediate", "marts", "test")}
+        steps = {
+            step: latest_run(connection, step)
+            for step in ("staging", "intermediate", "marts", "test")
+        }
         marts, tests = tested_marts(day, steps)
         before = _read(connection, CURRENT)
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -52,7 +59,9 @@ def publish(day: date, keep: int) -> Publication:
             if result["published"]:
                 table = f"{schema}.{result['name'].upper()}"
                 execute(connection, f"create transient table {table} clone {result['relation']}")
-                models[result["name"]] = int(rows(connection, f"select count(*) from {table}")[0][0])
+                models[result["name"]] = int(
+                    rows(connection, f"select count(*) from {table}")[0][0]
+                )
         if not models:
             raise PublicationError(f"The marts layer of {day} holds no model to publish.")
         statuses = [test["status"] for test in tests.results]
@@ -69,12 +78,26 @@ def publish(day: date, keep: int) -> Publication:
             rows_loaded=marts.raw.rows_loaded,
         )
         execute(connection, _CREATE.format(schema))
-        values = [identity, publication.day, day, now, publication.tested_at, publication.tests_passed, publication.tests_warned]
+        values = [
+            identity,
+            publication.day,
+            day,
+            now,
+            publication.tested_at,
+            publication.tests_passed,
+            publication.tests_warned,
+        ]
         texts = map(json.dumps, (models, publication.load_ids, publication.rows_loaded))
-        execute(connection, f"insert into {schema}.PUBLICATION values ({', '.join('?' * 10)})", [*values, *texts])
+        execute(
+            connection,
+            f"insert into {schema}.PUBLICATION values ({', '.join('?' * 10)})",
+            [*values, *texts],
+        )
         _grant(connection, schema)
         _make_current(connection, schema, before)
-        for old in sorted(_versions(connection), reverse=True)[keep - 1 :]:  # the current one is none of them
+        for old in sorted(_versions(connection), reverse=True)[
+            keep - 1 :
+        ]:  # the current one is none of them
             execute(connection, f"drop schema if exists {old}")
     return publication
 
@@ -87,15 +110,23 @@ def rollback(publication_id: str | None) -> Publication:
         current = _read(connection, CURRENT)
         known = sorted(_versions(connection))
         if publication_id is None:
-            older = [schema for schema in known if current is not None and schema < schema_of(current.publication_id)]
+            older = [
+                schema
+                for schema in known
+                if current is not None and schema < schema_of(current.publication_id)
+            ]
             if not older:
                 raise PublicationError("There is no earlier publication to go back to.")
             wanted = older[-1]
         else:
             wanted = schema_of(publication_id)
             if wanted not in known:
-                kept = ", ".join(found.publication_id for schema in known if (found := _read(connection, schema)))
-                raise PublicationError(f"There is no publication {publication_id}. Kept: {kept or 'none'}.")
+                kept = ", ".join(
+                    found.publication_id for schema in known if (found := _read(connection, schema))
+                )
+                raise PublicationError(
+                    f"There is no publication {publication_id}. Kept: {kept or 'none'}."
+                )
         _make_current(connection, wanted, current)
         publication = _read(connection, CURRENT)
     assert publication is not None
@@ -104,8 +135,8 @@ def rollback(publication_id: str | None) -> Publication:
 
 def read(sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
     """Rows of a query on the published marts (schema ``published``)."""
-    from ingestion.warehouse.snowflake_session import rows
     from transform.snowflake import connect
+    from warehouse.snowflake.session import rows
 
     with connect() as connection:
         return rows(connection, sql, parameters)
@@ -122,33 +153,54 @@ def current() -> Publication | None:
 def schema_of(publication_id: str) -> str:
     """``PUBLISHED_`` and the id; sorts by time. ``PublicationError`` for a text that is no id."""
     if not re.fullmatch(r"\d{8}T\d{6}\.\d{6}Z", publication_id):
-        raise PublicationError(f"{publication_id!r} is no id of a publication; they look like 20261122T061502.123456Z.")
+        raise PublicationError(
+            f"{publication_id!r} is no id of a publication; they look like 20261122T061502.123456Z."
+        )
     return f"{CURRENT}_{publication_id.replace('.', '_')}"
 
 
 def _read(connection: SnowflakeConnection, schema: str) -> Publication | None:
     from transform.snowflake import _rows_or_none
 
-    found: list[tuple[Any, ...]] | None = _rows_or_none(connection, f"select {_COLUMNS} from {schema}.PUBLICATION")
+    found: list[tuple[Any, ...]] | None = _rows_or_none(
+        connection, f"select {_COLUMNS} from {schema}.PUBLICATION"
+    )
     if not found:
         return None
     identity, day, built_for, published_at, tested_at, passed, warned, *texts = found[0]
     models, load_ids, rows_loaded = map(json.loads, texts)
-    return Publication(identity, day, built_for, published_at, tested_at, passed, warned, models, load_ids, rows_loaded)
+    return Publication(
+        identity,
+        day,
+        built_for,
+        published_at,
+        tested_at,
+        passed,
+        warned,
+        models,
+        load_ids,
+        rows_loaded,
+    )
 
 
 def _versions(connection: SnowflakeConnection) -> list[str]:
-    from ingestion.warehouse.snowflake_session import rows
+    from warehouse.snowflake.session import rows
 
-    found = rows(connection, f"select schema_name from information_schema.schemata where startswith(schema_name, '{CURRENT}_2')")
+    found = rows(
+        connection,
+        "select schema_name from information_schema.schemata where startswith(schema_name, "
+        f"'{CURRENT}_2')",
+    )
     return [name for (name,) in found]
 
 
 def _make_current(connection: SnowflakeConnection, schema: str, before: Publication | None) -> None:
-    from ingestion.warehouse.snowflake_session import execute
+    from warehouse.snowflake.session import execute
 
     if before is None:
-        execute(connection, f"drop schema if exists {CURRENT}")  # an empty one, as the set-up of the account makes it
+        execute(
+            connection, f"drop schema if exists {CURRENT}"
+        )  # an empty one, as the set-up of the account makes it
         execute(connection, f"alter schema {schema} rename to {CURRENT}")
         return
     execute(connection, f"alter schema {CURRENT} swap with {schema}")
@@ -157,7 +209,7 @@ def _make_current(connection: SnowflakeConnection, schema: str, before: Publicat
 
 def _grant(connection: SnowflakeConnection, schema: str) -> None:
     """The readers' rights come before the swap, which takes them along."""
-    from ingestion.warehouse.snowflake_session import execute
+    from warehouse.snowflake.session import execute
 
     analyst = configured(SnowflakeSettings).named("ANALYST")
     execute(connection, f"grant usage on schema {schema} to role {analyst}")

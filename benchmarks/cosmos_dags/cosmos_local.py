@@ -1,4 +1,6 @@
-"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos LOCAL, two tasks per model."""
+"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos LOCAL,
+two tasks per model.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +9,6 @@ from cosmos.constants import ExecutionMode
 from cosmos_project import options
 
 # One task at a time, because DuckDB has one writer.
-dag = DbtDag(dag_id="cosmos_local", schedule=None, max_active_tasks=1, **options(ExecutionMode.LOCAL))
+dag = DbtDag(
+    dag_id="cosmos_local", schedule=None, max_active_tasks=1, **options(ExecutionMode.LOCAL)
+)

@@ -1,4 +1,6 @@
-"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos WATCHER, a `dbt build` and sensors."""
+"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos WATCHER,
+a `dbt build` and sensors.
+"""
 
 from __future__ import annotations
 

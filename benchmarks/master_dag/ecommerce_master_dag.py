@@ -1,11 +1,16 @@
-"""Airflow DAG: the whole day as one DAG, the form that the small DAGs are measured against. Only the benchmark loads it.
+"""Airflow DAG: the whole day as one DAG, the form that the small DAGs are measured against. Only
+the benchmark loads it.
 
-Its tasks, edges, retries, time limits, SLAs and callbacks are those of the original design: six extractions side by side, a
-gate without logic, the three layers of dbt, its tests, a notification. It calls the functions that the small DAGs call.
+Its tasks, edges, retries, time limits, SLAs and callbacks are those of the original design: six
+extractions side by side, a gate without logic, the three layers of dbt, its tests, a notification.
+It calls the functions that the small DAGs call.
 
-The original design lets people read what `dbt run` writes, so it has no step of publication. Here everybody reads a published
-copy, so the day would not be done without it: `dbt_test_all` publishes once the tests have passed, without a task of its own.
-The extractions announce nothing, and the gate looks at no load records: that is what the small DAGs have to bear.
+The original design lets people read what `dbt run` writes, so it has no step of publication. Here
+everybody reads a published
+copy, so the day would not be done without it: `dbt_test_all` publishes once the tests have passed,
+without a task of its own.
+The extractions announce nothing, and the gate looks at no load records: that is what the small DAGs
+have to bear.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from airflow.sdk import DAG, CronPartitionTimetable, get_current_context, task
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import Kind, default_args, pipeline_sla, policy
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from wiring.calendar import start_date
 from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
 
@@ -39,7 +44,9 @@ Whoever wants to know what the small DAGs cost.
 
 @contextmanager
 def watched_twice(scope: str, kind: Kind, since: datetime | None = None) -> Iterator[None]:
-    """The SLA of the task, and that of the whole DAG, each reported when it ends while the task is at work."""
+    """The SLA of the task, and that of the whole DAG, each reported when it ends while the task is
+    at work.
+    """
     from alerting.sla import watched
 
     context = get_current_context()
@@ -86,7 +93,9 @@ with DAG(
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
     def dbt_test_all() -> dict[str, Any]:
-        """Test everything and publish; ``publishing_seconds`` says how much of it the original design would not have."""
+        """Test everything and publish; ``publishing_seconds`` says how much of it the original
+        design would not have.
+        """
         import time
 
         import transform
@@ -105,10 +114,19 @@ with DAG(
         send_slack_alert(get_current_context(), "success")
 
     extractions = [
-        extract.override(task_id=source.dag_id, **default_args(source.kind))(source.name, source.kind) for source in SOURCES
+        extract.override(task_id=source.dag_id, **default_args(source.kind))(
+            source.name, source.kind
+        )
+        for source in SOURCES
     ]
     # Without callbacks the scheduler itself marks it as done: no process starts for it.
     gate = EmptyOperator(task_id="all_extractions_complete", on_execute_callback=None)
-    layers = [dbt_run.override(task_id=f"dbt_run_{layer}")(layer) for layer in ("staging", "intermediate", "marts")]
+    layers = [
+        dbt_run.override(task_id=f"dbt_run_{layer}")(layer)
+        for layer in ("staging", "intermediate", "marts")
+    ]
     extractions >> gate  # type: ignore[operator]  # Airflow's lists of tasks
-    reduce(lambda upstream, downstream: upstream >> downstream, [gate, *layers, dbt_test_all(), notify_success()])
+    reduce(
+        lambda upstream, downstream: upstream >> downstream,
+        [gate, *layers, dbt_test_all(), notify_success()],
+    )

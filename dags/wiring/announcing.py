@@ -1,11 +1,14 @@
 """How a task announces: its identity across retries, and what the pool of one slot is for.
 
-Every announcement of a day belongs to a round: the first is complete when all six sources have announced the day, and makes
-dbt run. A seventh event alone would begin a round that nothing ever completes, so after the first round a source never
-announces alone again: the whole day is announced again by `rebuild_day`, all six Datasets in one transaction.
+Every announcement of a day belongs to a round: the first is complete when all six sources have
+announced the day, and makes dbt run. A seventh event alone would begin a round that nothing ever
+completes, so after the first round a source never
+announces alone again: the whole day is announced again by `rebuild_day`, all six Datasets in one
+transaction.
 
-Who has announced what is kept in the warehouse, beside the load records. Airflow's events cannot be asked from a task: reading
-them fails with an internal error of the API server as long as a run they have created is still queued (3.3.2).
+Who has announced what is kept in the warehouse, beside the load records. Airflow's events cannot be
+asked from a task: reading them fails with an internal error of the API server as long as a run they
+have created is still queued (3.3.2).
 """
 
 from __future__ import annotations

@@ -6,18 +6,24 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import CronPartitionTimetable
 
-from ingestion.schedule import daily_tick
-from ingestion.settings import ScheduleSettings, settings
+from pipeline.schedule import daily_tick
+from pipeline.settings import ScheduleSettings, settings
 from wiring.days import DAY_FORMAT
 
 
 def start_date() -> datetime:
-    """``PIPELINE_START_DATE``. With a date in the past, a new installation runs the current day at once."""
+    """``PIPELINE_START_DATE``. With a date in the past, a new installation runs the current day at
+    once.
+    """
     first: datetime = settings(ScheduleSettings).first_moment
     return first
 
 
 def once_a_day(after: timedelta = timedelta(0)) -> CronPartitionTimetable:
-    """One run a day, ``after`` the time at which the day's loads are started, its partition key the day that is current then."""
+    """One run a day, ``after`` the time at which the day's loads are started, its partition key the
+    day that is current then.
+    """
     tick = daily_tick(after)
-    return CronPartitionTimetable(tick.cron, timezone="UTC", run_offset=tick.run_offset, key_format=DAY_FORMAT)
+    return CronPartitionTimetable(
+        tick.cron, timezone="UTC", run_offset=tick.run_offset, key_format=DAY_FORMAT
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from ingestion.days import current_day, past_day
+from pipeline.days import current_day, past_day
 
 DAY_FORMAT = "%Y-%m-%d"
 
@@ -22,7 +22,8 @@ DAY_PARAM = Param(
 
 
 def day_of(context: Mapping[str, Any]) -> date:
-    """The partition key of the run, else the day given in the trigger form, else the day that was current when it was asked for.
+    """The partition key of the run, else the day given in the trigger form, else the day that was
+    current when it was asked for.
 
     ``DayError`` for a text that is no day, and for a day that has not come yet.
     """

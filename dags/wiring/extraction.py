@@ -1,4 +1,6 @@
-"""The shape of an extraction DAG: load one day of one source, then announce it through the pool of one slot."""
+"""The shape of an extraction DAG: load one day of one source, then announce it through the pool of
+one slot.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from alerting.callbacks import on_dag_failure
 from alerting.deadlines import source_deadline
 from alerting.policy import default_args, policy
-from ingestion.sources import SOURCES, Source, source
+from pipeline.contracts import Source
+from pipeline.sources import SOURCES, source
 from wiring.announcing import announcement_id
 from wiring.calendar import once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
@@ -23,10 +26,11 @@ from wiring.days import DAY_PARAM, day_of
 
 
 def extraction_dag(name: str, doc_md: str) -> DAG:
-    """The DAG that loads the source of that name every day at 06:00 UTC, or when ``PIPELINE_RUN_AT`` says.
+    """The DAG that loads the source of that name every day at 06:00 UTC, or when
+    ``PIPELINE_RUN_AT`` says.
 
     Args:
-        name: a source of ``ingestion.sources``.
+        name: a source of ``pipeline.sources``.
         doc_md: what the person on call reads in the UI.
     """
     loaded: Source = source(name)
@@ -50,14 +54,23 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
 
         @task(task_id=loaded.dag_id, doc_md=doc_md)
         def load_day(parts: Iterable[dict[str, Any]] | None = None) -> dict[str, Any]:
-            """Load the day, or commit the parts that other tasks have read, and return what the event will carry."""
+            """Load the day, or commit the parts that other tasks have read, and return what the
+            event will carry.
+            """
             from alerting.sla import watched
             from ingestion.load import commit_parts, load
 
             os.nice(_niceness(loaded))
             context = get_current_context()
             run, day = context["dag_run"], day_of(context)
-            with watched(loaded.dag_id, day, policy(loaded.kind).sla, run.start_date, waiting_for=waiting_for, dag_run=run):
+            with watched(
+                loaded.dag_id,
+                day,
+                policy(loaded.kind).sla,
+                run.start_date,
+                waiting_for=waiting_for,
+                dag_run=run,
+            ):
                 record = commit_parts(list(parts)) if parts else load(loaded.name, day)
             return {
                 "source": record.source,
@@ -67,18 +80,28 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 "rows_inserted": sum(table.inserted for table in record.tables),
                 "rows_updated": sum(table.updated for table in record.tables),
                 "rows_rejected": record.rows_rejected,
-                "window": [moment.isoformat() if moment else None for moment in (record.window.start, record.window.end)],
+                "window": [
+                    moment.isoformat() if moment else None
+                    for moment in (record.window.start, record.window.end)
+                ],
                 "seconds": round(record.seconds, 3),
             }
 
         @task(task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
         def publish(loaded_day: dict[str, Any]) -> None:
-            """Announce the loaded day; alone in its pool, so that two sources never announce, or decide, in the same instant."""
-            from ingestion.warehouse import open_warehouse
+            """Announce the loaded day; alone in its pool, so that two sources never announce, or
+            decide, in the same instant.
+            """
+            from warehouse import open_warehouse
 
             context, day = get_current_context(), date.fromisoformat(loaded_day["day"])
-            if not open_warehouse().announce(announcement_id(context, loaded_day["load_id"]), day, loaded):
-                raise AirflowSkipException(f"{day} has been announced by all six sources before: rebuild_day announces it again.")
+            if not open_warehouse().announce(
+                announcement_id(context, loaded_day["load_id"]), day, loaded
+            ):
+                raise AirflowSkipException(
+                    f"{day} has been announced by all six sources before: rebuild_day announces it "
+                    "again."
+                )
             event = context["outlet_events"][dataset]
             event.extra = loaded_day
             if not context["dag_run"].partition_key:
@@ -90,31 +113,43 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         rebuilding = TriggerDagRunOperator(
             task_id="rebuild_marts",
             trigger_dag_id="rebuild_day",
-            conf={"first_day": f"{{{{ ti.xcom_pull('{loaded.dag_id}')['day'] }}}}", "correction_of": loaded.name},
+            conf={
+                "first_day": f"{{{{ ti.xcom_pull('{loaded.dag_id}')['day'] }}}}",
+                "correction_of": loaded.name,
+            },
             trigger_rule=TriggerRule.ALL_SKIPPED,
         )
         # Both ways end here; without this leaf, a failed `publish` would leave the run green.
-        done = EmptyOperator(task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None)
+        done = EmptyOperator(
+            task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None
+        )
         publishing >> rebuilding >> done
         publishing >> done
     return dag
 
 
 def _is_split(loaded: Source) -> bool:
-    """Whether the table is read by several tasks: only if a setting names it, because two more tasks a day cost time."""
+    """Whether the table is read by several tasks: only if a setting names it, because two more
+    tasks a day cost time.
+    """
     if loaded.kind != "postgres":
         return False
-    from ingestion.settings import SplitSettings, settings
+    from ingestion.postgres.settings import SplitSettings
+    from pipeline.settings import settings
 
     return bool(settings(SplitSettings).splits(loaded.name))
 
 
 def _in_parts(loaded: Source, load_day: Any) -> Any:
-    """``plan_parts`` -> ``extract_part``, once per part -> the main task, which commits all of them as one load."""
+    """``plan_parts`` -> ``extract_part``, once per part -> the main task, which commits all of them
+    as one load.
+    """
 
     @task(task_id="plan_parts")
     def plan_parts() -> list[dict[str, Any]]:
-        """One part on an ordinary day; as many as POSTGRES_SPLIT_ROWS asks for where much is to be read."""
+        """One part on an ordinary day; as many as POSTGRES_SPLIT_ROWS asks for where much is to be
+        read.
+        """
         from ingestion.load import plan_parts
 
         return plan_parts(loaded.name, day_of(get_current_context()))
@@ -135,8 +170,9 @@ def _in_parts(loaded: Source, load_day: Any) -> Any:
 def _niceness(loaded: Source) -> int:
     """By how much a load gives way to announcements and to other loads.
 
-    Loads share their cores. Those that end in the same moment would be announced one after the other, so each ends after the one
-    before it. Stripe's takes longest, but waits for the rate limit most of the time: it gives way to no other.
+    Loads share their cores. Those that end in the same moment would be announced one after the
+    other, so each ends after the one before it. Stripe's takes longest, but waits for the rate
+    limit most of the time: it gives way to no other.
     """
     others = [declared for declared in SOURCES if declared.kind != "stripe"]
     return 1 + 3 * others.index(loaded) if loaded in others else 1

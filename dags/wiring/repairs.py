@@ -8,7 +8,9 @@ from typing import Any
 
 
 def repaired_days(results: Iterable[Mapping[str, Any] | None]) -> dict[date, list[str]]:
-    """Names of the repaired sources by day, from the results of their tasks; None where a task failed or was skipped."""
+    """Names of the repaired sources by day, from the results of their tasks; None where a task
+    failed or was skipped.
+    """
     days: dict[date, list[str]] = {}
     for result in results:
         if result and result["repaired_day"]:

@@ -1,4 +1,6 @@
-"""Stands for dbt's ``adapter`` while sqlfluff renders a model: a dispatched macro becomes a call of a function of its name."""
+"""Stands for dbt's ``adapter`` while sqlfluff renders a model: a dispatched macro becomes a call of
+a function of its name.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ def get_relation(database: str, schema: str, identifier: str) -> None:
 
 def dispatch(macro: str) -> Callable[..., str]:
     def call(*arguments: object) -> str:
-        flat = [part for argument in arguments for part in (argument if isinstance(argument, list) else [argument])]
+        flat = [
+            part
+            for argument in arguments
+            for part in (argument if isinstance(argument, list) else [argument])
+        ]
         return f"{macro}({', '.join(map(str, flat))})"
 
     return call

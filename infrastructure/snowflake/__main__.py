@@ -1,7 +1,9 @@
-"""Sets the Snowflake account up: ``python -m infrastructure.snowflake apply --connection admin [--dry-run]``.
+"""Sets the Snowflake account up: ``python -m infrastructure.snowflake apply --connection admin
+[--dry-run]``.
 
-Signs in as a person who may use ACCOUNTADMIN, by a connection of ~/.snowflake/connections.toml. All statements can be run
-any number of times. ``destroy`` takes an environment with a prefix away again.
+Signs in as a person who may use ACCOUNTADMIN, by a connection of ~/.snowflake/connections.toml. All
+statements can be run any number of times. ``destroy`` takes an environment with a prefix away
+again.
 """
 
 from __future__ import annotations
@@ -11,31 +13,61 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infrastructure.snowflake.statements import FOLDER, USERS, Account, public_key_body, read, statements
+from infrastructure.snowflake.statements import (
+    FOLDER,
+    USERS,
+    Account,
+    public_key_body,
+    read,
+    statements,
+)
 
 DONE, FAILED = 0, 1
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m infrastructure.snowflake", description="The Snowflake account as code.")
+    parser = argparse.ArgumentParser(
+        prog="python -m infrastructure.snowflake", description="The Snowflake account as code."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in {
         "apply": "make everything, or bring it up to date",
         "destroy": "remove an environment with a prefix",
     }.items():
         command = commands.add_parser(name, help=text)
-        command.add_argument("--dry-run", action="store_true", help="print the statements instead of running them")
-        command.add_argument("--connection", metavar="NAME", help="connection in ~/.snowflake/connections.toml")
+        command.add_argument(
+            "--dry-run", action="store_true", help="print the statements instead of running them"
+        )
+        command.add_argument(
+            "--connection", metavar="NAME", help="connection in ~/.snowflake/connections.toml"
+        )
         command.add_argument("--prefix", default="", help="before every name, such as TEST_")
     apply = commands.choices["apply"]
-    apply.add_argument("--allow-ip", action="append", default=[], metavar="CIDR", help="from where services sign in; repeatable")
     apply.add_argument(
-        "--public-key", action="append", default=[], metavar="USER=FILE", help=f"key of a service user ({', '.join(USERS)})"
+        "--allow-ip",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="from where services sign in; repeatable",
+    )
+    apply.add_argument(
+        "--public-key",
+        action="append",
+        default=[],
+        metavar="USER=FILE",
+        help=f"key of a service user ({', '.join(USERS)})",
     )
     for warehouse in ("loading", "transforming", "reporting"):
         default = getattr(Account(), f"{warehouse}_credits")
-        apply.add_argument(f"--{warehouse}-credits", type=int, default=default, help=f"a month, default {default}")
-    apply.add_argument("--retention-days", type=int, default=1, help="of Time Travel; more than 1 needs the Enterprise edition")
+        apply.add_argument(
+            f"--{warehouse}-credits", type=int, default=default, help=f"a month, default {default}"
+        )
+    apply.add_argument(
+        "--retention-days",
+        type=int,
+        default=1,
+        help="of Time Travel; more than 1 needs the Enterprise edition",
+    )
     return parser.parse_args(arguments)
 
 
@@ -66,7 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _arguments(arguments)
     try:
         account = _account(options)
-        wanted = list(read(FOLDER / "destroy.sql", account)) if options.command == "destroy" else statements(account)
+        wanted = (
+            list(read(FOLDER / "destroy.sql", account))
+            if options.command == "destroy"
+            else statements(account)
+        )
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)
         return FAILED
@@ -74,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(";\n".join(wanted) + ";")
         return DONE
     if not options.connection:
-        print("Say who signs in: --connection NAME, of ~/.snowflake/connections.toml; or --dry-run.", file=sys.stderr)
+        print(
+            "Say who signs in: --connection NAME, of ~/.snowflake/connections.toml; or --dry-run.",
+            file=sys.stderr,
+        )
         return FAILED
     return run(wanted, options.connection)
 

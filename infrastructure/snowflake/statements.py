@@ -20,8 +20,10 @@ class Account:
     Attributes:
         prefix: before every name, for a second environment in one account, such as ``TEST_``.
         credits: each virtual warehouse's budget a month (docs/cost.md says how they were computed).
-        retention_days: how far Time Travel reaches back in raw tables and history; the Standard edition takes 1 at most.
-        allowed_ips: addresses or networks from which the service users may sign in; none: no policy is made.
+        retention_days: how far Time Travel reaches back in raw tables and history; the Standard
+            edition takes 1 at most.
+        allowed_ips: addresses or networks from which the service users may sign in; none: no policy
+            is made.
         public_keys: user name (without prefix) to its public key, the Base64 body of the PEM.
     """
 
@@ -35,10 +37,15 @@ class Account:
 
 
 def statements(account: Account) -> list[str]:
-    """Everything that sets an account up. Running it again changes nothing, or what was changed in the files."""
+    """Everything that sets an account up. Running it again changes nothing, or what was changed in
+    the files.
+    """
     files = sorted(FOLDER.glob("0*.sql"))
     found = [
-        statement for file in files if account.allowed_ips or "network" not in file.name for statement in read(file, account)
+        statement
+        for file in files
+        if account.allowed_ips or "network" not in file.name
+        for statement in read(file, account)
     ]
     return [*found, *_keys(account)]
 
@@ -64,17 +71,24 @@ def _keys(account: Account) -> Sequence[str]:
     if not account.public_keys:
         return []
     return ["use role USERADMIN"] + [
-        f"alter user {account.prefix.upper()}{user} set rsa_public_key = '{account.public_keys[user]}'"
+        f"alter user {account.prefix.upper()}{user} set rsa_public_key = "
+        f"'{account.public_keys[user]}'"
         for user in USERS
         if user in account.public_keys
     ]
 
 
 def public_key_body(pem: str) -> str:
-    """The Base64 body of a public key in PEM. ``ValueError`` for anything else, a private key above all."""
+    """The Base64 body of a public key in PEM. ``ValueError`` for anything else, a private key above
+    all.
+    """
     if "PRIVATE KEY" in pem:
-        raise ValueError("this is a private key; give the public one (openssl rsa -in key.p8 -pubout)")
-    match = re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*", pem)
+        raise ValueError(
+            "this is a private key; give the public one (openssl rsa -in key.p8 -pubout)"
+        )
+    match = re.fullmatch(
+        r"\s*-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*", pem
+    )
     if not match:
         raise ValueError("this is no public key in PEM")
     return "".join(match[1].split())
@@ -82,7 +96,9 @@ def public_key_body(pem: str) -> str:
 
 def _check(account: Account) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_]*", account.prefix):
-        raise ValueError(f"the prefix {account.prefix!r} may have letters, digits and underscores only")
+        raise ValueError(
+            f"the prefix {account.prefix!r} may have letters, digits and underscores only"
+        )
     for address in account.allowed_ips:
         ipaddress.ip_network(address, strict=False)
     for user, key in account.public_keys.items():

@@ -1,21 +1,28 @@
-"""A file's header against the contract of its table: which declared column stands where, and which columns are new."""
+"""A file's header against the contract of its table: which declared column stands where, and which
+columns are new.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from ingestion.errors import ContractError
-from ingestion.sources import TEXT, Column, RawTable
+from pipeline.contracts import TEXT, Column, RawTable
+from pipeline.errors import ContractError
 
-LINEAGE = ("_file_name", "_file_modified_at")  # columns of the raw tables that the loader fills, not the file
+LINEAGE = (
+    "_file_name",
+    "_file_modified_at",
+)  # columns of the raw tables that the loader fills, not the file
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """``positions``: index in the file of each column. ``extra``: names in the file that the table does not declare."""
+    """``positions``: index in the file of each column. ``extra``: names in the file that the table
+    does not declare.
+    """
 
     positions: dict[str, int]
     extra: tuple[str, ...]
@@ -26,20 +33,24 @@ def columns_in_file(table: RawTable) -> tuple[Column, ...]:
 
 
 def check_header(names: list[str], table: RawTable, file: str) -> Header:
-    """Order and letter case are free, ``Campaign Name`` is ``campaign_name``; ``ContractError`` names file and column."""
+    """Order and letter case are free, ``Campaign Name`` is ``campaign_name``; ``ContractError``
+    names file and column.
+    """
     found = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in names]
     declared = [column.name for column in columns_in_file(table)]
     missing = [name for name in declared if name not in found]
     if missing:
         raise ContractError(
-            f"{file} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}{_delimiter_hint(names)}. "
+            f"{file} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}{_delimiter_hint(names)}. "
             f"Its header is {_shown(names)}; {table.name} needs {', '.join(declared)}."
         )
     extra = [name for name in found if name not in declared]
     for position, name in enumerate(found, start=1):
         if not _NAME.fullmatch(name):
             raise ContractError(
-                f"{file} has a column without a usable name: number {position} of its header is {names[position - 1]!r}."
+                f"{file} has a column without a usable name: number {position} of its header is "
+                f"{names[position - 1]!r}."
             )
         if found.count(name) > 1:
             raise ContractError(f"{file} has the column {name} twice.")

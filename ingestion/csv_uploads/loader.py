@@ -1,4 +1,6 @@
-"""Loads a day of the CSV inbox: every file is read, every good row up to the day is upserted, every bad one set aside."""
+"""Loads a day of the CSV inbox: every file is read, every good row up to the day is upserted, every
+bad one set aside.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,15 @@ import duckdb
 from ingestion.csv_uploads.header import Header, check_header, columns_in_file, text_column
 from ingestion.csv_uploads.inbox import Inbox, InboxFile
 from ingestion.csv_uploads.reading import Encoding, Record, encoding_of, printable, read_records
+from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.csv_uploads.sorting import BATCH_ROWS, RowSorter
 from ingestion.csv_uploads.values import Value, ValueRefusedError, reader_for
-from ingestion.days import upper_bound
-from ingestion.errors import ContractError, TooManyRejectsError, WarehouseUnavailableError
-from ingestion.records import LoadRecord, Reject, Window
-from ingestion.settings import CsvSettings
-from ingestion.sources import Column, RawTable, source
-from ingestion.warehouse import Load, Warehouse
+from pipeline.contracts import Column, RawTable
+from pipeline.days import upper_bound
+from pipeline.errors import ContractError, TooManyRejectsError, WarehouseUnavailableError
+from pipeline.records import LoadRecord, Reject, Window
+from pipeline.sources import source
+from warehouse import Load, Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +46,9 @@ class OpenedFile:
 
 @dataclass(frozen=True)
 class SortedRows:
-    """All rows of one table. ``files`` are the names of those they came from, ``extra`` columns that no contract declares."""
+    """All rows of one table. ``files`` are the names of those they came from, ``extra`` columns
+    that no contract declares.
+    """
 
     table: RawTable
     files: tuple[str, ...]
@@ -54,8 +59,9 @@ class SortedRows:
 class CsvLoader:
     """Marketing spend and campaign performance, together, in one load.
 
-    The whole inbox is read every time: marketing is small, and a row counts from its own date on, not from the arrival of
-    its file. Rows dated after the day wait for their day. A full refresh removes rows that are no longer in any file.
+    The whole inbox is read every time: marketing is small, and a row counts from its own date on,
+    not from the arrival of its file. Rows dated after the day wait for their day. A full refresh
+    removes rows that are no longer in any file.
     """
 
     def __init__(self, settings: CsvSettings, warehouse: Warehouse) -> None:
@@ -65,17 +71,24 @@ class CsvLoader:
     def run(self, day: date, *, full_refresh: bool = False) -> LoadRecord:
         """Load one day and return its record.
 
-        Raises ``MissingInputError`` (no inbox, or no file of a table), ``ContractError`` (a header), ``TooManyRejectsError``,
-        ``SourceUnavailableError`` (the inbox does not answer, or a file is being written), ``WarehouseUnavailableError`` (no
-        space for temporary files). Nothing is loaded then.
+        Raises ``MissingInputError`` (no inbox, or no file of a table), ``ContractError`` (a
+        header), ``TooManyRejectsError``, ``SourceUnavailableError`` (the inbox does not answer, or
+        a file is being written), ``WarehouseUnavailableError`` (no space for temporary files).
+        Nothing is loaded then.
         """
         try:
             record = self._run(day, full_refresh)
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            raise WarehouseUnavailableError(f"The CSV rows cannot be sorted in {tempfile.gettempdir()}: {error}") from error
+            raise WarehouseUnavailableError(
+                f"The CSV rows cannot be sorted in {tempfile.gettempdir()}: {error}"
+            ) from error
         if record.rows_rejected:
             first = "; ".join(explain(reject) for reject in record.rejects)
-            logger.warning("%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.", record.rows_rejected, first)
+            logger.warning(
+                "%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.",
+                record.rows_rejected,
+                first,
+            )
         return record
 
     def _run(self, day: date, full_refresh: bool) -> LoadRecord:
@@ -85,17 +98,25 @@ class CsvLoader:
         until = max(day, known_until.date()) if full_refresh and known_until else day
         window = Window(None, upper_bound(until))
         watermark = max(filter(None, (known_until, window.end)))
-        with tempfile.TemporaryDirectory(prefix="csv-") as folder, self._warehouse.begin_load(SOURCE, day, window) as load:
+        with (
+            tempfile.TemporaryDirectory(prefix="csv-") as folder,
+            self._warehouse.begin_load(SOURCE, day, window) as load,
+        ):
             for sorted_rows in self.read(inbox, Path(folder)):
                 self._load_table(load, sorted_rows, until)
             return load.commit(watermark, replace=full_refresh)
 
     def read(self, inbox: Inbox, folder: Path) -> Iterator[SortedRows]:
-        """The rows of each table as its files give them now; each can be asked until the next is taken."""
+        """The rows of each table as its files give them now; each can be asked until the next is
+        taken.
+        """
         listings = {table.name: inbox.files(f"{table.name}*.csv") for table in SOURCE.tables}
         for table in SOURCE.tables:
             files = [_open(inbox, listed, table, folder) for listed in listings[table.name]]
-            extra = tuple(text_column(name) for name in sorted({name for file in files for name in file.header.extra}))
+            extra = tuple(
+                text_column(name)
+                for name in sorted({name for file in files for name in file.header.extra})
+            )
             with RowSorter(table, extra, folder) as rows:
                 for file in files:
                     read_file(file, table, extra, rows)
@@ -113,8 +134,17 @@ class CsvLoader:
             load.reject(table, rejects)
         waiting = rows.waiting(until)
         logger.info(
-            "%s: %d files, %d rows staged, %d rejected, %d repeated or superseded, %d dated after %s and waiting",
-            *(table.name, len(read.files), staged, rows.rejected, rows.accepted - waiting - staged, waiting, until),
+            "%s: %d files, %d rows staged, %d rejected, %d repeated or superseded, %d dated after "
+            "%s and waiting",
+            *(
+                table.name,
+                len(read.files),
+                staged,
+                rows.rejected,
+                rows.accepted - waiting - staged,
+                waiting,
+                until,
+            ),
         )
 
     def _check_rejects(self, table: RawTable, rows: RowSorter) -> None:
@@ -124,13 +154,15 @@ class CsvLoader:
         if not hopeless and rejected <= limit * total:
             return
         if rejected > limit * total:
-            problem = (
-                f"{rejected:,} of {total:,} rows of {table.name} are bad, more than CSV_MAX_REJECT_RATIO allows ({limit:.0%})"
-            )
+            problem = f"{rejected:,} of {total:,} rows of {table.name} are bad, more than CSV_MAX_REJECT_RATIO allows ({limit:.0%})"
         else:
             problem = f"Not one row of {', '.join(hopeless)} is good"
-        first = [reject for batch in islice(rows.rejects(), 1) for reject in batch[:REJECTS_IN_ERROR]]
-        raise TooManyRejectsError(f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.", first)
+        first = [
+            reject for batch in islice(rows.rejects(), 1) for reject in batch[:REJECTS_IN_ERROR]
+        ]
+        raise TooManyRejectsError(
+            f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.", first
+        )
 
 
 def explain(reject: Reject) -> str:
@@ -145,20 +177,30 @@ def _open(inbox: Inbox, listed: InboxFile, table: RawTable, folder: Path) -> Ope
     encoding = encoding_of(copy, listed.name)
     if encoding == "cp1252":
         logger.warning(
-            "%s is not UTF-8: its accented letters are read as Windows-1252. Export it as UTF-8 to be sure.", listed.name
+            "%s is not UTF-8: its accented letters are read as Windows-1252. Export it as UTF-8 to "
+            "be sure.",
+            listed.name,
         )
     header = next(read_records(copy, encoding), None)
     if header is None:
-        raise ContractError(f"{listed.name} in {inbox.shown} is empty: not even a header. Export it again, or remove it.")
+        raise ContractError(
+            f"{listed.name} in {inbox.shown} is empty: not even a header. Export it again, or "
+            "remove it."
+        )
     if header.problem:
         raise ContractError(f"The header of {listed.name} (line {header.line}) {header.problem}.")
     return OpenedFile(listed, copy, encoding, check_header(header.values, table, listed.name))
 
 
-def read_file(file: OpenedFile, table: RawTable, extra: tuple[Column, ...], rows: RowSorter) -> None:
+def read_file(
+    file: OpenedFile, table: RawTable, extra: tuple[Column, ...], rows: RowSorter
+) -> None:
     """Every record after the header becomes a row or a reject."""
     positions = file.header.positions
-    fields = [(column.name, positions.get(column.name), reader_for(column)) for column in (*columns_in_file(table), *extra)]
+    fields = [
+        (column.name, positions.get(column.name), reader_for(column))
+        for column in (*columns_in_file(table), *extra)
+    ]
     lineage = (file.listed.name, file.listed.modified_at)
     for batch in _batches(islice(read_records(file.copy, file.encoding), 1, None)):
         accepted, rejected = [], []
@@ -176,7 +218,9 @@ def read_file(file: OpenedFile, table: RawTable, extra: tuple[Column, ...], rows
             if problems:
                 rejected.append(_rejected(file.listed.name, record, problems))
             else:
-                accepted.append((*values, *lineage, record.line, record.text[:REJECT_TEXT_CHARACTERS]))
+                accepted.append(
+                    (*values, *lineage, record.line, record.text[:REJECT_TEXT_CHARACTERS])
+                )
         rows.add(accepted)
         rows.reject(rejected)
 
@@ -184,7 +228,9 @@ def read_file(file: OpenedFile, table: RawTable, extra: tuple[Column, ...], rows
 def _rejected(file: str, record: Record, problems: list[tuple[str | None, str]]) -> Reject:
     (column, reason), *others = problems
     also = "".join(f"; {name} {why}" for name, why in others)
-    return Reject(file, record.line, column, reason + also, printable(record.text[:REJECT_TEXT_CHARACTERS]))
+    return Reject(
+        file, record.line, column, reason + also, printable(record.text[:REJECT_TEXT_CHARACTERS])
+    )
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -1,8 +1,8 @@
 """From the bytes of one CSV file to its records, each with the physical line it starts on.
 
-DuckDB's `read_csv(store_rejects=true)` was tried first: behind a quote that is never closed it swallows good rows up to the next
-quote (four of thirty in a small example), and it counts records, not lines. Here a broken record costs itself only: reading
-starts again on the very next line.
+DuckDB's `read_csv(store_rejects=true)` was tried first: behind a quote that is never closed it
+swallows good rows up to the next quote (four of thirty in a small example), and it counts records,
+not lines. Here a broken record costs itself only: reading starts again on the very next line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
 
-from ingestion.errors import ContractError
+from pipeline.errors import ContractError
 
 Encoding = Literal["utf-8-sig", "cp1252"]
 
@@ -26,14 +26,18 @@ MAX_RECORD_LINES = 100  # a quoted field with more line breaks is a quote that w
 CHUNK_BYTES = 1 << 20
 
 _UTF_16_OR_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows a byte that could not be decoded
+_NOT_UTF_8 = re.compile(
+    "[\udc80-\udcff]"
+)  # how `surrogateescape` shows a byte that could not be decoded
 _DECODED = re.compile("[^\x00-\x7f\udc80-\udcff]")
 _DAMAGED = re.compile("[\x00\ufffd\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record: its first physical line (from 1), its raw text, and either its values or the reason why it has none."""
+    """One record: its first physical line (from 1), its raw text, and either its values or the
+    reason why it has none.
+    """
 
     line: int
     text: str
@@ -49,9 +53,11 @@ class _Line:
 
 
 def encoding_of(path: Path, name: str) -> Encoding:
-    """``utf-8-sig`` (a byte order mark is skipped), or ``cp1252`` for a file whose non-ASCII bytes are never UTF-8.
+    """``utf-8-sig`` (a byte order mark is skipped), or ``cp1252`` for a file whose non-ASCII bytes
+    are never UTF-8.
 
-    A file with both is UTF-8 with damaged rows, which are rejected one by one. UTF-16 and UTF-32 raise ``ContractError``.
+    A file with both is UTF-8 with damaged rows, which are rejected one by one. UTF-16 and UTF-32
+    raise ``ContractError``.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     decoded = undecoded = False
@@ -74,7 +80,9 @@ def _starts_with_bom(path: Path) -> bool:
 
 
 def read_records(path: Path, encoding: Encoding) -> Iterator[Record]:
-    """The records of a file in order, the header first; blank lines and rows of commas only are skipped. Memory is flat."""
+    """The records of a file in order, the header first; blank lines and rows of commas only are
+    skipped. Memory is flat.
+    """
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
         lines = _PhysicalLines(file)
         width: int | None = None
@@ -86,17 +94,23 @@ def read_records(path: Path, encoding: Encoding) -> Iterator[Record]:
                 width = len(record.values)
             elif not record.problem and len(record.values) != width:
                 found = f"{len(record.values)} value{'s' if len(record.values) != 1 else ''}"
-                record = Record(record.line, record.text, [], f"has {found} where the header has {width}")
+                record = Record(
+                    record.line, record.text, [], f"has {found} where the header has {width}"
+                )
             yield record
 
 
 def _record(line: _Line, lines: _PhysicalLines, width: int | None) -> Record:
     if line.overlong:
-        return Record(line.number, line.text, [], f"is longer than {MAX_LINE_CHARACTERS:,} characters")
+        return Record(
+            line.number, line.text, [], f"is longer than {MAX_LINE_CHARACTERS:,} characters"
+        )
     taken = [line]
     if '"' in line.text:
         values, problem = _parse(_taking(taken, lines))
-        broken = problem or any(part.overlong for part in taken) or _swallowed_a_row(taken[1:], width)
+        broken = (
+            problem or any(part.overlong for part in taken) or _swallowed_a_row(taken[1:], width)
+        )
         if len(taken) > 1 and broken:
             lines.put_back(taken[1:])
             del taken[1:]
@@ -124,7 +138,9 @@ def _parse(lines: Iterable[str]) -> tuple[list[str], str | None]:
 
 
 def _swallowed_a_row(continuation: list[_Line], width: int | None) -> bool:
-    """Two stray quotes make the rows between them look like one field: a continuation that is a whole row by itself tells."""
+    """Two stray quotes make the rows between them look like one field: a continuation that is a
+    whole row by itself tells.
+    """
     return any(len(_parse([line.text])[0]) == width for line in continuation)
 
 
@@ -137,7 +153,9 @@ def _damage(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Raw text as it can be stored and shown: bytes that could not be decoded, and NULs, as ``\\xe9``."""
+    """Raw text as it can be stored and shown: bytes that could not be decoded, and NULs, as
+    ``\\xe9``.
+    """
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text.replace("\x00", "\\x00")
 

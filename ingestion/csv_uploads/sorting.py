@@ -1,4 +1,5 @@
-"""Holds the typed rows of one table on disk while the files are read, then says which row of each key counts.
+"""Holds the typed rows of one table on disk while the files are read, then says which row of each
+key counts.
 
 A DuckDB database in the load's temporary folder: sorting a table larger than memory is its craft.
 """
@@ -14,10 +15,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.arrow import arrow_type, schema_of
 from ingestion.csv_uploads.header import LINEAGE, columns_in_file
-from ingestion.records import Reject
-from ingestion.sources import BIGINT, TEXT, Column, RawTable
+from pipeline.contracts import BIGINT, TEXT, Column, RawTable
+from pipeline.records import Reject
+from warehouse.arrow import arrow_type, schema_of
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "128MB",
@@ -25,8 +26,17 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "preserve_insertion_order": False,
 }
 BATCH_ROWS = 10_000
-_POSITION = (Column("_line", BIGINT), Column("_text", TEXT))  # where the row stood, for the case that it is rejected later
-_REJECT = (Column("file", TEXT), Column("line", BIGINT), Column("column", TEXT), Column("reason", TEXT), Column("text", TEXT))
+_POSITION = (
+    Column("_line", BIGINT),
+    Column("_text", TEXT),
+)  # where the row stood, for the case that it is rejected later
+_REJECT = (
+    Column("file", TEXT),
+    Column("line", BIGINT),
+    Column("column", TEXT),
+    Column("reason", TEXT),
+    Column("text", TEXT),
+)
 
 
 class RowSorter:
@@ -35,11 +45,17 @@ class RowSorter:
     def __init__(self, table: RawTable, extra: Sequence[Column], folder: Path) -> None:
         """``extra``: columns that the files have beyond those of the table."""
         self.schema = pa.schema([*schema_of(table), *_fields(extra)])
-        self._row_schema = pa.schema(_fields((*columns_in_file(table), *extra, *map(table.column, LINEAGE), *_POSITION)))
+        self._row_schema = pa.schema(
+            _fields((*columns_in_file(table), *extra, *map(table.column, LINEAGE), *_POSITION))
+        )
         self._reject_schema = pa.schema(_fields(_REJECT))
         self._key = _names(table.key)
         self._key_shown = ", ".join(table.key)
-        self._content = _names(column.name for column in (*columns_in_file(table), *extra) if column.name not in table.key)
+        self._content = _names(
+            column.name
+            for column in (*columns_in_file(table), *extra)
+            if column.name not in table.key
+        )
         self._connection = duckdb.connect(str(folder / f"{table.name}.duckdb"), config=_CONFIG)
         self._connection.execute("SET enable_progress_bar = false")
         self._create("accepted", self._row_schema)
@@ -48,7 +64,12 @@ class RowSorter:
     def __enter__(self) -> RowSorter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._connection.close()
 
     def _create(self, name: str, schema: pa.Schema) -> None:
@@ -57,22 +78,33 @@ class RowSorter:
         self._connection.unregister("empty")
 
     def add(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Rows: the columns of the file as declared, the extra ones, file name, time of modification, physical line, raw text."""
+        """Rows: the columns of the file as declared, the extra ones, file name, time of
+        modification, physical line, raw text.
+        """
         self._insert("accepted", self._row_schema, rows)
 
     def reject(self, rejects: Sequence[Reject]) -> None:
-        self._insert("rejected", self._reject_schema, [(r.file, r.line, r.column, r.reason, r.text) for r in rejects])
+        self._insert(
+            "rejected",
+            self._reject_schema,
+            [(r.file, r.line, r.column, r.reason, r.text) for r in rejects],
+        )
 
     def _insert(self, name: str, schema: pa.Schema, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
             return
-        columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+        columns = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+        ]
         self._connection.register("batch", pa.table(columns, schema=schema))
         self._connection.execute(f"INSERT INTO {name} FROM batch")
         self._connection.unregister("batch")
 
     def reject_contradictions(self) -> None:
-        """Reject the rows of a file that give one key different contents: nothing says which of them is right."""
+        """Reject the rows of a file that give one key different contents: nothing says which of
+        them is right.
+        """
         self._connection.execute(f"""
             CREATE TABLE contradictory AS
             SELECT {self._key}, _file_name, min(_line) AS first_line, max(_line) AS last_line FROM accepted
@@ -111,7 +143,9 @@ class RowSorter:
         return tuple(str(name) for (name,) in rows)
 
     def winners(self, until: date) -> Iterator[pa.RecordBatch]:
-        """One row per key, dated ``until`` at the latest: of the file modified last, by name among equals."""
+        """One row per key, dated ``until`` at the latest: of the file modified last, by name among
+        equals.
+        """
         names = _names(self.schema.names)
         rows = self._connection.sql(
             f"""

@@ -1,7 +1,9 @@
-"""What a source table looks like, read from PostgreSQL's catalog, and whether that still fits its contract.
+"""What a source table looks like, read from PostgreSQL's catalog, and whether that still fits its
+contract.
 
-A column fits if every value it can hold arrives exactly: a narrower integer or decimal does, text of any length does, a
-timestamp with time zone does (it arrives in UTC). Everything else is a changed type and stops the load.
+A column fits if every value it can hold arrives exactly: a narrower integer or decimal does, text
+of any length does, a timestamp with time zone does (it arrives in UTC). Everything else is a
+changed type and stops the load.
 """
 
 from __future__ import annotations
@@ -12,9 +14,8 @@ from datetime import UTC, datetime
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.errors import ContractError, MissingInputError
-from ingestion.settings import PostgresSettings
-from ingestion.sources import (
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.contracts import (
     BIGINT,
     BOOLEAN,
     DATE,
@@ -29,6 +30,7 @@ from ingestion.sources import (
     decimal,
     string,
 )
+from pipeline.errors import ContractError, MissingInputError
 
 _PLAIN: dict[str, ColumnType] = {
     "int2": INTEGER,
@@ -89,7 +91,11 @@ class SourceColumn:
     @property
     def selected(self) -> sql.Composable:
         """The column in a select list; a timestamp with time zone as UTC without one."""
-        return sql.SQL("{} at time zone 'UTC'").format(self.identifier) if self.has_zone else self.identifier
+        return (
+            sql.SQL("{} at time zone 'UTC'").format(self.identifier)
+            if self.has_zone
+            else self.identifier
+        )
 
     def moment(self, value: datetime) -> sql.Composable:
         """A UTC timestamp in the type of this column, so that its index can be used."""
@@ -103,7 +109,8 @@ class SourceTable:
     Attributes:
         contract: what it was declared to be.
         address: schema and table, quoted.
-        columns: the columns to read: the declared ones in their order, then those the source has gained.
+        columns: the columns to read: the declared ones in their order, then those the source has
+            gained.
         gained: the declarations of the latter.
         has_unique_key: an index of the source vouches that no key comes twice.
     """
@@ -128,29 +135,39 @@ def address_of(table: RawTable, settings: PostgresSettings) -> sql.Composable:
     return sql.Identifier(settings.source_schema, table.name)
 
 
-def look_up(connection: Connection, table: RawTable, settings: PostgresSettings) -> tuple[int, bool]:
+def look_up(
+    connection: Connection, table: RawTable, settings: PostgresSettings
+) -> tuple[int, bool]:
     """The table's oid, and whether it can be locked; ``MissingInputError`` if it is not there."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select c.oid, c.relkind in ('r', 'p', 'v') from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+            "select c.oid, c.relkind in ('r', 'p', 'v') from pg_class c join pg_namespace n on "
+            "n.oid = c.relnamespace "
             "where n.nspname = %s and c.relname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f')",
             (settings.source_schema, table.name),
         )
         found = cursor.fetchone()
     if found is None:
         raise MissingInputError(
-            f"There is no table {settings.source_schema}.{table.name} in the PostgreSQL database {settings.db!r} on "
-            f"{settings.host}:{settings.port}. Check POSTGRES_DB and POSTGRES_SOURCE_SCHEMA, or restore the table."
+            f"There is no table {settings.source_schema}.{table.name} in the PostgreSQL database "
+            f"{settings.db!r} on "
+            f"{settings.host}:{settings.port}. Check POSTGRES_DB and POSTGRES_SOURCE_SCHEMA, or "
+            "restore the table."
         )
     return found[0], found[1]
 
 
 def check_contract(
-    connection: Connection, table: RawTable, oid: int, settings: PostgresSettings, remembered: tuple[str, ...] = ()
+    connection: Connection,
+    table: RawTable,
+    oid: int,
+    settings: PostgresSettings,
+    remembered: tuple[str, ...] = (),
 ) -> SourceTable:
     """The table as it is now, or ``ContractError`` with every column that does not fit.
 
-    ``remembered`` are the columns of the raw table: one that the source had gained once and has lost is missing too.
+    ``remembered`` are the columns of the raw table: one that the source had gained once and has
+    lost is missing too.
     """
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS, (oid,))
@@ -162,14 +179,16 @@ def check_contract(
     problems = [*_declared_problems(table, by_name), *_gained_problems(found, gained)]
     own = {column.name for column in METADATA_COLUMNS}
     problems += [
-        f"column {name}, which it had gained once, is missing (if that is on purpose, a full refresh forgets it)"
+        f"column {name}, which it had gained once, is missing (if that is on purpose, a full "
+        "refresh forgets it)"
         for name in remembered
         if name not in own and name not in by_name
     ]
     if problems:
         raise ContractError(
-            f"The source table {settings.source_schema}.{table.name} is not as declared: {'; '.join(problems)}. Nothing was "
-            "loaded. Undo the change in the source, or declare it in ingestion/sources.py."
+            f"The source table {settings.source_schema}.{table.name} is not as declared: "
+            f"{'; '.join(problems)}. Nothing was "
+            "loaded. Undo the change in the source, or declare it in pipeline/sources.py."
         )
     return SourceTable(
         contract=table,
@@ -185,22 +204,27 @@ def check_keys(connection: Connection, table: SourceTable) -> None:
     if table.has_unique_key:
         return
     keys = [table.by_name[name].identifier for name in table.contract.key]
-    query = sql.SQL("select {keys} from {table} group by {keys} having count(*) > 1 limit 1").format(
-        keys=sql.SQL(", ").join(keys), table=table.address
-    )
+    query = sql.SQL(
+        "select {keys} from {table} group by {keys} having count(*) > 1 limit 1"
+    ).format(keys=sql.SQL(", ").join(keys), table=table.address)
     with connection.cursor() as cursor:
         cursor.execute(query)
         twice = cursor.fetchone()
     if twice:
-        shown = ", ".join(f"{name} = {value}" for name, value in zip(table.contract.key, twice, strict=True))
+        shown = ", ".join(
+            f"{name} = {value}" for name, value in zip(table.contract.key, twice, strict=True)
+        )
         raise ContractError(
-            f"The source table {table.contract.name} has more than one row with the key {shown}. Nothing was loaded. "
+            f"The source table {table.contract.name} has more than one row with the key {shown}. "
+            "Nothing was loaded. "
             "Remove the duplicates and give the table its primary key back."
         )
 
 
 def _column(name: str, type_name: str, modifier: int, spelled: str) -> SourceColumn:
-    return SourceColumn(name, _type(type_name, modifier), spelled, has_zone=type_name == "timestamptz")
+    return SourceColumn(
+        name, _type(type_name, modifier), spelled, has_zone=type_name == "timestamptz"
+    )
 
 
 def _type(name: str, modifier: int) -> ColumnType | None:
@@ -220,7 +244,9 @@ def _declared_problems(table: RawTable, found: dict[str, SourceColumn]) -> list[
         if column.name not in found:
             problems.append(f"column {column.name} is missing")
         elif not _fits(found[column.name].type, column.type):
-            problems.append(f"column {column.name} is {found[column.name].spelled} instead of {column.type}")
+            problems.append(
+                f"column {column.name} is {found[column.name].spelled} instead of {column.type}"
+            )
     return problems
 
 
@@ -228,8 +254,12 @@ def _gained_problems(found: list[SourceColumn], gained: list[SourceColumn]) -> l
     names = [column.raw_name for column in found]
     own = {column.name for column in METADATA_COLUMNS}
     twice = {name for name in names if names.count(name) > 1}
-    return [f"columns called {name} differ in upper and lower case only" for name in sorted(twice)] + [
-        f"column {column.name} has a name that the load itself uses" for column in gained if column.raw_name in own
+    return [
+        f"columns called {name} differ in upper and lower case only" for name in sorted(twice)
+    ] + [
+        f"column {column.name} has a name that the load itself uses"
+        for column in gained
+        if column.raw_name in own
     ]
 
 
@@ -238,5 +268,7 @@ def _fits(actual: ColumnType | None, declared: ColumnType) -> bool:
         return False
     if actual.name == declared.name == "decimal":
         whole = (actual.precision or 0) - (actual.scale or 0)
-        return (actual.scale or 0) <= (declared.scale or 0) and whole <= (declared.precision or 0) - (declared.scale or 0)
+        return (actual.scale or 0) <= (declared.scale or 0) and whole <= (
+            declared.precision or 0
+        ) - (declared.scale or 0)
     return actual.name == declared.name or (actual.name, declared.name) == ("integer", "bigint")

@@ -1,4 +1,6 @@
-"""Loads one day of one PostgreSQL table: in one go, or in parts that several tasks read for one load."""
+"""Loads one day of one PostgreSQL table: in one go, or in parts that several tasks read for one
+load.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,15 @@ from datetime import date, datetime, timedelta
 
 from psycopg2 import sql
 
-from ingestion.errors import ContractError, MissingInputError, PermanentError
 from ingestion.postgres.parts import Part, estimated_rows, in_range, key_ranges
+from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window, window_of
-from ingestion.records import LoadRecord, Window
-from ingestion.settings import PostgresSettings
-from ingestion.sources import SOURCES, RawTable, Source
-from ingestion.warehouse import Load, Warehouse
+from pipeline.contracts import RawTable, Source
+from pipeline.errors import ContractError, MissingInputError, PermanentError
+from pipeline.records import LoadRecord, Window
+from pipeline.sources import SOURCES
+from warehouse import Load, Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,8 @@ class _Before:
 
     Attributes:
         watermark: of the source; None before its first load.
-        columns: of the raw table, which the source must still have. Empty: there is none yet, or a full refresh starts afresh.
+        columns: of the raw table, which the source must still have. Empty: there is none yet, or a
+            full refresh starts afresh.
     """
 
     watermark: datetime | None
@@ -38,34 +42,46 @@ class _Before:
 class PostgresExtractor:
     """Reads tables of one PostgreSQL database into one warehouse.
 
-    Every method raises an ``IngestionError`` when something is wrong, and then has changed nothing in the warehouse.
+    Every method raises an ``IngestionError`` when something is wrong, and then has changed nothing
+    in the warehouse.
     """
 
     def __init__(self, settings: PostgresSettings, warehouse: Warehouse) -> None:
         self.settings = settings
         self.warehouse = warehouse
 
-    def extract_table(self, table: RawTable | str, day: date, *, full_refresh: bool = False) -> LoadRecord:
-        """Load what changed up to 06:00 UTC of the day. ``full_refresh`` reads all rows and swaps them in."""
+    def extract_table(
+        self, table: RawTable | str, day: date, *, full_refresh: bool = False
+    ) -> LoadRecord:
+        """Load what changed up to 06:00 UTC of the day. ``full_refresh`` reads all rows and swaps
+        them in.
+        """
         source, raw = _declared(table)
         before = self._before(source, raw, full_refresh)
         with open_snapshot(self.settings, raw, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
             with self.warehouse.begin_load(source, day, window) as load:
                 _stage(load, snapshot, window)
-                snapshot.connection.close()  # the commit may take a while: hold nothing in the source meanwhile
+                # the commit may take a while: hold nothing in the source meanwhile
+                snapshot.connection.close()
                 return load.commit(self._watermark(snapshot, window), replace=full_refresh)
 
-    def plan_parts(self, table: RawTable | str, day: date, *, full_refresh: bool = False) -> list[Part]:
-        """The parts in which to read the table: one, unless more rows are to be read than ``POSTGRES_SPLIT_ROWS``.
+    def plan_parts(
+        self, table: RawTable | str, day: date, *, full_refresh: bool = False
+    ) -> list[Part]:
+        """The parts in which to read the table: one, unless more rows are to be read than
+        ``POSTGRES_SPLIT_ROWS``.
 
-        Hand each to ``extract_part``, in any process and any number of times, and all of them to ``commit_parts``.
+        Hand each to ``extract_part``, in any process and any number of times, and all of them to
+        ``commit_parts``.
         """
         source, raw = _declared(table)
         before = self._before(source, raw, full_refresh)
         with open_snapshot(self.settings, raw, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            rows = estimated_rows(snapshot.connection, snapshot.query(in_window(raw, snapshot.table.by_name, window)))
+            rows = estimated_rows(
+                snapshot.connection, snapshot.query(in_window(raw, snapshot.table.by_name, window))
+            )
             count = min(-(-rows // self.settings.split_rows), self.settings.max_parts)
             load_id = f"{source.name}-{day}-{secrets.token_hex(6)}"
             return [
@@ -81,50 +97,76 @@ class PostgresExtractor:
                     low=low,
                     high=high,
                 )
-                for number, (low, high) in enumerate(key_ranges(snapshot.connection, snapshot.table, count))
+                for number, (low, high) in enumerate(
+                    key_ranges(snapshot.connection, snapshot.table, count)
+                )
             ]
 
     def extract_part(self, part: Part) -> int:
-        """Read and stage one part; nothing is visible yet. Returns its rows. Doing it again replaces what was staged."""
+        """Read and stage one part; nothing is visible yet. Returns its rows. Doing it again
+        replaces what was staged.
+        """
         source, raw = _declared(part.table)
         with open_snapshot(self.settings, raw) as snapshot:
             columns = tuple(column.name for column in snapshot.table.columns)
             if columns != part.columns:
                 raise ContractError(
-                    f"The columns of the source table {raw.name} changed while it was read in parts: "
-                    f"{', '.join(sorted(set(columns) ^ set(part.columns))) or 'their order'}. Nothing was loaded. "
+                    f"The columns of the source table {raw.name} changed while it was read in "
+                    "parts: "
+                    f"{', '.join(sorted(set(columns) ^ set(part.columns))) or 'their order'}. "
+                    "Nothing was loaded. "
                     "Run the load again from its first task."
                 )
-            with self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load:
+            with self.warehouse.begin_load(
+                source, part.day, part.window, load_id=part.load_id
+            ) as load:
                 return _stage(load, snapshot, part.window, part)
 
     def commit_parts(self, parts: Sequence[Part]) -> LoadRecord:
-        """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same record."""
+        """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same
+        record.
+        """
         if not parts or len({part.load_id for part in parts}) != 1:
-            raise PermanentError("The parts of exactly one plan are to be committed together. Run the load from its first task.")
+            raise PermanentError(
+                "The parts of exactly one plan are to be committed together. Run the load from its "
+                "first task."
+            )
         first = parts[0]
         source, _ = _declared(first.table)
-        with self.warehouse.begin_load(source, first.day, first.window, load_id=first.load_id) as load:
-            return load.commit(first.watermark, replace=first.full_refresh, parts=[part.name for part in parts])
+        with self.warehouse.begin_load(
+            source, first.day, first.window, load_id=first.load_id
+        ) as load:
+            return load.commit(
+                first.watermark, replace=first.full_refresh, parts=[part.name for part in parts]
+            )
 
     def _before(self, source: Source, table: RawTable, full_refresh: bool) -> _Before:
-        """The watermark is asked for first: if the very first load, of another day, commits in between, this one is a first
-        load as well, up to the end of its own day, and not one of a table that has been dropped."""
+        """The watermark is asked for first: if the very first load, of another day, commits in
+        between, this one is a first load as well, up to the end of its own day, and not one of a
+        table that has been dropped."""
         watermark = self.warehouse.watermark(source)
         return _Before(watermark, () if full_refresh else self.warehouse.raw_columns(table))
 
     def _window(self, snapshot: Snapshot, day: date, before: _Before) -> Window:
-        """From the beginning, if there is no table yet or a full refresh was asked for, or if the source has gained a column:
-        then rows that did not change have a value in it as well."""
+        """From the beginning, if there is no table yet or a full refresh was asked for, or if the
+        source has gained a column: then rows that did not change have a value in it as well."""
         new = [column.name for column in snapshot.table.gained if column.name not in before.columns]
         if before.columns and new:
             name = snapshot.table.contract.name
-            logger.warning("The source table %s has gained %s: all its rows are read again.", name, ", ".join(new))
+            logger.warning(
+                "The source table %s has gained %s: all its rows are read again.",
+                name,
+                ", ".join(new),
+            )
         overlap = timedelta(minutes=self.settings.overlap_minutes)
-        return window_of(day, before.watermark, overlap, from_the_beginning=not before.columns or bool(new))
+        return window_of(
+            day, before.watermark, overlap, from_the_beginning=not before.columns or bool(new)
+        )
 
     def _watermark(self, snapshot: Snapshot, window: Window) -> datetime:
-        return snapshot.horizon.watermark(window.end, timedelta(minutes=self.settings.blind_overlap_minutes))
+        return snapshot.horizon.watermark(
+            window.end, timedelta(minutes=self.settings.blind_overlap_minutes)
+        )
 
 
 def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
@@ -134,8 +176,13 @@ def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
             for candidate in source.tables:
                 if candidate.name == name:
                     return source, candidate if isinstance(table, str) else table
-    declared = ", ".join(raw.name for source in SOURCES if source.kind == "postgres" for raw in source.tables)
-    raise MissingInputError(f"No PostgreSQL table {name!r} is declared in ingestion/sources.py. Declared are: {declared}.")
+    declared = ", ".join(
+        raw.name for source in SOURCES if source.kind == "postgres" for raw in source.tables
+    )
+    raise MissingInputError(
+        f"No PostgreSQL table {name!r} is declared in pipeline/sources.py. Declared are: "
+        f"{declared}."
+    )
 
 
 def _stage(load: Load, snapshot: Snapshot, window: Window, part: Part | None = None) -> int:

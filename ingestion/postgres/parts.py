@@ -12,7 +12,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
 from ingestion.postgres.catalog import SourceTable
-from ingestion.records import Window
+from pipeline.records import Window
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,11 @@ class Part:
 
     Attributes:
         load_id: the shared load, the same for every part.
-        low, high: keys in ``[low, high)``; None: without bound, so that rows born after the plan have their part as well.
+        low, high: keys in ``[low, high)``; None: without bound, so that rows born after the plan
+            have their part as well.
         columns: the columns the plan has seen: a part that meets others stops.
-        watermark: up to here the source is complete once all parts are committed. Taken before any part is read.
+        watermark: up to here the source is complete once all parts are committed. Taken before any
+            part is read.
     """
 
     load_id: str
@@ -43,7 +45,9 @@ class Part:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, fit for handing from task to task."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=lambda value: value.isoformat()))
+        plain: dict[str, Any] = json.loads(
+            json.dumps(asdict(self), default=lambda value: value.isoformat())
+        )
         return plain
 
     @classmethod
@@ -54,7 +58,9 @@ class Part:
             **{
                 **plain,
                 "day": date.fromisoformat(plain["day"]),
-                "window": Window(datetime.fromisoformat(start) if start else None, datetime.fromisoformat(end)),
+                "window": Window(
+                    datetime.fromisoformat(start) if start else None, datetime.fromisoformat(end)
+                ),
                 "watermark": datetime.fromisoformat(plain["watermark"]),
                 "columns": tuple(plain["columns"]),
             }
@@ -69,8 +75,12 @@ def estimated_rows(connection: Connection, query: sql.Composable) -> int:
     return int(plan[0][0]["Plan"]["Plan Rows"]) if plan else 0
 
 
-def key_ranges(connection: Connection, table: SourceTable, count: int) -> list[tuple[int | None, int | None]]:
-    """``count`` ranges of equal width over the table's key; one without bounds where the key is no single integer."""
+def key_ranges(
+    connection: Connection, table: SourceTable, count: int
+) -> list[tuple[int | None, int | None]]:
+    """``count`` ranges of equal width over the table's key; one without bounds where the key is no
+    single integer.
+    """
     if count > 1 and len(table.contract.key) == 1:
         key = table.by_name[table.contract.key[0]]
         if key.type is not None and key.type.name in ("integer", "bigint"):

@@ -1,4 +1,6 @@
-"""One consistent read of one table: the transaction around it, the checks before it, the query for its rows."""
+"""One consistent read of one table: the transaction around it, the checks before it, the query for
+its rows.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,20 @@ import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.arrow import arrow_type
 from ingestion.postgres.catalog import SourceTable, check_contract, check_keys, look_up
 from ingestion.postgres.connection import begin_read, connect, explain
+from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.stream import copy_batches
 from ingestion.postgres.window import Horizon, look_around
-from ingestion.settings import PostgresSettings
-from ingestion.sources import RawTable
+from pipeline.contracts import RawTable
+from warehouse.arrow import arrow_type
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A table as it stands at one instant, for as long as the ``with`` block of ``open_snapshot`` lasts."""
+    """A table as it stands at one instant, for as long as the ``with`` block of ``open_snapshot``
+    lasts.
+    """
 
     connection: Connection
     settings: PostgresSettings
@@ -32,24 +36,37 @@ class Snapshot:
     def query(self, condition: sql.Composable) -> sql.Composable:
         """The rows that meet a condition, all columns."""
         return sql.SQL("select {} from {} where {}").format(
-            sql.SQL(", ").join(column.selected for column in self.table.columns), self.table.address, condition
+            sql.SQL(", ").join(column.selected for column in self.table.columns),
+            self.table.address,
+            condition,
         )
 
     def batches(self, condition: sql.Composable) -> Iterator[pa.RecordBatch]:
         """The rows that meet a condition, as they come, in the types of the table's contract."""
-        schema = pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in self.table.declared])
+        schema = pa.schema(
+            [
+                pa.field(column.name, arrow_type(column.type), column.nullable)
+                for column in self.table.declared
+            ]
+        )
         try:
-            yield from copy_batches(self.connection, self.query(condition), schema, self.table.contract.name)
+            yield from copy_batches(
+                self.connection, self.query(condition), schema, self.table.contract.name
+            )
         except psycopg2.Error as error:
             raise explain(error, self.settings, self.table.contract.name) from error
 
 
 @contextmanager
-def open_snapshot(settings: PostgresSettings, table: RawTable, remembered: tuple[str, ...] = ()) -> Iterator[Snapshot]:
-    """Read one table in one ``REPEATABLE READ READ ONLY`` transaction, after it was checked against its contract.
+def open_snapshot(
+    settings: PostgresSettings, table: RawTable, remembered: tuple[str, ...] = ()
+) -> Iterator[Snapshot]:
+    """Read one table in one ``REPEATABLE READ READ ONLY`` transaction, after it was checked against
+    its contract.
 
     Args:
-        remembered: the columns of the raw table so far; one that the source has lost is a broken contract.
+        remembered: the columns of the raw table so far; one that the source has lost is a broken
+            contract.
 
     Raises:
         ContractError, MissingInputError: the table is not as declared, or not there.
@@ -61,10 +78,13 @@ def open_snapshot(settings: PostgresSettings, table: RawTable, remembered: tuple
             horizon = look_around(connection, settings)
             begin_read(connection, settings)
             if can_be_locked:
-                # Before the snapshot: one taken while somebody rewrites the table would see it empty.
+                # Before the snapshot: one taken while somebody rewrites the table would see it
+                # empty.
                 with connection.cursor() as cursor:
                     cursor.execute(
-                        sql.SQL("lock table {} in access share mode").format(sql.Identifier(settings.source_schema, table.name))
+                        sql.SQL("lock table {} in access share mode").format(
+                            sql.Identifier(settings.source_schema, table.name)
+                        )
                     )
             checked = check_contract(connection, table, oid, settings, remembered)
             check_keys(connection, checked)

@@ -1,8 +1,10 @@
-"""Streams the rows of a query out of PostgreSQL: COPY as text in one thread, typed Arrow batches in another.
+"""Streams the rows of a query out of PostgreSQL: COPY as text in one thread, typed Arrow batches in
+another.
 
-PostgreSQL's text format is a row per line and a tab between values, whatever the values hold: tabs, newlines and
-backslashes in them are escaped, NULL is ``\\N``. The server writes it 1.4 times as fast as CSV, for which it looks at each
-character to decide on quotes. Decimals go from text to decimal128, never through a float.
+PostgreSQL's text format is a row per line and a tab between values, whatever the values hold: tabs,
+newlines and backslashes in them are escaped, NULL is ``\\N``. The server writes it 1.4 times as
+fast as CSV, for which it looks at each character to decide on quotes. Decimals go from text to
+decimal128, never through a float.
 """
 
 from __future__ import annotations
@@ -21,35 +23,49 @@ import pyarrow.csv
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.errors import ContractError
+from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 NULL = r"\N"
-# What the server writes in place of a character, https://www.postgresql.org/docs/current/sql-copy.html (text format). No text
-# of PostgreSQL holds a NUL: it keeps the place of a backslash until nothing is left that one could be taken for.
+# What the server writes in place of a character,
+# https://www.postgresql.org/docs/current/sql-copy.html (text format). No text of PostgreSQL holds a
+# NUL: it keeps the place of a backslash until nothing is left that one could be taken for.
 ESCAPES = (
     ("\\\\", "\0"),
-    *((f"\\{letter}", character) for letter, character in zip("bfnrtv", "\b\f\n\r\t\v", strict=True)),
+    *(
+        (f"\\{letter}", character)
+        for letter, character in zip("bfnrtv", "\b\f\n\r\t\v", strict=True)
+    ),
     ("\0", "\\"),
 )
 _ESCAPE = re.compile(rb"\\[^N]")  # any other backslash begins a NULL
 
-BLOCK_BYTES = 2**20  # what is made of larger ones is too large for allocators to keep: each asks the system again
-QUEUED_BLOCKS = 8  # with the one being filled and the one being parsed: 10 MB of text at most are in memory
+BLOCK_BYTES = (
+    2**20
+)  # what is made of larger ones is too large for allocators to keep: each asks the system again
+QUEUED_BLOCKS = (
+    8  # with the one being filled and the one being parsed: 10 MB of text at most are in memory
+)
 
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)
 
 
 def copy_batches(
-    connection: Connection, query: sql.Composable, schema: pa.Schema, table: str, *, block_bytes: int = BLOCK_BYTES
+    connection: Connection,
+    query: sql.Composable,
+    schema: pa.Schema,
+    table: str,
+    *,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of ``query``, whose columns are those of ``schema`` in order, while the server is still sending.
+    """The rows of ``query``, whose columns are those of ``schema`` in order, while the server is
+    still sending.
 
     Raises:
-        ContractError: a value that the declared type cannot hold (infinity, NaN); names table and column.
-        psycopg2.Error: the server broke off.
+        ContractError: a value that the declared type cannot hold (infinity, NaN); names table and
+            column. psycopg2.Error: the server broke off.
     """
     blocks = _Blocks()
     with ThreadPoolExecutor(1, thread_name_prefix="copy") as executor:
@@ -88,10 +104,12 @@ class _OverError(Exception):
 
 
 class _Blocks(io.RawIOBase):
-    """Hands blocks of rows from the thread that writes them to the one that reads them, through a bounded queue.
+    """Hands blocks of rows from the thread that writes them to the one that reads them, through a
+    bounded queue.
 
-    A ``BufferedWriter`` in front gathers the rows: it writes out its buffer before a row that no longer fits, so a block
-    always ends where a row ends. Rows number in the millions: none of them may cost a call into Python.
+    A ``BufferedWriter`` in front gathers the rows: it writes out its buffer before a row that no
+    longer fits, so a block always ends where a row ends. Rows number in the millions: none of them
+    may cost a call into Python.
     """
 
     def __init__(self) -> None:
@@ -119,7 +137,9 @@ class _Blocks(io.RawIOBase):
 
     def abandon(self) -> None:
         self._is_over = True
-        while True:  # makes room for a writer that waits, once and for all: it looks at the flag before it writes again
+        # makes room for a writer that waits, once and for all: it looks at the flag before it
+        # writes again
+        while True:
             try:
                 self._queue.get_nowait()
             except queue.Empty:
@@ -130,10 +150,18 @@ def _parse(block: bytes, schema: pa.Schema, table: str) -> Iterator[pa.RecordBat
     try:
         rows = pyarrow.csv.read_csv(
             pa.BufferReader(block),  # type: ignore[arg-type]
-            read_options=pyarrow.csv.ReadOptions(column_names=schema.names, block_size=len(block) + 1),
-            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=schema.names, block_size=len(block) + 1
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter="\t", quote_char=False, ignore_empty_lines=False
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=schema, null_values=[NULL], strings_can_be_null=True, true_values=["t"], false_values=["f"]
+                column_types=schema,
+                null_values=[NULL],
+                strings_can_be_null=True,
+                true_values=["t"],
+                false_values=["f"],
             ),
         )
     except pa.ArrowInvalid as error:
@@ -155,9 +183,12 @@ def _unescaped(column: pa.Array[Any]) -> pa.Array[Any]:
 def _refused(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> ContractError:
     found = _BAD_VALUE.search(str(error))
     where = (
-        f"Column {schema.field(int(found.group(1))).name} of the source table {table}" if found else f"The source table {table}"
+        f"Column {schema.field(int(found.group(1))).name} of the source table {table}"
+        if found
+        else f"The source table {table}"
     )
     reason = (found.group(2) if found else str(error)).splitlines()[0].rstrip(".")
     return ContractError(
-        f"{where} holds a value that is not as declared: {reason}. Nothing was loaded. Correct it in the source."
+        f"{where} holds a value that is not as declared: {reason}. Nothing was loaded. Correct it "
+        "in the source."
     )

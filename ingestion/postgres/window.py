@@ -1,8 +1,10 @@
-"""Which rows a load reads, and how far the source is complete after it: window, overlap, watermark, open transactions.
+"""Which rows a load reads, and how far the source is complete after it: window, overlap, watermark,
+open transactions.
 
-``updated_at`` is the start of the transaction that changed a row, but the row is seen from its commit on. So a row can
-appear behind a watermark. Two things keep it from being lost: a window reaches back behind the watermark by an overlap,
-and the watermark never passes the start of a transaction that was still open when the table was read.
+``updated_at`` is the start of the transaction that changed a row, but the row is seen from its
+commit on. So a row can appear behind a watermark. Two things keep it from being lost: a window
+reaches back behind the watermark by an overlap, and the watermark never passes the start of a
+transaction that was still open when the table was read.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from datetime import date, datetime, timedelta
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.days import upper_bound
 from ingestion.postgres.catalog import SourceColumn
-from ingestion.records import Window
-from ingestion.settings import PostgresSettings
-from ingestion.sources import RawTable
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.contracts import RawTable
+from pipeline.days import upper_bound
+from pipeline.records import Window
 
 logger = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -37,7 +39,8 @@ select least(clock_timestamp(), case when pg_is_in_recovery() then pg_last_xact_
 
 @dataclass(frozen=True)
 class Horizon:
-    """What went on in the source just before its table was read; times by the source's clock, UTC without a zone.
+    """What went on in the source just before its table was read; times by the source's clock, UTC
+    without a zone.
 
     Attributes:
         asked_at: when this was asked; on a replica, how far it had followed its primary.
@@ -52,7 +55,9 @@ class Horizon:
     blind_because: str | None
 
     def watermark(self, end: datetime, blind_overlap: timedelta) -> datetime:
-        """Up to here nothing can appear any more. What cannot be seen is taken to be no older than ``blind_overlap``."""
+        """Up to here nothing can appear any more. What cannot be seen is taken to be no older than
+        ``blind_overlap``.
+        """
         marks = [end, self.asked_at]
         if self.oldest_open:
             marks.append(self.oldest_open)
@@ -63,7 +68,9 @@ class Horizon:
 
 
 def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
-    """To be called *before* the snapshot is taken: a transaction that begins in between starts after ``asked_at``."""
+    """To be called *before* the snapshot is taken: a transaction that begins in between starts
+    after ``asked_at``.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_HORIZON)
         asked_at, oldest_open, oldest_prepared, is_replica, sees_all = cursor.fetchone()  # type: ignore[misc]
@@ -75,8 +82,10 @@ def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
     if blind_because and blind_because not in _warned:
         _warned.add(blind_because)
         logger.warning(
-            "Open transactions of %s on %s cannot be seen: %s. Each load therefore reads %d minutes further back "
-            "(POSTGRES_BLIND_OVERLAP_MINUTES); a transaction that stays open for longer may be missed until a reconciliation.",
+            "Open transactions of %s on %s cannot be seen: %s. Each load therefore reads %d "
+            "minutes further back "
+            "(POSTGRES_BLIND_OVERLAP_MINUTES); a transaction that stays open for longer may be "
+            "missed until a reconciliation.",
             settings.db,
             settings.host,
             blind_because,
@@ -85,11 +94,13 @@ def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
     return Horizon(asked_at, oldest_open, oldest_prepared, blind_because)
 
 
-def window_of(day: date, watermark: datetime | None, overlap: timedelta, *, from_the_beginning: bool = False) -> Window:
+def window_of(
+    day: date, watermark: datetime | None, overlap: timedelta, *, from_the_beginning: bool = False
+) -> Window:
     """From the watermark less the overlap to 06:00 of the day; an older day is read again whole.
 
-    Read from the beginning, the window never ends before the watermark: the next load starts there, so nobody would
-    bring what lies in between.
+    Read from the beginning, the window never ends before the watermark: the next load starts there,
+    so nobody would bring what lies in between.
     """
     end = upper_bound(day)
     if watermark is None:
@@ -102,14 +113,18 @@ def window_of(day: date, watermark: datetime | None, overlap: timedelta, *, from
 def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window) -> sql.Composable:
     """The SQL condition for the rows of a window.
 
-    A row born in the window but touched after it is taken as it is now, else it would be missing while the rows that
-    refer to it are there. A row without a version cannot be told unchanged, so it is read every time.
+    A row born in the window but touched after it is taken as it is now, else it would be missing
+    while the rows that refer to it are there. A row without a version cannot be told unchanged, so
+    it is read every time.
     """
     version, born = columns[table.version], columns.get("created_at")
     changed = _between(version, window)
     if born is None or table.append_only:
         return sql.SQL("({} or {} is null)").format(changed, version.identifier)
-    return sql.SQL("({changed} or {start} and {born} or {version} is null and ({created} is null or {created_by_end}))").format(
+    return sql.SQL(
+        "({changed} or {start} and {born} or {version} is null and ({created} is null or "
+        "{created_by_end}))"
+    ).format(
         changed=changed,
         start=_after(version, window.start),
         born=_between(born, window),

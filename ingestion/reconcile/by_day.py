@@ -1,7 +1,8 @@
-"""Compares a source that comes as batches with its raw table, day by day, then row by row where days differ.
+"""Compares a source that comes as batches with its raw table, day by day, then row by row where
+days differ.
 
-The source's rows are held on disk as fingerprints while it is read, so that memory is flat; both sides compute them with
-the same SQL.
+The source's rows are held on disk as fingerprints while it is read, so that memory is flat; both
+sides compute them with the same SQL.
 """
 
 # ruff: noqa: S608 - names come from the contract and are quoted, what else is inserted is made here
@@ -17,12 +18,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.arrow import arrow_type
 from ingestion.reconcile.dialect import DUCKDB, Dialect, dialect
 from ingestion.reconcile.fingerprint import content_of
 from ingestion.reconcile.report import Difference, Fingerprint
-from ingestion.sources import Column, RawTable
-from ingestion.warehouse import Warehouse
+from pipeline.contracts import Column, RawTable
+from warehouse import Warehouse
+from warehouse.arrow import arrow_type
 
 DAYS_AT_ONCE = 10  # whose rows are compared in memory
 DAY = timedelta(days=1)
@@ -60,18 +61,24 @@ class Shape:
         further = [sql.json_text(column, path) for column, path in self.further]
         id_text = ", ".join(f"{sql.quoted(name)}::varchar" for name in self.table.key)
         return (
-            f"{self.key(sql)}, coalesce({sql.quoted(self.day_of)}::date, date '1970-01-01') as day, "
-            f"{sql.hash(f'concat_ws(chr(1), {id_text})')} as id, {sql.quoted(self.table.version)} as version, "
+            f"{self.key(sql)}, coalesce({sql.quoted(self.day_of)}::date, date '1970-01-01') as "
+            "day, "
+            f"{sql.hash(f'concat_ws(chr(1), {id_text})')} as id, {sql.quoted(self.table.version)} "
+            "as version, "
             f"{origin} as origin, {content_of(self.compared, sql, further)} as content"
         )
 
 
 class SourceRows:
-    """The rows of a source's table as fingerprints in a file of a temporary folder: ``add`` all batches, then compare."""
+    """The rows of a source's table as fingerprints in a file of a temporary folder: ``add`` all
+    batches, then compare.
+    """
 
     def __init__(self, shape: Shape, folder: Path) -> None:
         self._shape = shape
-        self._connection = duckdb.connect(str(folder / f"{shape.table.name}-fingerprints.duckdb"), config=_CONFIG)
+        self._connection = duckdb.connect(
+            str(folder / f"{shape.table.name}-fingerprints.duckdb"), config=_CONFIG
+        )
         self._connection.execute("set enable_progress_bar = false")
         self._exists = False
 
@@ -89,7 +96,9 @@ class SourceRows:
     def days(self) -> dict[date, Fingerprint]:
         if not self._exists:
             return {}
-        return _fingerprints(self._connection.execute(f"{_BY_DAY} from source group by 1").fetchall())
+        return _fingerprints(
+            self._connection.execute(f"{_BY_DAY} from source group by 1").fetchall()
+        )
 
     def rows(self, days: Sequence[date]) -> list[tuple[Any, ...]]:
         """Key columns, day, version, origin, content of the rows of some days."""
@@ -105,8 +114,10 @@ def differences(
     """Days and rows compared, and the days that differ.
 
     Args:
-        asked_at: when the source was asked, UTC without a zone: rows that the warehouse has got since may not be in it.
-        is_pending: whether the next load will bring the row of that key, origin and version, so that it is no difference.
+        asked_at: when the source was asked, UTC without a zone: rows that the warehouse has got
+            since may not be in it.
+        is_pending: whether the next load will bring the row of that key, origin and version, so
+            that it is no difference.
     """
     sql = dialect(warehouse.dialect)
     here = source.days()
@@ -121,7 +132,14 @@ def differences(
         difference
         for start in range(0, len(unequal), DAYS_AT_ONCE)
         for difference in _of_days(
-            shape, unequal[start : start + DAYS_AT_ONCE], source, warehouse, asked_at, is_pending, here, there
+            shape,
+            unequal[start : start + DAYS_AT_ONCE],
+            source,
+            warehouse,
+            asked_at,
+            is_pending,
+            here,
+            there,
         )
     ]
     return len(here.keys() | there.keys()), sum(day.count for day in here.values()), found
@@ -130,7 +148,10 @@ def differences(
 def key_batch(table: RawTable, keys: Sequence[Any]) -> pa.RecordBatch:
     """Keys as they stand in differences, for ``mark_deleted``."""
     columns = zip(*(key if isinstance(key, tuple) else (key,) for key in keys), strict=True)
-    arrays = [pa.array(values, arrow_type(table.column(name).type)) for name, values in zip(table.key, columns, strict=True)]
+    arrays = [
+        pa.array(values, arrow_type(table.column(name).type))
+        for name, values in zip(table.key, columns, strict=True)
+    ]
     return pa.record_batch(arrays, names=list(table.key))
 
 
@@ -138,7 +159,10 @@ _BY_DAY = "select day, count(*), sum(id), sum(content)"
 
 
 def _fingerprints(rows: Iterable[tuple[Any, ...]]) -> dict[date, Fingerprint]:
-    return {day: Fingerprint(int(count), int(ids), None, int(content)) for day, count, ids, content in rows}
+    return {
+        day: Fingerprint(int(count), int(ids), None, int(content))
+        for day, count, ids, content in rows
+    }
 
 
 def _of_days(
@@ -153,7 +177,9 @@ def _of_days(
 ) -> Iterator[Difference]:
     sql = dialect(warehouse.dialect)
     width = len(shape.table.key)
-    found: dict[date, tuple[list[Any], list[Any], list[Any], list[Any]]] = {day: ([], [], [], []) for day in days}
+    found: dict[date, tuple[list[Any], list[Any], list[Any], list[Any]]] = {
+        day: ([], [], [], []) for day in days
+    }
     raw: dict[Key, tuple[Any, ...]] = {}
     twice: set[Key] = set()
     rows: list[tuple[Any, ...]] = warehouse.query(
@@ -171,7 +197,9 @@ def _of_days(
         key, (day, version, origin, content) = row[:width], row[width:]
         missing, changed, _, ahead = found[day]
         met.add(key)
-        _, known_version, known_content, loaded_at, is_marked = raw.get(key, (None, None, None, None, True))
+        _, known_version, known_content, loaded_at, is_marked = raw.get(
+            key, (None, None, None, None, True)
+        )
         if is_pending(key, origin, version) or (loaded_at and loaded_at > asked_at):
             continue
         if is_marked:

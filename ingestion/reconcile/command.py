@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from alerting.masking import mask
-from ingestion.errors import IngestionError, PassingError
 from ingestion.reconcile import RECONCILABLE, reconcile
+from pipeline.errors import IngestionError, PassingError
+from pipeline.masking import mask
 
 EQUAL, DIFFERENT, TRY_AGAIN = 0, 1, 75
 
@@ -21,15 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one of {', '.join(RECONCILABLE)}; without it, all of them",
     )
     parser.add_argument(
-        "--repair", action="store_true", help="read what differs again, and mark rows that the source has deleted"
+        "--repair",
+        action="store_true",
+        help="read what differs again, and mark rows that the source has deleted",
     )
 
 
 def run(source: str | None, repair: bool, say: Callable[[str], None] = print) -> int:
     """Reconcile one source, or all of them; 0 if source and warehouse agree now, 1 if not.
 
-    With all of them, one that cannot be compared does not hide the others: its error is said in its place. Then 75 stands
-    for passing errors only.
+    With all of them, one that cannot be compared does not hide the others: its error is said in its
+    place. Then 75 stands for passing errors only.
     """
     if source:
         return _reconciled(source, repair, say)

@@ -1,4 +1,6 @@
-"""Compares the files of the CSV inbox with their raw tables, by the date of the rows; repairs on request."""
+"""Compares the files of the CSV inbox with their raw tables, by the date of the rows; repairs on
+request.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,26 @@ from pathlib import Path
 from ingestion.csv_uploads.header import columns_in_file
 from ingestion.csv_uploads.inbox import Inbox
 from ingestion.csv_uploads.loader import CsvLoader, SortedRows
-from ingestion.days import upper_bound
+from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.reconcile.by_day import Shape, SourceRows, differences, key_batch
 from ingestion.reconcile.loads import NeverLoadedError, last_begun, last_day
 from ingestion.reconcile.report import Difference, Report
-from ingestion.settings import CsvSettings
-from ingestion.sources import Source
-from ingestion.warehouse import Warehouse
+from pipeline.contracts import Source
+from pipeline.days import upper_bound
+from warehouse import Warehouse
 
 
-def reconcile_inbox(source: Source, settings: CsvSettings, warehouse: Warehouse, *, repair: bool = False) -> Report:
+def reconcile_inbox(
+    source: Source, settings: CsvSettings, warehouse: Warehouse, *, repair: bool = False
+) -> Report:
     """Compare the rows of all files, dated up to the last day that was loaded, with the raw tables.
 
-    Rows of a file that was modified after the last load began are the next load's business and no difference. ``repair``
-    loads the inbox again and marks rows as deleted that no file has any more.
+    Rows of a file that was modified after the last load began are the next load's business and no
+    difference. ``repair`` loads the inbox again and marks rows as deleted that no file has any
+    more.
 
-    Old files may be archived: rows dated before everything in the inbox, of files that are no longer there, are left alone.
+    Old files may be archived: rows dated before everything in the inbox, of files that are no
+    longer there, are left alone.
 
     Raises:
         NeverLoadedError: there is nothing to compare.
@@ -53,7 +59,11 @@ def _compare(source: Source, settings: CsvSettings, warehouse: Warehouse) -> Rep
             with closing(SourceRows(shape, folder)) as source_rows:
                 source_rows.add(read.rows.winners(until))
                 days, count, of_table = differences(
-                    shape, source_rows, warehouse, asked_at, lambda key, file, modified_at: modified_at > loaded_at
+                    shape,
+                    source_rows,
+                    warehouse,
+                    asked_at,
+                    lambda key, file, modified_at: modified_at > loaded_at,
                 )
             buckets, rows = buckets + days, rows + count
             found += of_table
@@ -65,20 +75,31 @@ def _shape(read: SortedRows, until: date, warehouse: Warehouse) -> Shape:
     compared = (*columns_in_file(table), *(column for column in read.extra if column.name in known))
     files = ", ".join("'" + name.replace("'", "''") + "'" for name in read.files)
     archived = f"date < date '{read.rows.earliest or date.max}' and _file_name not in ({files})"
-    return Shape(table, "date", compared, origin="_file_name", due=f"date <= date '{until}' and not ({archived})")
+    return Shape(
+        table,
+        "date",
+        compared,
+        origin="_file_name",
+        due=f"date <= date '{until}' and not ({archived})",
+    )
 
 
 def _repair(source: Source, settings: CsvSettings, warehouse: Warehouse, report: Report) -> Report:
     """Mark what is gone, then load the last day again: equal rows are left untouched by that."""
     marked = 0
     for table in source.tables:
-        of_table = [difference for difference in report.differences if difference.table == table.name]
+        of_table = [
+            difference for difference in report.differences if difference.table == table.name
+        ]
         if gone := [key for difference in of_table for key in difference.deleted]:
             marked += warehouse.mark_deleted(table, [key_batch(table, gone)], report.compared_at)
-        # No load replaces a row of a file that was modified later, but what comes after a deletion is new.
+        # No load replaces a row of a file that was modified later, but what comes after a deletion
+        # is new.
         if ahead := [key for difference in of_table for key in difference.ahead]:
             warehouse.mark_deleted(table, [key_batch(table, ahead)], report.compared_at)
     day = last_day(source, warehouse)
     record = CsvLoader(settings, warehouse).run(day)
     changed = sum(table.inserted + table.updated for table in record.tables)
-    return replace(report, repaired=True, rows_reloaded=changed, rows_marked=marked, repaired_day=day)
+    return replace(
+        report, repaired=True, rows_reloaded=changed, rows_marked=marked, repaired_day=day
+    )

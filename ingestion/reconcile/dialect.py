@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ingestion.sources import Column, RawTable
+from pipeline.contracts import Column, RawTable
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _HEX_DIGITS = 15  # 60 bits of each MD5: fits a bigint
@@ -19,7 +19,9 @@ class Dialect:
     name: Literal["duckdb", "snowflake"]
 
     def quoted(self, name: str) -> str:
-        """As the loader names its columns: in Snowflake plain names are upper case, others are kept as they are."""
+        """As the loader names its columns: in Snowflake plain names are upper case, others are kept
+        as they are.
+        """
         if self.name == "snowflake" and _PLAIN.fullmatch(name):
             return f'"{name.upper()}"'
         return '"' + name.replace('"', '""') + '"'
@@ -35,10 +37,16 @@ class Dialect:
         return f"('0x' || left(md5({text}), {_HEX_DIGITS}))::bigint"
 
     def text(self, column: Column) -> str:
-        """A value as text: whole numbers and exact decimals as they are written, moments as whole microseconds."""
+        """A value as text: whole numbers and exact decimals as they are written, moments as whole
+        microseconds.
+        """
         name = self.quoted(column.name)
         if column.type.name == "timestamp":
-            microseconds = f"date_part(epoch_microsecond, {name})" if self.name == "snowflake" else f"epoch_us({name})"
+            microseconds = (
+                f"date_part(epoch_microsecond, {name})"
+                if self.name == "snowflake"
+                else f"epoch_us({name})"
+            )
             return f"{microseconds}::varchar"
         if column.type.name == "boolean":
             return f"{name}::int::varchar"

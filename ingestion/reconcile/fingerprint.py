@@ -1,7 +1,9 @@
-"""Fingerprints of rows in SQL, so written that PostgreSQL and the warehouse give the same for the same row.
+"""Fingerprints of rows in SQL, so written that PostgreSQL and the warehouse give the same for the
+same row.
 
-A row's content is the MD5 of its columns' texts: whole numbers and exact decimals as they are written, moments as whole
-microseconds, NULL apart from everything else. The sum of the contents stands for a bucket, whatever the order of rows.
+A row's content is the MD5 of its columns' texts: whole numbers and exact decimals as they are
+written, moments as whole microseconds, NULL apart from everything else. The sum of the contents
+stands for a bucket, whatever the order of rows.
 """
 
 # ruff: noqa: S608 - names come from the contract and are quoted, numbers are integers
@@ -15,7 +17,7 @@ from psycopg2 import sql
 
 from ingestion.postgres.catalog import SourceColumn, SourceTable
 from ingestion.reconcile.dialect import Dialect
-from ingestion.sources import Column, ColumnType, RawTable
+from pipeline.contracts import Column, ColumnType, RawTable
 
 BUCKET_KEYS = 10_000
 _HEX_DIGITS = 15  # 60 bits of each MD5: fits a bigint
@@ -26,10 +28,12 @@ def source_row(table: SourceTable, compared: Sequence[Column]) -> sql.Composable
     contract, columns = table.contract, table.by_name
     born = columns.get("created_at")
     texts = [_source_text(columns[column.name], column.type) for column in compared]
-    content = sql.SQL("('x' || left(md5(convert_to(concat({}), 'UTF8')), {}))::bit(60)::bigint").format(
-        sql.SQL(", chr(1), ").join(texts), sql.Literal(_HEX_DIGITS)
-    )
-    return sql.SQL("{key} as key, {version} as version, {born} as born, {content} as content").format(
+    content = sql.SQL(
+        "('x' || left(md5(convert_to(concat({}), 'UTF8')), {}))::bit(60)::bigint"
+    ).format(sql.SQL(", chr(1), ").join(texts), sql.Literal(_HEX_DIGITS))
+    return sql.SQL(
+        "{key} as key, {version} as version, {born} as born, {content} as content"
+    ).format(
         key=columns[contract.key[0]].identifier,
         version=columns[contract.version].selected,
         born=born.selected if born else sql.SQL("null::timestamp"),
@@ -37,25 +41,36 @@ def source_row(table: SourceTable, compared: Sequence[Column]) -> sql.Composable
     )
 
 
-def source_buckets(table: SourceTable, compared: Sequence[Column], due: sql.Composable) -> sql.Composable:
-    """PostgreSQL: bucket, count, key sum, newest version, content sum of the rows that are due, by bucket."""
+def source_buckets(
+    table: SourceTable, compared: Sequence[Column], due: sql.Composable
+) -> sql.Composable:
+    """PostgreSQL: bucket, count, key sum, newest version, content sum of the rows that are due, by
+    bucket.
+    """
     return sql.SQL(
         "select floor(key / {size}.0)::bigint, count(*), sum(key), max(version), sum(content) "
         "from (select {row} from {table} where {due}) fingerprinted group by 1"
-    ).format(size=sql.Literal(BUCKET_KEYS), row=source_row(table, compared), table=table.address, due=due)
+    ).format(
+        size=sql.Literal(BUCKET_KEYS), row=source_row(table, compared), table=table.address, due=due
+    )
 
 
 def warehouse_buckets(table: RawTable, columns: Sequence[Column], dialect: Dialect) -> str:
     """Warehouse: the same of the raw table's rows that are not marked as deleted."""
     return (
-        f"select floor(key / {BUCKET_KEYS}.0)::bigint, count(*), sum(key), max(version), sum(content) "
+        f"select floor(key / {BUCKET_KEYS}.0)::bigint, count(*), sum(key), max(version), "
+        "sum(content) "
         f"from (select {_warehouse_row(table, columns, dialect)} from {dialect.address(table)} "
         "where _deleted_at is null) fingerprinted group by 1"
     )
 
 
-def warehouse_rows(table: RawTable, columns: Sequence[Column], ranges: Sequence[tuple[int, int]], dialect: Dialect) -> str:
-    """Warehouse: key, version, content, time of loading, whether marked as deleted, of the rows in ranges of keys."""
+def warehouse_rows(
+    table: RawTable, columns: Sequence[Column], ranges: Sequence[tuple[int, int]], dialect: Dialect
+) -> str:
+    """Warehouse: key, version, content, time of loading, whether marked as deleted, of the rows in
+    ranges of keys.
+    """
     key = dialect.quoted(table.key[0])
     wanted = " or ".join(f"({key} >= {low} and {key} < {high})" for low, high in ranges)
     return (
@@ -64,16 +79,22 @@ def warehouse_rows(table: RawTable, columns: Sequence[Column], ranges: Sequence[
     )
 
 
-def source_rows(table: SourceTable, compared: Sequence[Column], ranges: Sequence[tuple[int, int]]) -> sql.Composable:
+def source_rows(
+    table: SourceTable, compared: Sequence[Column], ranges: Sequence[tuple[int, int]]
+) -> sql.Composable:
     """PostgreSQL: key, version, time of birth, content of the rows in ranges of keys."""
-    return sql.SQL("select {} from {} where {}").format(source_row(table, compared), table.address, in_ranges(table, ranges))
+    return sql.SQL("select {} from {} where {}").format(
+        source_row(table, compared), table.address, in_ranges(table, ranges)
+    )
 
 
 def in_ranges(table: SourceTable, ranges: Sequence[tuple[int, int]]) -> sql.Composable:
     """PostgreSQL: the condition for keys in any of the ranges ``[low, high)``."""
     key = table.by_name[table.contract.key[0]].identifier
     return sql.SQL(" or ").join(
-        sql.SQL("({key} >= {low} and {key} < {high})").format(key=key, low=sql.Literal(low), high=sql.Literal(high))
+        sql.SQL("({key} >= {low} and {key} < {high})").format(
+            key=key, low=sql.Literal(low), high=sql.Literal(high)
+        )
         for low, high in ranges
     )
 
@@ -83,7 +104,9 @@ def _source_text(column: SourceColumn, declared: ColumnType) -> sql.Composable:
     text: sql.Composable
     match declared.name:
         case "decimal":
-            text = sql.SQL("{}::numeric({},{})").format(name, sql.Literal(declared.precision), sql.Literal(declared.scale))
+            text = sql.SQL("{}::numeric({},{})").format(
+                name, sql.Literal(declared.precision), sql.Literal(declared.scale)
+            )
         case "timestamp":
             text = sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(column.selected)
         case "boolean":
@@ -114,5 +137,7 @@ def due(table: SourceTable, watermark: datetime) -> sql.Composable:
         conditions.append(sql.SQL("{} is null").format(version.identifier))
     else:
         conditions.append(sql.SQL("{} <= {}").format(born.identifier, born.moment(watermark)))
-        conditions.append(sql.SQL("({} is null and {} is null)").format(version.identifier, born.identifier))
+        conditions.append(
+            sql.SQL("({} is null and {} is null)").format(version.identifier, born.identifier)
+        )
     return sql.SQL(" or ").join(conditions)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from ingestion.errors import MissingInputError
-from ingestion.sources import Source
-from ingestion.warehouse import Warehouse
+from pipeline.contracts import Source
+from pipeline.errors import MissingInputError
+from warehouse import Warehouse
 
 
 class NeverLoadedError(MissingInputError):
     """There is nothing to compare a source with."""
 
     def __init__(self, source: Source) -> None:
-        super().__init__(f"{source.name} was never loaded: there is nothing to compare. Load a day of it first.")
+        super().__init__(
+            f"{source.name} was never loaded: there is nothing to compare. Load a day of it first."
+        )
 
 
 def last_day(source: Source, warehouse: Warehouse) -> date:

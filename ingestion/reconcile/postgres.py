@@ -1,4 +1,6 @@
-"""Compares a PostgreSQL table with its raw table, bucket by bucket, then row by row where buckets differ; repairs on request."""
+"""Compares a PostgreSQL table with its raw table, bucket by bucket, then row by row where buckets
+differ; repairs on request.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,8 @@ import psycopg2
 import pyarrow as pa
 from psycopg2 import sql
 
-from ingestion.arrow import arrow_type
-from ingestion.days import upper_bound
-from ingestion.errors import PermanentError
 from ingestion.postgres.connection import explain
+from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window
 from ingestion.reconcile.dialect import dialect
@@ -30,10 +30,12 @@ from ingestion.reconcile.fingerprint import (
 )
 from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Fingerprint, Report
-from ingestion.records import Window
-from ingestion.settings import PostgresSettings
-from ingestion.sources import METADATA_COLUMNS, Column, RawTable, Source
-from ingestion.warehouse import Warehouse
+from pipeline.contracts import METADATA_COLUMNS, Column, RawTable, Source
+from pipeline.days import upper_bound
+from pipeline.errors import PermanentError
+from pipeline.records import Window
+from warehouse import Warehouse
+from warehouse.arrow import arrow_type
 
 logger = logging.getLogger(__name__)
 BUCKETS_AT_ONCE = 10  # whose rows are compared in memory
@@ -65,10 +67,13 @@ class _Sides:
         return self.warehouse.query(query)
 
 
-def reconcile_table(source: Source, settings: PostgresSettings, warehouse: Warehouse, *, repair: bool = False) -> Report:
+def reconcile_table(
+    source: Source, settings: PostgresSettings, warehouse: Warehouse, *, repair: bool = False
+) -> Report:
     """Compare the source's table with its raw table, up to the watermark of the last load.
 
-    ``repair`` reads the buckets that differ again and marks rows as deleted that the source no longer has.
+    ``repair`` reads the buckets that differ again and marks rows as deleted that the source no
+    longer has.
 
     Raises:
         NeverLoadedError: there is nothing to compare.
@@ -92,19 +97,37 @@ def _compare(
     if watermark is None or not known:
         raise NeverLoadedError(source)
     if len(table.key) != 1 or table.column(table.key[0]).type.name not in ("integer", "bigint"):
-        raise PermanentError(f"{source.name} cannot be compared in buckets: its key is no single integer.")
+        raise PermanentError(
+            f"{source.name} cannot be compared in buckets: its key is no single integer."
+        )
     own = {column.name for column in METADATA_COLUMNS}
-    asked_at = datetime.now(UTC).replace(tzinfo=None)  # before the snapshot: rows loaded later may not be in it
+    asked_at = datetime.now(UTC).replace(
+        tzinfo=None
+    )  # before the snapshot: rows loaded later may not be in it
     with open_snapshot(settings, table, known) as snapshot:
-        compared = tuple(column for column in snapshot.table.declared if column.name in known and column.name not in own)
+        compared = tuple(
+            column
+            for column in snapshot.table.declared
+            if column.name in known and column.name not in own
+        )
         sides = _Sides(snapshot, warehouse, compared, watermark, asked_at)
-        here = _fingerprints(sides.ask_source(source_buckets(snapshot.table, compared, due(snapshot.table, watermark))))
-        there = _fingerprints(sides.ask_warehouse(warehouse_buckets(table, compared, dialect(warehouse.dialect))))
-        unequal = sorted(bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket))
+        here = _fingerprints(
+            sides.ask_source(
+                source_buckets(snapshot.table, compared, due(snapshot.table, watermark))
+            )
+        )
+        there = _fingerprints(
+            sides.ask_warehouse(warehouse_buckets(table, compared, dialect(warehouse.dialect)))
+        )
+        unequal = sorted(
+            bucket for bucket in here.keys() | there.keys() if here.get(bucket) != there.get(bucket)
+        )
         differences = tuple(
             difference
             for start in range(0, len(unequal), BUCKETS_AT_ONCE)
-            for difference in _differences(sides, unequal[start : start + BUCKETS_AT_ONCE], here, there)
+            for difference in _differences(
+                sides, unequal[start : start + BUCKETS_AT_ONCE], here, there
+            )
         )
         report = Report(
             source=source.name,
@@ -118,21 +141,30 @@ def _compare(
             return report
         reloaded, marked = repairing(source, sides, differences)
         day = last_day(source, warehouse)
-        return replace(report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day)
+        return replace(
+            report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day
+        )
 
 
 def _fingerprints(rows: Iterable[tuple[Any, ...]]) -> dict[int, Fingerprint]:
     return {
-        int(bucket): Fingerprint(int(count), int(keys), newest, int(content)) for bucket, count, keys, newest, content in rows
+        int(bucket): Fingerprint(int(count), int(keys), newest, int(content))
+        for bucket, count, keys, newest, content in rows
     }
 
 
 def _differences(
-    sides: _Sides, buckets: Sequence[int], here: dict[int, Fingerprint], there: dict[int, Fingerprint]
+    sides: _Sides,
+    buckets: Sequence[int],
+    here: dict[int, Fingerprint],
+    there: dict[int, Fingerprint],
 ) -> Iterator[Difference]:
     """The rows that differ in some buckets, without those whose change is not due yet."""
     ranges = [_range(bucket) for bucket in buckets]
-    source = {row[0]: row[1:] for row in sides.ask_source(source_rows(sides.snapshot.table, sides.compared, ranges))}
+    source = {
+        row[0]: row[1:]
+        for row in sides.ask_source(source_rows(sides.snapshot.table, sides.compared, ranges))
+    }
     raw: dict[int, tuple[Any, ...]] = {}
     twice: set[int] = set()
     for key, *values in sides.ask_warehouse(
@@ -150,7 +182,9 @@ def _differences(
         if found is None or found[3]:
             if _is_due(version, born, sides.watermark):
                 missing.setdefault(key // BUCKET_KEYS, []).append(key)
-        elif key in twice or ((version, content) != found[:2] and not _is_pending(version, found[0], sides.watermark)):
+        elif key in twice or (
+            (version, content) != found[:2] and not _is_pending(version, found[0], sides.watermark)
+        ):
             changed.setdefault(key // BUCKET_KEYS, []).append(key)
             if key in twice or (found[0] is not None and (version is None or found[0] > version)):
                 ahead.setdefault(key // BUCKET_KEYS, []).append(key)
@@ -184,21 +218,35 @@ def _repair(source: Source, sides: _Sides, differences: Sequence[Difference]) ->
     table, known = sides.snapshot.table, sides.warehouse.raw_columns(sides.table)
     new = [column.name for column in table.gained if column.name not in known]
     if new:
-        raise PermanentError(f"The source table {source.name} has gained {', '.join(new)}. Load a day of it first, then repair.")
+        raise PermanentError(
+            f"The source table {source.name} has gained {', '.join(new)}. Load a day of it first, "
+            "then repair."
+        )
     gone = [key for difference in differences for key in difference.deleted]
-    marked = sides.warehouse.mark_deleted(sides.table, [_keys(sides.table, gone)], sides.asked_at) if gone else 0
-    # No load replaces a newer version by an older one, nor an equal row. A row whose version is newer in the warehouse than
-    # in the source, or that is there twice, is therefore marked first: what comes after a deletion counts as new.
+    marked = (
+        sides.warehouse.mark_deleted(sides.table, [_keys(sides.table, gone)], sides.asked_at)
+        if gone
+        else 0
+    )
+    # No load replaces a newer version by an older one, nor an equal row. A row whose version is
+    # newer in the warehouse than in the source, or that is there twice, is therefore marked first:
+    # what comes after a deletion counts as new.
     ahead = [key for difference in differences for key in difference.ahead]
     if ahead:
         sides.warehouse.mark_deleted(sides.table, [_keys(sides.table, ahead)], sides.asked_at)
-    ranges = [(difference.low, difference.high) for difference in differences if difference.missing or difference.changed]
+    ranges = [
+        (difference.low, difference.high)
+        for difference in differences
+        if difference.missing or difference.changed
+    ]
     if not ranges:
         return 0, marked
     day = last_day(source, sides.warehouse)
     window = Window(None, upper_bound(day))
     everything = Window(None, max(upper_bound(day), sides.watermark))
-    condition = sql.SQL("({}) and ({})").format(in_window(sides.table, table.by_name, everything), in_ranges(table, ranges))
+    condition = sql.SQL("({}) and ({})").format(
+        in_window(sides.table, table.by_name, everything), in_ranges(table, ranges)
+    )
     with sides.warehouse.begin_load(source, day, window) as load:
         for column in table.gained:
             load.add_column(sides.table, column)

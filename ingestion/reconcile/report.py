@@ -13,8 +13,8 @@ BUCKETS_SHOWN = 50  # a log has to stay readable
 class Fingerprint:
     """A bucket of rows on one side: equal rows give equal fingerprints.
 
-    ``key_sum`` adds up the keys, or hashes of them where they are no numbers. ``newest`` is the newest version, UTC; None
-    where versions say when a row was read, not when it changed.
+    ``key_sum`` adds up the keys, or hashes of them where they are no numbers. ``newest`` is the
+    newest version, UTC; None where versions say when a row was read, not when it changed.
     """
 
     count: int = 0
@@ -29,7 +29,8 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Difference:
-    """A bucket in which the two sides differ: keys in ``[low, high)``, or days where these are dates.
+    """A bucket in which the two sides differ: keys in ``[low, high)``, or days where these are
+    dates.
 
     A key is its value, or a tuple where it has several columns.
 
@@ -37,7 +38,8 @@ class Difference:
         missing: rows of the source that the warehouse lacks.
         changed: rows with other content or another version than in the source.
         deleted: rows of the warehouse that the source no longer has.
-        ahead: those of ``changed`` that no load replaces: newer in the warehouse than in the source, or there twice.
+        ahead: those of ``changed`` that no load replaces: newer in the warehouse than in the
+            source, or there twice.
     """
 
     table: str
@@ -51,9 +53,17 @@ class Difference:
     ahead: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
-        kinds = (("missing", self.missing), ("changed", self.changed), ("deleted in the source", self.deleted))
+        kinds = (
+            ("missing", self.missing),
+            ("changed", self.changed),
+            ("deleted in the source", self.deleted),
+        )
         rows = "; ".join(f"{len(keys):,} {kind} ({_some(keys)})" for kind, keys in kinds if keys)
-        bucket = f"day {self.low}" if isinstance(self.low, date) else f"keys {self.low} to {self.high - 1}"
+        bucket = (
+            f"day {self.low}"
+            if isinstance(self.low, date)
+            else f"keys {self.low} to {self.high - 1}"
+        )
         return f"{self.table}, {bucket}: {rows}\n    source    {self.source}\n    warehouse {self.warehouse}"
 
 
@@ -84,7 +94,10 @@ class Report:
 
     @property
     def rows_that_differ(self) -> int:
-        return sum(len(bucket.missing) + len(bucket.changed) + len(bucket.deleted) for bucket in self.differences)
+        return sum(
+            len(bucket.missing) + len(bucket.changed) + len(bucket.deleted)
+            for bucket in self.differences
+        )
 
     @property
     def advice(self) -> str:
@@ -103,17 +116,26 @@ class Report:
         if not self.differences:
             return f"{compared}: source and warehouse are equal."
         lines = [
-            f"{compared}: {self.rows_that_differ:,} rows in {len(self.differences):,} buckets differ.",
+            f"{compared}: {self.rows_that_differ:,} rows in {len(self.differences):,} buckets "
+            "differ.",
             *(f"  {one}" for one in self.differences[:BUCKETS_SHOWN]),
         ]
         if len(self.differences) > BUCKETS_SHOWN:
             lines.append(f"  and {len(self.differences) - BUCKETS_SHOWN:,} more buckets.")
         if self.repaired:
-            lines.append(f"  Repaired: {self.rows_reloaded:,} rows read again, {self.rows_marked:,} marked as deleted.")
+            lines.append(
+                f"  Repaired: {self.rows_reloaded:,} rows read again, {self.rows_marked:,} marked "
+                "as deleted."
+            )
         if self.repaired_day:
-            lines.append(f"  The marts follow when {self.repaired_day} is built again (DAG rebuild_day).")
+            lines.append(
+                f"  The marts follow when {self.repaired_day} is built again (DAG rebuild_day)."
+            )
         if self.remaining:
-            lines.append(f"  {len(self.remaining):,} buckets still differ. Load {self.source} with --full-refresh.")
+            lines.append(
+                f"  {len(self.remaining):,} buckets still differ. Load {self.source} with "
+                "--full-refresh."
+            )
         return "\n".join(lines)
 
 

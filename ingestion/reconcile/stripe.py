@@ -1,4 +1,6 @@
-"""Compares Stripe's charges, refunds and disputes with their raw tables, by the day they were created; repairs on request."""
+"""Compares Stripe's charges, refunds and disputes with their raw tables, by the day they were
+created; repairs on request.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +13,25 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingestion.days import upper_bound
-from ingestion.errors import PermanentError
 from ingestion.reconcile.by_day import DAY, Pending, Shape, SourceRows, differences, key_batch
 from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Report
-from ingestion.records import Window
-from ingestion.settings import StripeSettings
-from ingestion.sources import CHARGES, DISPUTES, REFUNDS, RawTable, Source
 from ingestion.stripe_api.changes import Touched, touched_since
 from ingestion.stripe_api.client import StripeApi
 from ingestion.stripe_api.connector import EVENTS_KEPT, LISTS, StripeConnector, epoch
-from ingestion.warehouse import Warehouse
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.contracts import RawTable, Source
+from pipeline.days import upper_bound
+from pipeline.errors import PermanentError
+from pipeline.records import Window
+from pipeline.sources import CHARGES, DISPUTES, REFUNDS
+from warehouse import Warehouse
 
 SECOND = timedelta(seconds=1)
 CLOCKS_DIFFER = timedelta(minutes=1)  # Stripe's clock and ours, at most
 
-# The payload as a whole is not compared: Stripe adds fields to old objects whenever it likes, and some, such as
-# receipt_url, differ each time they are asked for. What staging reads from it is.
+# The payload as a whole is not compared: Stripe adds fields to old objects whenever it likes, and
+# some, such as receipt_url, differ each time they are asked for. What staging reads from it is.
 _ID = ("payload", ("id",))
 _FROM_PAYLOAD = {
     CHARGES.name: (
@@ -43,17 +46,23 @@ _FROM_PAYLOAD = {
 
 @dataclass(frozen=True)
 class _Span:
-    """Objects created in ``(after, until]``, UTC without a zone; ``after`` None: from the beginning."""
+    """Objects created in ``(after, until]``, UTC without a zone; ``after`` None: from the
+    beginning.
+    """
 
     after: datetime | None
     until: datetime
 
 
-def reconcile_charges(source: Source, settings: StripeSettings, warehouse: Warehouse, *, repair: bool = False) -> Report:
-    """Compare everything created in the last ``STRIPE_RECONCILE_DAYS`` up to the cursor of the last load.
+def reconcile_charges(
+    source: Source, settings: StripeSettings, warehouse: Warehouse, *, repair: bool = False
+) -> Report:
+    """Compare everything created in the last ``STRIPE_RECONCILE_DAYS`` up to the cursor of the last
+    load.
 
-    What events have touched since that cursor is the next load's business and no difference. ``repair`` lists the days
-    that differ again, and marks as deleted what that listing does not have either.
+    What events have touched since that cursor is the next load's business and no difference.
+    ``repair`` lists the days that differ again, and marks as deleted what that listing does not
+    have either.
 
     Raises:
         NeverLoadedError: there is nothing to compare.
@@ -65,7 +74,8 @@ def reconcile_charges(source: Source, settings: StripeSettings, warehouse: Wareh
         raise NeverLoadedError(source)
     if cursor < _now() - EVENTS_KEPT:
         raise PermanentError(
-            f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach back to it, so it cannot be said "
+            f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach back "
+            "to it, so it cannot be said "
             "what is due. Load a day first, then reconcile."
         )
     after = cursor - timedelta(days=settings.reconcile_days) if settings.reconcile_days else None
@@ -75,7 +85,10 @@ def reconcile_charges(source: Source, settings: StripeSettings, warehouse: Wareh
         if not repair or not report.differences:
             return report
         repaired = comparison.repair(report)
-        return replace(repaired, remaining=comparison.compare(_around(report.differences, after, cursor)).differences)
+        return replace(
+            repaired,
+            remaining=comparison.compare(_around(report.differences, after, cursor)).differences,
+        )
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,16 @@ class _Comparison:
         with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
             listed = [self._listed(table, path, span, Path(folder)) for table, path in LISTS]
             try:
-                touched = self._touched_since_cursor()  # after the listing: what changed meanwhile is not due either
+                touched = (
+                    self._touched_since_cursor()
+                )  # after the listing: what changed meanwhile is not due either
                 buckets, rows = 0, 0
                 found: list[Difference] = []
                 for shape, source_rows in listed:
                     pending = _pending(shape.table, touched)
-                    days, count, of_table = differences(shape, source_rows, self.warehouse, asked_at, pending)
+                    days, count, of_table = differences(
+                        shape, source_rows, self.warehouse, asked_at, pending
+                    )
                     buckets, rows = buckets + days, rows + count
                     found += of_table
             finally:
@@ -112,9 +129,13 @@ class _Comparison:
         """Load the days that differ again, then mark what is gone."""
         tables = {table.name: table for table in self.source.tables}
         for difference in report.differences:
-            if difference.ahead:  # no load replaces a newer version by an older one, but what comes after a deletion is new
+            # no load replaces a newer version by an older one, but what comes after a deletion is
+            # new
+            if difference.ahead:
                 table = tables[difference.table]
-                self.warehouse.mark_deleted(table, [key_batch(table, difference.ahead)], report.compared_at)
+                self.warehouse.mark_deleted(
+                    table, [key_batch(table, difference.ahead)], report.compared_at
+                )
         day = last_day(self.source, self.warehouse)
         seen: dict[str, set[str]] = {name: set() for name in tables}
         reloaded = 0
@@ -126,16 +147,26 @@ class _Comparison:
             load.commit(None)
         marked = 0
         for name, table in tables.items():
-            deleted = [key for found in report.differences if found.table == name for key in found.deleted]
+            deleted = [
+                key for found in report.differences if found.table == name for key in found.deleted
+            ]
             if gone := [key for key in deleted if key not in seen[name]]:
-                marked += self.warehouse.mark_deleted(table, [key_batch(table, gone)], report.compared_at)
-        return replace(report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day)
+                marked += self.warehouse.mark_deleted(
+                    table, [key_batch(table, gone)], report.compared_at
+                )
+        return replace(
+            report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day
+        )
 
-    def _listed(self, table: RawTable, path: str, span: _Span, folder: Path) -> tuple[Shape, SourceRows]:
+    def _listed(
+        self, table: RawTable, path: str, span: _Span, folder: Path
+    ) -> tuple[Shape, SourceRows]:
         shape = Shape(
             table,
             day_of="created_at",
-            compared=tuple(column for column in table.columns if column.name not in ("payload", table.version)),
+            compared=tuple(
+                column for column in table.columns if column.name not in ("payload", table.version)
+            ),
             further=_FROM_PAYLOAD[table.name],
             origin="charge_id",
             due=_created_in(span),
@@ -147,7 +178,9 @@ class _Comparison:
     def _touched_since_cursor(self) -> Touched:
         until = epoch(_now() + CLOCKS_DIFFER)
         threads = self.settings.parallel_windows
-        return touched_since(self.api, epoch(self.cursor), until, listed_after=until, threads=threads)
+        return touched_since(
+            self.api, epoch(self.cursor), until, listed_after=until, threads=threads
+        )
 
 
 def _pending(table: RawTable, touched: Touched) -> Pending:
@@ -170,7 +203,9 @@ def _created_in(span: _Span) -> str:
 
 def _spans(found: Sequence[Difference], table: RawTable, cursor: datetime) -> Iterator[_Span]:
     """The days of a table that differ, those in a row as one."""
-    days: list[date] = sorted(difference.low for difference in found if difference.table == table.name)
+    days: list[date] = sorted(
+        difference.low for difference in found if difference.table == table.name
+    )
     while days:
         first = last = days.pop(0)
         while days and days[0] == last + DAY:
@@ -189,7 +224,9 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
 
 
-def _noting(batches: Iterator[pa.RecordBatch], table: RawTable, seen: set[str]) -> Iterator[pa.RecordBatch]:
+def _noting(
+    batches: Iterator[pa.RecordBatch], table: RawTable, seen: set[str]
+) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         seen.update(map(str, batch.column(table.key[0]).to_pylist()))
         yield batch

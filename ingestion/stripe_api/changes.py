@@ -1,4 +1,6 @@
-"""Finds what changed since a moment by Stripe's events, and fetches each touched charge in its current state."""
+"""Finds what changed since a moment by Stripe's events, and fetches each touched charge in its
+current state.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from ingestion.stripe_api.listing import Page, list_pages
 
 CHARGES_PER_CHUNK = 500
 
-# Everything that says that a charge, a refund or a dispute is new or has changed; a list takes 20 types at most.
-# https://docs.stripe.com/api/events/types
+# Everything that says that a charge, a refund or a dispute is new or has changed; a list takes 20
+# types at most. https://docs.stripe.com/api/events/types
 EVENT_TYPES = (
     "charge.captured",
     "charge.expired",
@@ -36,7 +38,9 @@ EVENT_TYPES = (
 
 @dataclass
 class Touched:
-    """Ids that events named: charges, the ones among them with events of refunds or disputes, refunds without a charge."""
+    """Ids that events named: charges, the ones among them with events of refunds or disputes,
+    refunds without a charge.
+    """
 
     charges: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     with_refunds: set[str] = field(default_factory=set)
@@ -53,11 +57,13 @@ class Current:
     disputes: list[Page]
 
 
-def touched_since(api: StripeApi, after: int, until: int, *, listed_after: int, threads: int) -> Touched:
+def touched_since(
+    api: StripeApi, after: int, until: int, *, listed_after: int, threads: int
+) -> Touched:
     """What events created in ``(after, until]`` (seconds since 1970) have touched.
 
-    Charges created in ``(listed_after, until]`` are left out where the event shows it: the load lists them anyway, and
-    that later than the event.
+    Charges created in ``(listed_after, until]`` are left out where the event shows it: the load
+    lists them anyway, and that later than the event.
     """
     found = Touched()
     where = {"types": list(EVENT_TYPES)}
@@ -83,8 +89,12 @@ def _note(found: Touched, item: Item, listed_after: int, until: int) -> None:
     (found.with_refunds if kind == "refund" else found.with_disputes).add(charge)
 
 
-def fetch_current(api: StripeApi, touched: Touched, until: int, *, threads: int) -> Iterator[Current]:
-    """Touched charges with their refunds and disputes created up to ``until``, some hundred charges at a time."""
+def fetch_current(
+    api: StripeApi, touched: Touched, until: int, *, threads: int
+) -> Iterator[Current]:
+    """Touched charges with their refunds and disputes created up to ``until``, some hundred charges
+    at a time.
+    """
 
     def fetch(charge_id: str) -> Current:
         answer = api.get(f"/v1/charges/{charge_id}")
@@ -98,7 +108,11 @@ def fetch_current(api: StripeApi, touched: Touched, until: int, *, threads: int)
 
     def fetch_loose(refund_id: str) -> Current:
         answer = api.get(f"/v1/refunds/{refund_id}")
-        return Current([], [Page([answer.body], answer.fetched_at)] if answer.body["created"] <= until else [], [])
+        return Current(
+            [],
+            [Page([answer.body], answer.fetched_at)] if answer.body["created"] <= until else [],
+            [],
+        )
 
     with ThreadPoolExecutor(threads, thread_name_prefix="stripe-changes") as pool:
         for get, wanted in ((fetch, touched.charges), (fetch_loose, touched.loose_refunds)):

@@ -1,4 +1,6 @@
-"""Reads Stripe's API through the official client, without its objects: one answer, one parse, our errors."""
+"""Reads Stripe's API through the official client, without its objects: one answer, one parse, our
+errors.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,21 @@ from urllib.parse import urlsplit
 import orjson
 import stripe
 
-from ingestion.errors import ContractError, CredentialsError, IngestionError, RateLimitedError, SourceUnavailableError
-from ingestion.settings import StripeSettings
+from ingestion.stripe_api.settings import StripeSettings
 from ingestion.stripe_api.transport import RateLimit, session
+from pipeline.errors import (
+    ContractError,
+    CredentialsError,
+    IngestionError,
+    RateLimitedError,
+    SourceUnavailableError,
+)
 
 Item = dict[str, Any]
 PAGE_SIZE = 100  # the most that Stripe gives
 
-# The client writes two lines for each request, thousands for a first load. Its own STRIPE_LOG=info still prints them.
+# The client writes two lines for each request, thousands for a first load. Its own STRIPE_LOG=info
+# still prints them.
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
@@ -33,7 +42,9 @@ class Answer:
 
 
 class _Body:
-    """A body with nothing to show: the client formats each one for its debug log, even where that is off."""
+    """A body with nothing to show: the client formats each one for its debug log, even where that
+    is off.
+    """
 
     __slots__ = ("content",)
 
@@ -60,15 +71,22 @@ class StripeApi:
     def __init__(self, settings: StripeSettings) -> None:
         self._settings = settings
         limit = RateLimit(settings.max_requests_per_second)
-        self._session = session(settings.api_base, limit, retries=settings.max_retries, connections=settings.parallel_windows)
+        self._session = session(
+            settings.api_base,
+            limit,
+            retries=settings.max_retries,
+            connections=settings.parallel_windows,
+        )
         http = _QuietClient(timeout=settings.timeout_seconds, session=self._session)
         client = stripe.StripeClient(
             settings.api_key.get_secret_value(),
             base_addresses={"api": settings.api_base.rstrip("/")},
-            max_network_retries=0,  # the session's business: the client would neither retry a 429 nor read Retry-After
+            # the session's business: the client would neither retry a 429 nor read Retry-After
+            max_network_retries=0,
             http_client=http,
         )
-        # raw_request() parses each body with the standard library before it is handed out; its requestor does not.
+        # raw_request() parses each body with the standard library before it is handed out; its
+        # requestor does not.
         self._requestor = client._requestor
 
     def close(self) -> None:
@@ -90,13 +108,16 @@ class StripeApi:
             )
             if not isinstance(content, _Body):
                 self._requestor._interpret_response(content, status, headers, "V1")
-                raise SourceUnavailableError(f"Stripe answered {path} with status {status}. Try again later.")
+                raise SourceUnavailableError(
+                    f"Stripe answered {path} with status {status}. Try again later."
+                )
             body = orjson.loads(content.content)
         except stripe.StripeError as error:
             raise self._translated(error, path) from None
         except orjson.JSONDecodeError:
             raise SourceUnavailableError(
-                f"What answers at {self._host} for {path} does not speak Stripe's API. Check STRIPE_API_BASE, or try again later."
+                f"What answers at {self._host} for {path} does not speak Stripe's API. Check "
+                "STRIPE_API_BASE, or try again later."
             ) from None
         return Answer(body, fetched_at)
 
@@ -106,28 +127,42 @@ class StripeApi:
         return f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
 
     def _translated(self, error: stripe.StripeError, path: str) -> IngestionError:
-        """The same failure in our words. Stripe's own text is not passed on where it may show parts of the key."""
+        """The same failure in our words. Stripe's own text is not passed on where it may show parts
+        of the key.
+        """
         if isinstance(error, stripe.AuthenticationError):
-            return CredentialsError("Stripe refused the API key (401). Set STRIPE_API_KEY to a secret key that is valid.")
+            return CredentialsError(
+                "Stripe refused the API key (401). Set STRIPE_API_KEY to a secret key that is "
+                "valid."
+            )
         if isinstance(error, stripe.PermissionError):
             return CredentialsError(
-                f"Stripe does not let this API key read {path} (403). Give the key read access to charges, refunds, disputes "
+                f"Stripe does not let this API key read {path} (403). Give the key read access to "
+                "charges, refunds, disputes "
                 "and events, or set STRIPE_API_KEY to one that has it."
             )
         if isinstance(error, stripe.RateLimitError):
             retry_after = _seconds((error.headers or {}).get("Retry-After"))
             when = "later" if retry_after is None else f"in {retry_after:g} seconds"
             return RateLimitedError(
-                f"Stripe limits the rate of requests (429 on {path}). Try again {when}, or lower STRIPE_MAX_REQUESTS_PER_SECOND.",
+                f"Stripe limits the rate of requests (429 on {path}). Try again {when}, or lower "
+                "STRIPE_MAX_REQUESTS_PER_SECOND.",
                 retry_after,
             )
         if isinstance(error, stripe.InvalidRequestError):
-            said = str(error.user_message or "").replace(self._settings.api_key.get_secret_value(), "***")
-            return ContractError(f"Stripe refused the request for {path} ({error.http_status}): {said}")
+            said = str(error.user_message or "").replace(
+                self._settings.api_key.get_secret_value(), "***"
+            )
+            return ContractError(
+                f"Stripe refused the request for {path} ({error.http_status}): {said}"
+            )
         if error.http_status:
-            return SourceUnavailableError(f"Stripe answered {path} with an error ({error.http_status}). Try again later.")
+            return SourceUnavailableError(
+                f"Stripe answered {path} with an error ({error.http_status}). Try again later."
+            )
         return SourceUnavailableError(
-            f"Stripe cannot be reached at {self._host}, or breaks off ({path}). Check the network and STRIPE_API_BASE, or try "
+            f"Stripe cannot be reached at {self._host}, or breaks off ({path}). Check the network "
+            "and STRIPE_API_BASE, or try "
             "again later."
         )
 

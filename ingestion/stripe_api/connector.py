@@ -1,4 +1,6 @@
-"""Loads one day of Stripe: decides what has to be read, stages it in batches, commits it with the new cursor."""
+"""Loads one day of Stripe: decides what has to be read, stages it in batches, commits it with the
+new cursor.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,26 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ingestion.days import upper_bound
-from ingestion.records import LoadRecord, Window
-from ingestion.settings import WEEKDAYS, StripeSettings
-from ingestion.sources import CHARGES, DISPUTES, REFUNDS, RawTable, source
 from ingestion.stripe_api.changes import fetch_current, touched_since
 from ingestion.stripe_api.client import StripeApi
 from ingestion.stripe_api.listing import list_pages
 from ingestion.stripe_api.rows import batches
+from ingestion.stripe_api.settings import WEEKDAYS, StripeSettings
+from pipeline.contracts import RawTable
+from pipeline.days import upper_bound
+from pipeline.records import LoadRecord, Window
+from pipeline.sources import CHARGES, DISPUTES, REFUNDS, source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ingestion.warehouse import Load, Warehouse
+    from warehouse import Load, Warehouse
 
 logger = logging.getLogger(__name__)
 
-EVENTS_KEPT = timedelta(days=29)  # Stripe serves events of the last 30 days, https://docs.stripe.com/api/events
+EVENTS_KEPT = timedelta(
+    days=29
+)  # Stripe serves events of the last 30 days, https://docs.stripe.com/api/events
 LISTS = ((CHARGES, "/v1/charges"), (REFUNDS, "/v1/refunds"), (DISPUTES, "/v1/disputes"))
 
 
@@ -35,29 +40,45 @@ class Plan:
     """What one load reads. Times are UTC without a zone.
 
     Attributes:
-        window: objects created in it are new; events created in it say what has changed. ``start`` None: first load.
-        list_from: objects created after it are listed; earlier than ``window.start`` when a re-list is due. None: all.
+        window: objects created in it are new; events created in it say what has changed. ``start``
+            None: first load.
+        list_from: objects created after it are listed; earlier than ``window.start`` when a re-list
+            is due. None: all.
     """
 
     window: Window
     list_from: datetime | None
 
 
-def plan(settings: StripeSettings, day: date, cursor: datetime | None, *, now: datetime, full_refresh: bool = False) -> Plan:
+def plan(
+    settings: StripeSettings,
+    day: date,
+    cursor: datetime | None,
+    *,
+    now: datetime,
+    full_refresh: bool = False,
+) -> Plan:
     """What loading ``day`` takes, given the committed cursor.
 
-    An old day starts at its own beginning, so that re-running it reads it again. A start that events no longer reach
-    back to, and one day a week in any case, lists everything again that could still have changed:
-    ``STRIPE_RELIST_DAYS`` before the start.
+    An old day starts at its own beginning, so that re-running it reads it again. A start that
+    events no longer reach back to, and one day a week in any case, lists everything again that
+    could still have changed: ``STRIPE_RELIST_DAYS`` before the start.
     """
     end = upper_bound(day)
     if cursor is None or full_refresh:
         # A full refresh replaces the tables, so it must not end before what they already hold.
         return Plan(Window(None, end if cursor is None else max(end, cursor)), None)
-    start = min(cursor, upper_bound(day - timedelta(days=1))) - timedelta(minutes=settings.overlap_minutes)
+    start = min(cursor, upper_bound(day - timedelta(days=1))) - timedelta(
+        minutes=settings.overlap_minutes
+    )
     expired = start < now - EVENTS_KEPT
-    weekly = settings.relist_weekday != "never" and WEEKDAYS[day.weekday()] == settings.relist_weekday
-    return Plan(Window(start, end), start - timedelta(days=settings.relist_days) if expired or weekly else start)
+    weekly = (
+        settings.relist_weekday != "never" and WEEKDAYS[day.weekday()] == settings.relist_weekday
+    )
+    return Plan(
+        Window(start, end),
+        start - timedelta(days=settings.relist_days) if expired or weekly else start,
+    )
 
 
 class StripeConnector:
@@ -68,10 +89,12 @@ class StripeConnector:
         self._warehouse = warehouse
 
     def load_charges(self, day: date, *, full_refresh: bool = False) -> LoadRecord:
-        """Load everything that was created or has changed up to 06:00 UTC of ``day``; memory is flat.
+        """Load everything that was created or has changed up to 06:00 UTC of ``day``; memory is
+        flat.
 
-        Objects are taken in their current state. The cursor of the next load is the moment before this one began to
-        read, or the day's upper bound if that is earlier; it moves with the commit only.
+        Objects are taken in their current state. The cursor of the next load is the moment before
+        this one began to read, or the day's upper bound if that is earlier; it moves with the
+        commit only.
 
         Args:
             day: the day to load.
@@ -95,7 +118,9 @@ class StripeConnector:
             self._stage_listed(api, load, planned)
             if planned.window.start is not None:
                 self._stage_changed(api, load, planned.window.start, planned)
-            return load.commit(reached if cursor is None else max(cursor, reached), replace=full_refresh)
+            return load.commit(
+                reached if cursor is None else max(cursor, reached), replace=full_refresh
+            )
 
     def _stage_listed(self, api: StripeApi, load: Load, planned: Plan) -> None:
         for table, path in LISTS:
@@ -106,16 +131,27 @@ class StripeConnector:
     ) -> Iterator[pa.RecordBatch]:
         """Batches of all objects of one kind created in ``(after, until]``."""
         threads = self._settings.parallel_windows
-        return batches(table, list_pages(api, path, None if after is None else epoch(after), epoch(until), threads=threads))
+        return batches(
+            table,
+            list_pages(
+                api, path, None if after is None else epoch(after), epoch(until), threads=threads
+            ),
+        )
 
     def _stage_changed(self, api: StripeApi, load: Load, start: datetime, planned: Plan) -> None:
         threads = self._settings.parallel_windows
         after, until = epoch(start), epoch(planned.window.end)
         listed_after = epoch(planned.list_from) if planned.list_from else 0
         touched = touched_since(api, after, until, listed_after=listed_after, threads=threads)
-        logger.info("Stripe's events since %s touched %d older charges.", start, len(touched.charges))
+        logger.info(
+            "Stripe's events since %s touched %d older charges.", start, len(touched.charges)
+        )
         for current in fetch_current(api, touched, until, threads=threads):
-            for table, pages in ((CHARGES, current.charges), (REFUNDS, current.refunds), (DISPUTES, current.disputes)):
+            for table, pages in (
+                (CHARGES, current.charges),
+                (REFUNDS, current.refunds),
+                (DISPUTES, current.disputes),
+            ):
                 if pages:
                     load.stage(table, batches(table, pages))
 

@@ -18,7 +18,9 @@ WORTH_SPLITTING = 4  # pages that a window must promise before an idle thread is
 
 @dataclass(frozen=True)
 class Page:
-    """Up to 100 objects, newest first, and the moment just before they were asked for (UTC without a zone)."""
+    """Up to 100 objects, newest first, and the moment just before they were asked for (UTC without
+    a zone).
+    """
 
     items: list[Item]
     fetched_at: datetime
@@ -33,12 +35,19 @@ class _Window:
 
 
 def list_pages(
-    api: StripeApi, path: str, after: int | None, until: int, *, threads: int, where: Mapping[str, Any] | None = None
+    api: StripeApi,
+    path: str,
+    after: int | None,
+    until: int,
+    *,
+    threads: int,
+    where: Mapping[str, Any] | None = None,
 ) -> Iterator[Page]:
     """Every object created in ``(after, until]`` exactly once, in no particular order of pages.
 
-    One thread begins with the whole window, newest first. Whenever a thread is idle, a busy one gives it the older half
-    of what it has left, so that the windows follow the data, however uneven. Few pages are in memory at a time.
+    One thread begins with the whole window, newest first. Whenever a thread is idle, a busy one
+    gives it the older half of what it has left, so that the windows follow the data, however
+    uneven. Few pages are in memory at a time.
 
     Args:
         api: where to read.
@@ -48,7 +57,9 @@ def list_pages(
         threads: how many windows are read at a time.
         where: further parameters of the list.
     """
-    return _Listing(api, path, dict(where or {}), threads).pages(_Window(BEGINNING if after is None else after, until))
+    return _Listing(api, path, dict(where or {}), threads).pages(
+        _Window(BEGINNING if after is None else after, until)
+    )
 
 
 class _Listing:
@@ -62,7 +73,10 @@ class _Listing:
 
     def pages(self, whole: _Window) -> Iterator[Page]:
         self._waiting.append(whole)
-        workers = [threading.Thread(target=self._work, name=f"stripe-listing-{n}", daemon=True) for n in range(self._threads)]
+        workers = [
+            threading.Thread(target=self._work, name=f"stripe-listing-{n}", daemon=True)
+            for n in range(self._threads)
+        ]
         for worker in workers:
             worker.start()
         running = len(workers)
@@ -116,7 +130,9 @@ class _Listing:
         cursor: dict[str, str] = {}
         while not self._stopped:
             created = {"gt": window.after, "lte": window.until}
-            answer = self._api.get(self._path, {"limit": PAGE_SIZE, "created": created} | self._where | cursor)
+            answer = self._api.get(
+                self._path, {"limit": PAGE_SIZE, "created": created} | self._where | cursor
+            )
             items = answer.body["data"]
             if items:
                 self._give(Page(items, answer.fetched_at))
@@ -126,7 +142,9 @@ class _Listing:
             window = self._share(window, newest=items[0]["created"], oldest=items[-1]["created"])
 
     def _share(self, window: _Window, *, newest: int, oldest: int) -> _Window:
-        """Give the older half of what is left to an idle thread, if there is one and enough to share."""
+        """Give the older half of what is left to an idle thread, if there is one and enough to
+        share.
+        """
         left = oldest - window.after
         promised = left / max(1, newest - oldest)
         with self._changed:

@@ -1,6 +1,8 @@
-"""Stripe's amounts: integers in a currency's smallest unit, turned into exact decimals in its major unit.
+"""Stripe's amounts: integers in a currency's smallest unit, turned into exact decimals in its major
+unit.
 
-The lists are those of https://docs.stripe.com/currencies (zero-decimal, three-decimal, special cases).
+The lists are those of https://docs.stripe.com/currencies (zero-decimal, three-decimal, special
+cases).
 """
 
 from __future__ import annotations
@@ -12,11 +14,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 ZERO_DECIMAL = frozenset(
-    {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
+    {
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    }
 )
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-# ISK and UGX have no decimals any more, but Stripe goes on counting them in hundredths: 500 are 5 ISK. HUF and TWD are
-# zero-decimal for payouts only. All of them are therefore two-decimal here, as every other currency is.
+# ISK and UGX have no decimals any more, but Stripe goes on counting them in hundredths: 500 are 5
+# ISK. HUF and TWD are zero-decimal for payouts only. All of them are therefore two-decimal here, as
+# every other currency is.
 
 _SCALE = 3
 _TYPE = pa.decimal128(18, _SCALE)
@@ -38,5 +57,9 @@ def major_units(minor: pa.Array[Any], worth: pa.Array[Any]) -> pa.Array[Any]:
 
     ``ArrowInvalid`` where an amount does not fit.
     """
-    counted = pc.multiply_checked(minor, worth).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 0))
-    return pa.Array.from_buffers(_TYPE, len(counted), counted.buffers(), counted.null_count, counted.offset)
+    counted = (
+        pc.multiply_checked(minor, worth).cast(pa.decimal128(19, 0)).cast(pa.decimal128(18, 0))
+    )
+    return pa.Array.from_buffers(
+        _TYPE, len(counted), counted.buffers(), counted.null_count, counted.offset
+    )

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from ingestion.arrow import schema_of
-from ingestion.errors import ContractError
-from ingestion.sources import CHARGES, DISPUTES, REFUNDS, RawTable
 from ingestion.stripe_api.client import Item
 from ingestion.stripe_api.listing import Page
 from ingestion.stripe_api.money import major_units, thousandths
+from pipeline.contracts import RawTable
+from pipeline.errors import ContractError
+from pipeline.sources import CHARGES, DISPUTES, REFUNDS
+from warehouse.arrow import schema_of
 
 ROWS_PER_BATCH = 1_000
 
@@ -74,12 +75,17 @@ _DISPUTE: Mapping[str, Read] = {
     "amount_minor": lambda item: item["amount"],
     "created_at": lambda item: item["created"],
 }
-_READS: Mapping[str, Mapping[str, Read]] = {CHARGES.name: _CHARGE, REFUNDS.name: _REFUND, DISPUTES.name: _DISPUTE}
+_READS: Mapping[str, Mapping[str, Read]] = {
+    CHARGES.name: _CHARGE,
+    REFUNDS.name: _REFUND,
+    DISPUTES.name: _DISPUTE,
+}
 _MONEY = ("amount_captured", "amount_refunded")
 
 
 def batches(table: RawTable, pages: Iterable[Page]) -> Iterator[pa.RecordBatch]:
-    """Batches of about a thousand rows in the table's schema; the pages are let go as they are read.
+    """Batches of about a thousand rows in the table's schema; the pages are let go as they are
+    read.
 
     ``ContractError`` names the table and the field where Stripe sends what nobody expects.
     """
@@ -92,7 +98,8 @@ def batches(table: RawTable, pages: Iterable[Page]) -> Iterator[pa.RecordBatch]:
                 columns[name].extend(map(read, items))
         except KeyError as missing:
             raise ContractError(
-                f"An object for {table.name} from Stripe lacks the field {missing}. Nothing was loaded."
+                f"An object for {table.name} from Stripe lacks the field {missing}. Nothing was "
+                "loaded."
             ) from None
         columns["payload"].extend([orjson.dumps(item).decode() for item in items])
         columns["_fetched_at"].extend([page.fetched_at] * len(items))
@@ -120,6 +127,7 @@ def _batch(table: RawTable, columns: Mapping[str, list[Any]]) -> pa.RecordBatch:
                 arrays.append(pa.array(columns[field.name], field.type))
         except (pa.ArrowException, TypeError, OverflowError) as problem:
             raise ContractError(
-                f"Stripe sent a value for {table.name}.{field.name} that is not a {field.type}: {problem}. Nothing was loaded."
+                f"Stripe sent a value for {table.name}.{field.name} that is not a {field.type}: "
+                f"{problem}. Nothing was loaded."
             ) from None
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,4 +1,6 @@
-"""The HTTP session under the Stripe client: every try is rate limited, and retried with its whole body or not at all."""
+"""The HTTP session under the Stripe client: every try is rate limited, and retried with its whole
+body or not at all.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ LONGEST_WAIT = 60.0  # seconds; a longer Retry-After is left to whoever runs the
 
 
 class RateLimit:
-    """Lets requests of all threads pass at an even pace, and holds all of them back when Stripe asks for it."""
+    """Lets requests of all threads pass at an even pace, and holds all of them back when Stripe
+    asks for it.
+    """
 
     def __init__(self, requests_per_second: float) -> None:
         self._interval = 1 / requests_per_second
@@ -44,10 +48,12 @@ class RateLimit:
 
 
 class PatientAdapter(HTTPAdapter):
-    """Retries refused, failed and broken-off requests; urllib3's ``Retry`` counts the tries and says how long to wait.
+    """Retries refused, failed and broken-off requests; urllib3's ``Retry`` counts the tries and
+    says how long to wait.
 
-    urllib3 itself would retry up to the head of an answer only: reading the body here lets a connection that is cut in
-    its middle count as a failed try, too. When no try is left, the last answer is returned or the last error raised.
+    urllib3 itself would retry up to the head of an answer only: reading the body here lets a
+    connection that is cut in its middle count as a failed try, too. When no try is left, the last
+    answer is returned or the last error raised.
     """
 
     def __init__(self, limit: RateLimit, *, retries: int, connections: int) -> None:
@@ -78,7 +84,9 @@ class PatientAdapter(HTTPAdapter):
             failure: requests.ConnectionError | ChunkedEncodingError | Timeout | None = None
             try:
                 response = super().send(request, True, timeout, verify, cert, proxies)
-                response._content = b"".join(response.iter_content(READ_SIZE))  # by itself, requests reads 10 KB at a time
+                response._content = b"".join(
+                    response.iter_content(READ_SIZE)
+                )  # by itself, requests reads 10 KB at a time
             except SSLError:
                 raise
             except (requests.ConnectionError, ChunkedEncodingError, Timeout) as error:
@@ -90,15 +98,26 @@ class PatientAdapter(HTTPAdapter):
             if response is not None and asked is not None and asked > LONGEST_WAIT:
                 return response
             try:
-                policy = policy.increment(request.method, request.path_url, response=raw, error=failure)
+                policy = policy.increment(
+                    request.method, request.path_url, response=raw, error=failure
+                )
             except MaxRetryError:
                 if response is None:
                     assert failure is not None
                     raise failure from None
                 return response
             wait = policy.get_backoff_time() if asked is None else asked
-            reason = f"answered {response.status_code}" if response is not None else f"broke off ({type(failure).__name__})"
-            logger.info("Stripe %s on %s; trying again in %.1f s.", reason, request.path_url.split("?")[0], wait)
+            reason = (
+                f"answered {response.status_code}"
+                if response is not None
+                else f"broke off ({type(failure).__name__})"
+            )
+            logger.info(
+                "Stripe %s on %s; trying again in %.1f s.",
+                reason,
+                request.path_url.split("?")[0],
+                wait,
+            )
             if response is not None and response.status_code == 429:
                 self._limit.hold(wait)
             else:
@@ -106,7 +125,9 @@ class PatientAdapter(HTTPAdapter):
 
 
 def session(base: str, limit: RateLimit, *, retries: int, connections: int) -> requests.Session:
-    """A session whose every request goes through a ``PatientAdapter``, and through the proxy that the environment names."""
+    """A session whose every request goes through a ``PatientAdapter``, and through the proxy that
+    the environment names.
+    """
     made = requests.Session()
     adapter = PatientAdapter(limit, retries=retries, connections=connections)
     made.mount("https://", adapter)

@@ -29,16 +29,25 @@ def env(options: argparse.Namespace) -> None:
     from sandbox.containers.env_file import add_secrets
 
     added = add_secrets(options.file)
-    say(f"Generated into {options.file.name}: {', '.join(added)}." if added else f"{options.file.name} has every secret already.")
+    say(
+        f"Generated into {options.file.name}: {', '.join(added)}."
+        if added
+        else f"{options.file.name} has every secret already."
+    )
 
 
 def configure(options: argparse.Namespace) -> None:
-    from ingestion.settings import settings
+    from pipeline.settings import settings
     from sandbox.containers import configuration
     from sandbox.containers.settings import ContainerSettings, RealSystems
 
-    configuration.configure(CONFIG, PASSWORDS, settings(ContainerSettings), settings(RealSystems), options.executor)
-    say(f"Configured for the {options.executor}. The password of admin is in {CONFIG}/passwords.json of airflow-api-server.")
+    configuration.configure(
+        CONFIG, PASSWORDS, settings(ContainerSettings), settings(RealSystems), options.executor
+    )
+    say(
+        f"Configured for the {options.executor}. The password of admin is in "
+        f"{CONFIG}/passwords.json of airflow-api-server."
+    )
 
 
 def init(_: argparse.Namespace) -> None:
@@ -49,7 +58,7 @@ def init(_: argparse.Namespace) -> None:
 
 
 def shop(_: argparse.Namespace) -> None:
-    from ingestion.settings import settings
+    from pipeline.settings import settings
     from sandbox.containers import shop
     from sandbox.containers.settings import ContainerSettings, RealSystems
 
@@ -93,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "env":
             command.add_argument("--file", type=Path, default=PROJECT / ".env")
         if name == "configure":
-            command.add_argument("--executor", choices=("LocalExecutor", "CeleryExecutor"), default="LocalExecutor")
+            command.add_argument(
+                "--executor", choices=("LocalExecutor", "CeleryExecutor"), default="LocalExecutor"
+            )
         if name in ("stripe-emulator", "slack-inbox"):
             command.add_argument("--port", required=True)
             command.add_argument("--store", required=True)
@@ -102,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         env(options)
         return 0
 
-    from ingestion.errors import IngestionError
+    from pipeline.errors import IngestionError
     from sandbox.processes import SandboxError
 
     try:

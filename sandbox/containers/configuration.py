@@ -1,8 +1,10 @@
-"""Writes what the containers start with: Airflow's keys and passwords, the executor, the addresses of the stand-ins.
+"""Writes what the containers start with: Airflow's keys and passwords, the executor, the addresses
+of the stand-ins.
 
-Secrets come from `.env`; those that are missing are generated once and kept in the volume. What is written here is read by
-Airflow (`airflow.cfg`, the file of passwords), by the pipeline (`pipeline.env`), by PostgreSQL and by Redis; what `.env` says
-reaches the containers as environment, which wins over these files.
+Secrets come from `.env`; those that are missing are generated once and kept in the volume. What is
+written here is read by Airflow (`airflow.cfg`, the file of passwords), by the pipeline
+(`pipeline.env`), by PostgreSQL and by Redis; what `.env` says reaches the containers as
+environment, which wins over these files.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from ingestion.errors import SettingsError
+from pipeline.errors import SettingsError
 from sandbox.containers.settings import SHORTEST_PASSWORD, ContainerSettings, RealSystems
 
 STRIPE_EMULATOR = "http://stripe-emulator:12111"
@@ -40,9 +42,14 @@ def fresh_secrets() -> dict[str, str]:
 
 
 def configure(
-    folder: Path, passwords: Path, containers: ContainerSettings, real: RealSystems, executor: str = EXECUTORS[0]
+    folder: Path,
+    passwords: Path,
+    containers: ContainerSettings,
+    real: RealSystems,
+    executor: str = EXECUTORS[0],
 ) -> dict[str, str]:
-    """Write the files; the same secrets at every call unless `.env` changes them. Returns the secrets in use.
+    """Write the files; the same secrets at every call unless `.env` changes them. Returns the
+    secrets in use.
 
     Args:
         folder: for Airflow and the pipeline (volume `config`).
@@ -58,26 +65,40 @@ def configure(
     used = {**kept, **_given(containers, kept)}
     if real.source_is_embedded and real.postgres_password is not None:
         used["postgres_password"] = real.postgres_password.get_secret_value()
-        if len(used["postgres_password"]) < SHORTEST_PASSWORD and containers.bind_address != "127.0.0.1":
+        if (
+            len(used["postgres_password"]) < SHORTEST_PASSWORD
+            and containers.bind_address != "127.0.0.1"
+        ):
             raise SettingsError(
-                f"POSTGRES_PASSWORD has fewer than {SHORTEST_PASSWORD} characters, and BIND_ADDRESS={containers.bind_address} "
-                "lets others reach the database. Take a longer one, or remove the line: then one is generated."
+                f"POSTGRES_PASSWORD has fewer than {SHORTEST_PASSWORD} characters, and "
+                f"BIND_ADDRESS={containers.bind_address} "
+                "lets others reach the database. Take a longer one, or remove the line: then one "
+                "is generated."
             )
 
     _write(folder / "airflow.cfg", airflow_cfg(used, executor))
     users = {"admin": used["airflow_admin_password"], "viewer": used["airflow_viewer_password"]}
     _write(folder / "passwords.json", json.dumps(users))
-    _write(folder / "pipeline.env", "".join(f"{name}={value}\n" for name, value in stand_ins(used, real).items()))
+    _write(
+        folder / "pipeline.env",
+        "".join(f"{name}={value}\n" for name, value in stand_ins(used, real).items()),
+    )
     # PostgreSQL and Redis run as users of their own; nobody else mounts this volume.
     _write(passwords / "postgres_source", used["postgres_password"], mode=0o644)
     _write(passwords / "postgres_airflow", used["airflow_database_password"], mode=0o644)
-    _write(passwords / "redis.conf", f"requirepass {used['redis_password']}\ndir /data\nappendonly yes\n", mode=0o644)
+    _write(
+        passwords / "redis.conf",
+        f"requirepass {used['redis_password']}\ndir /data\nappendonly yes\n",
+        mode=0o644,
+    )
     return used
 
 
 def airflow_cfg(used: Mapping[str, str], executor: str) -> str:
     """The part of Airflow's configuration that is secret, and the executor."""
-    metadata = f"airflow:{quote(used['airflow_database_password'], safe='')}@postgres-airflow:5432/airflow"
+    metadata = (
+        f"airflow:{quote(used['airflow_database_password'], safe='')}@postgres-airflow:5432/airflow"
+    )
     sections = {
         "core": {"executor": executor, "fernet_key": used["fernet_key"]},
         "database": {"sql_alchemy_conn": f"postgresql+psycopg2://{metadata}"},
@@ -90,7 +111,11 @@ def airflow_cfg(used: Mapping[str, str], executor: str) -> str:
     }
     lines = []
     for section, options in sections.items():
-        lines += [f"[{section}]", *(f"{name} = {value.replace('%', '%%')}" for name, value in options.items()), ""]
+        lines += [
+            f"[{section}]",
+            *(f"{name} = {value.replace('%', '%%')}" for name, value in options.items()),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -108,7 +133,11 @@ def stand_ins(used: Mapping[str, str], real: RealSystems) -> dict[str, str]:
 
 def _given(containers: ContainerSettings, names: Mapping[str, str]) -> dict[str, str]:
     values = {name: getattr(containers, name, None) for name in names}
-    return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
+    return {
+        name: value.get_secret_value()
+        for name, value in values.items()
+        if isinstance(value, SecretStr)
+    }
 
 
 def _write(path: Path, text: str, mode: int = 0o600) -> None:

@@ -1,4 +1,6 @@
-"""`make env`: the secrets of a deployment of one's own, generated into `.env`. Standard library only: it runs before set-up."""
+"""`make env`: the secrets of a deployment of one's own, generated into `.env`. Standard library
+only: it runs before set-up.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,20 @@ def fresh() -> dict[str, str]:
 
 
 def add_secrets(file: Path) -> list[str]:
-    """Append the secrets that the file does not set, readable by its owner only; returns their names."""
+    """Append the secrets that the file does not set, readable by its owner only; returns their
+    names.
+    """
     text = file.read_text() if file.exists() else ""
     known = set(re.findall(r"^([A-Z_]+)=.+$", text, re.MULTILINE))
     missing = {name: value for name, value in fresh().items() if name not in known}
     if re.search(r"^POSTGRES_HOST=(?!postgres-source$).+$", text, re.MULTILINE):
         missing.pop("POSTGRES_PASSWORD", None)  # the password of a database that is not ours
     if missing:
-        # An empty line of the example would win over the value: the last one of a name counts, so it may stay above.
+        # An empty line of the example would win over the value: the last one of a name counts, so
+        # it may stay above.
         file.touch(mode=0o600)
         file.chmod(0o600)
-        file.write_text(text + HEADING + "".join(f"{name}={value}\n" for name, value in missing.items()))
+        file.write_text(
+            text + HEADING + "".join(f"{name}={value}\n" for name, value in missing.items())
+        )
     return list(missing)

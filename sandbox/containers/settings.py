@@ -6,16 +6,18 @@ from ipaddress import ip_address
 
 from pydantic import Field, SecretStr, model_validator
 
-from ingestion.settings import _FromEnvironment
+from pipeline.settings import FromEnvironment
 
 OWN_SOURCE = "postgres-source"  # the service with the demo shop's database
 SHORTEST_PASSWORD = 12
 
 
-class ContainerSettings(_FromEnvironment):
-    """All optional. Secrets that are not set are generated at the first start and kept in the volume `config`.
+class ContainerSettings(FromEnvironment):
+    """All optional. Secrets that are not set are generated at the first start and kept in the
+    volume `config`.
 
-    ``SettingsError`` for a password that can be guessed where others can reach the containers (``BIND_ADDRESS``).
+    ``SettingsError`` for a password that can be guessed where others can reach the containers
+    (``BIND_ADDRESS``).
     """
 
     bind_address: str = "127.0.0.1"
@@ -27,7 +29,9 @@ class ContainerSettings(_FromEnvironment):
     scheduler_memory: str = "4g"
     demo_scale: float = Field(default=0.1, gt=0)
     fernet_key: SecretStr | None = Field(default=None, validation_alias="AIRFLOW__CORE__FERNET_KEY")
-    jwt_secret: SecretStr | None = Field(default=None, validation_alias="AIRFLOW__API_AUTH__JWT_SECRET")
+    jwt_secret: SecretStr | None = Field(
+        default=None, validation_alias="AIRFLOW__API_AUTH__JWT_SECRET"
+    )
     api_secret: SecretStr | None = Field(default=None, validation_alias="AIRFLOW__API__SECRET_KEY")
     airflow_admin_password: SecretStr | None = None
     airflow_viewer_password: SecretStr | None = None
@@ -42,13 +46,15 @@ class ContainerSettings(_FromEnvironment):
             password: SecretStr | None = getattr(self, name)
             if password is not None and len(password.get_secret_value()) < SHORTEST_PASSWORD:
                 raise ValueError(
-                    f"{name.upper()} has fewer than {SHORTEST_PASSWORD} characters, and BIND_ADDRESS={self.bind_address} lets "
-                    "others reach the sign-in; take a longer one, or remove the line: then one is generated"
+                    f"{name.upper()} has fewer than {SHORTEST_PASSWORD} characters, and "
+                    f"BIND_ADDRESS={self.bind_address} lets "
+                    "others reach the sign-in; take a longer one, or remove the line: then one is "
+                    "generated"
                 )
         return self
 
 
-class RealSystems(_FromEnvironment):
+class RealSystems(FromEnvironment):
     """Which systems `.env` names; where it does not, the embedded one takes the place."""
 
     postgres_host: str = OWN_SOURCE

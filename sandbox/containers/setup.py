@@ -1,4 +1,6 @@
-"""What `airflow-init` does: look whether the mounted code can be read, migrate the metadata database, create the pool."""
+"""What `airflow-init` does: look whether the mounted code can be read, migrate the metadata
+database, create the pool.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,19 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from ingestion.errors import PermanentError
-from operations.pool import POOL_DESCRIPTION, PUBLISH_POOL
+from pipeline.errors import PermanentError
+from pipeline.pool import POOL_DESCRIPTION, PUBLISH_POOL
 
-MOUNTED = ("alerting", "dags", "dbt_ecommerce", "ingestion", "operations", "pipeline_page", "plugins", "transform")
+MOUNTED = (
+    "alerting",
+    "dags",
+    "dbt_ecommerce",
+    "ingestion",
+    "operations",
+    "pipeline_page",
+    "plugins",
+    "transform",
+)
 
 
 class SetupError(PermanentError):
@@ -18,11 +29,14 @@ class SetupError(PermanentError):
 
 
 def check_mounts(project: Path, names: Iterable[str] = MOUNTED) -> None:
-    """``SetupError`` if a folder cannot be read: a checkout under umask 077 is closed to the user of the containers."""
+    """``SetupError`` if a folder cannot be read: a checkout under umask 077 is closed to the user
+    of the containers.
+    """
     for name in names:
         if not os.access(project / name, os.R_OK | os.X_OK):
             raise SetupError(
-                f"The folder {name} of the project cannot be read by the user of the containers (uid {os.getuid()}). "
+                f"The folder {name} of the project cannot be read by the user of the containers "
+                f"(uid {os.getuid()}). "
                 f"Open it on the host: chmod -R go+rX {name}"
             )
 
@@ -36,4 +50,7 @@ def prepare_airflow() -> None:
 def _airflow(*arguments: str) -> None:
     done = subprocess.run(["airflow", *arguments])
     if done.returncode:
-        raise SetupError(f"`airflow {' '.join(arguments[:2])}` failed (exit code {done.returncode}); see its output above.")
+        raise SetupError(
+            f"`airflow {' '.join(arguments[:2])}` failed (exit code {done.returncode}); see its "
+            "output above."
+        )

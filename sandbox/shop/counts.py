@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ShopCounts:
-    """Rows and objects that are new, rows that changed, and CSV rows (written anew, of which malformed)."""
+    """Rows and objects that are new, rows that changed, and CSV rows (written anew, of which
+    malformed).
+    """
 
     orders: int
     order_items: int
@@ -25,7 +27,8 @@ class ShopCounts:
 
     def __str__(self) -> str:
         return (
-            f"{self.orders:,} orders with {self.order_items:,} items, {self.customers:,} customers, {self.products:,} products, "
+            f"{self.orders:,} orders with {self.order_items:,} items, {self.customers:,} "
+            f"customers, {self.products:,} products, "
             f"{self.charges:,} charges, {self.refunds:,} refunds, {self.disputes:,} disputes, "
             f"{self.spend_rows + self.performance_rows:,} CSV rows"
         )

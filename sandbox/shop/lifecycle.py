@@ -1,7 +1,7 @@
 """What becomes of an order: paid, shipped, delivered, or cancelled, reviewed, returned, refunded.
 
-Every step but the payment at checkout is memoryless, so an order can be taken up at any moment without knowing how long
-it has been waiting. Moments are microseconds since 1970.
+Every step but the payment at checkout is memoryless, so an order can be taken up at any moment
+without knowing how long it has been waiting. Moments are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -15,16 +15,34 @@ from sandbox.shop.season import DAY, HOUR, SECOND
 
 STATUSES = (
     *("pending", "processing", "shipped", "delivered", "completed"),
-    *("cancelled", "returned", "refunded", "pending_review"),  # nobody ever documented pending_review
+    *(
+        "cancelled",
+        "returned",
+        "refunded",
+        "pending_review",
+    ),  # nobody ever documented pending_review
 )
-PENDING, PROCESSING, SHIPPED, DELIVERED, COMPLETED, CANCELLED, RETURNED, REFUNDED, PENDING_REVIEW = range(len(STATUSES))
+(
+    PENDING,
+    PROCESSING,
+    SHIPPED,
+    DELIVERED,
+    COMPLETED,
+    CANCELLED,
+    RETURNED,
+    REFUNDED,
+    PENDING_REVIEW,
+) = range(len(STATUSES))
 OPEN = (PENDING, PROCESSING, SHIPPED, DELIVERED, RETURNED, PENDING_REVIEW)
 
 SPECIAL_PAYMENTS = 0.007  # share of orders that are never paid, overpaid or paid twice
 
 # From a status: how long it lasts on average, and what comes next with which share.
 STEPS = {
-    PENDING: (10 * HOUR, ((PROCESSING, 0.55), (CANCELLED, 0.45))),  # those who did not pay at checkout
+    PENDING: (
+        10 * HOUR,
+        ((PROCESSING, 0.55), (CANCELLED, 0.45)),
+    ),  # those who did not pay at checkout
     PROCESSING: (1.2 * DAY, ((SHIPPED, 0.955), (PENDING_REVIEW, 0.01), (CANCELLED, 0.035))),
     PENDING_REVIEW: (3 * DAY, ((PROCESSING, 0.75), (CANCELLED, 0.25))),
     SHIPPED: (3.2 * DAY, ((DELIVERED, 1.0),)),
@@ -35,7 +53,9 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Transitions:
-    """Steps of orders: position of the order, status before and after, and when. In order of time per order."""
+    """Steps of orders: position of the order, status before and after, and when. In order of time
+    per order.
+    """
 
     order: Ints
     before: Ints
@@ -44,12 +64,15 @@ class Transitions:
 
 
 def is_settled(order_ids: Ints) -> Flags:
-    """Orders with a special payment, a goodwill refund or a dispute: paid at checkout, never cancelled, never returned.
+    """Orders with a special payment, a goodwill refund or a dispute: paid at checkout, never
+    cancelled, never returned.
 
     So what is refunded never exceeds what was paid.
     """
     special = chance(order_ids, "payment") < SPECIAL_PAYMENTS
-    return np.asarray(special | has_goodwill(order_ids) | has_dispute(order_ids) | is_authorised_only(order_ids))
+    return np.asarray(
+        special | has_goodwill(order_ids) | has_dispute(order_ids) | is_authorised_only(order_ids)
+    )
 
 
 def has_goodwill(order_ids: Ints) -> Flags:
@@ -62,7 +85,11 @@ def has_dispute(order_ids: Ints) -> Flags:
 
 def is_authorised_only(order_ids: Ints) -> Flags:
     """Orders whose charge is captured when they are shipped, not before."""
-    special = (chance(order_ids, "payment") < SPECIAL_PAYMENTS) | has_goodwill(order_ids) | has_dispute(order_ids)
+    special = (
+        (chance(order_ids, "payment") < SPECIAL_PAYMENTS)
+        | has_goodwill(order_ids)
+        | has_dispute(order_ids)
+    )
     return np.asarray((chance(order_ids, "authorised") < 0.01) & ~special)
 
 
@@ -84,7 +111,11 @@ def advance(
         status and ``since`` afterwards, and every step on the way.
     """
     status, since = status.copy(), since.copy()
-    settled, at_checkout, checkout = is_settled(order_ids), pays_at_checkout(order_ids), checkout_takes(order_ids)
+    settled, at_checkout, checkout = (
+        is_settled(order_ids),
+        pays_at_checkout(order_ids),
+        checkout_takes(order_ids),
+    )
     steps: list[tuple[Ints, Ints, Ints, Ints]] = []
     waiting = np.flatnonzero(np.isin(status, OPEN))
     while len(waiting):

@@ -1,7 +1,8 @@
-"""The marketing team's two CSV exports: what was spent per campaign and day, and what it brought, with rows gone wrong.
+"""The marketing team's two CSV exports: what was spent per campaign and day, and what it brought,
+with rows gone wrong.
 
-A day's rows depend on the day, its revenue and the seed alone, so they can be made again: the exports revise the last
-days, because conversions arrive late.
+A day's rows depend on the day, its revenue and the seed alone, so they can be made again: the
+exports revise the last days, because conversions arrive late.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ MALFORMED_EVERY = 211  # rows: below half a per cent
 
 @dataclass(frozen=True)
 class Campaign:
-    """``share`` of the shop's revenue it brings, return on each dollar, dollars per 1,000 views, clicks per view."""
+    """``share`` of the shop's revenue it brings, return on each dollar, dollars per 1,000 views,
+    clicks per view.
+    """
 
     id: str
     name: str
@@ -68,8 +71,11 @@ class Exported:
     malformed: int
 
 
-def write_exports(inbox: Path, takings: Mapping[date, Takings], until: date, seed: int, *, since: date) -> Exported:
-    """Write the rows of the days from ``since`` to the day before ``until`` into both files, at once each.
+def write_exports(
+    inbox: Path, takings: Mapping[date, Takings], until: date, seed: int, *, since: date
+) -> Exported:
+    """Write the rows of the days from ``since`` to the day before ``until`` into both files, at
+    once each.
 
     What the files hold of earlier days stays as it is; days after ``since`` are written again.
     """
@@ -79,7 +85,9 @@ def write_exports(inbox: Path, takings: Mapping[date, Takings], until: date, see
     days = [since + timedelta(days=number) for number in range((until - since).days)]
     malformed = 0
     for day in days:
-        spend_rows, performance_rows, wrong = _rows(day, takings.get(day, Takings(0, 0)), (until - day).days, seed)
+        spend_rows, performance_rows, wrong = _rows(
+            day, takings.get(day, Takings(0, 0)), (until - day).days, seed
+        )
         spend.extend(spend_rows)
         performance.extend(performance_rows)
         malformed += wrong
@@ -100,7 +108,14 @@ def _rows(day: date, takings: Takings, age: int, seed: int) -> tuple[list[str], 
         spend = int(brought / campaign.roas * efficiency) + 500
         impressions = int(spend / 100 / campaign.cpm * 1000 * views)
         clicks = min(int(impressions * campaign.ctr * luck), impressions)
-        row = [day.isoformat(), campaign.channel, campaign.name, _dollars(spend), str(impressions), str(clicks)]
+        row = [
+            day.isoformat(),
+            campaign.channel,
+            campaign.name,
+            _dollars(spend),
+            str(impressions),
+            str(clicks),
+        ]
         place = day.toordinal() * len(CAMPAIGNS) + number
         if place % MALFORMED_EVERY == 0:
             row = _spoilt(row, place // MALFORMED_EVERY)
@@ -108,7 +123,14 @@ def _rows(day: date, takings: Takings, age: int, seed: int) -> tuple[list[str], 
         spend_rows.append(",".join(row))
         attributed = int(brought * known)
         conversions = round(attributed / average) if average else 0
-        row = [day.isoformat(), campaign.id, campaign.name, campaign.label, str(conversions), _dollars(attributed)]
+        row = [
+            day.isoformat(),
+            campaign.id,
+            campaign.name,
+            campaign.label,
+            str(conversions),
+            _dollars(attributed),
+        ]
         if (place + MALFORMED_EVERY // 2) % MALFORMED_EVERY == 0:
             row = _spoilt(row, place // MALFORMED_EVERY)
             malformed += 1
@@ -131,7 +153,9 @@ def _spoilt(row: list[str], number: int) -> list[str]:
 
 
 def _kept(file: Path, since: date) -> list[str]:
-    """Rows of a file from before ``since``, without its header. Every row, spoilt or not, begins with its day."""
+    """Rows of a file from before ``since``, without its header. Every row, spoilt or not, begins
+    with its day.
+    """
     if not file.exists():
         return []
     rows = file.read_text(encoding="utf-8").splitlines()[1:]

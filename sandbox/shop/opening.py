@@ -1,9 +1,10 @@
 """The shop's first twelve months, made in one go.
 
-At ``scale=1``: 100,000 orders with 250,000 items, 50,000 customers (a quarter of them older than the twelve months), 200
-products. The shop grows threefold over the year, so that its last days have about 400 to 550 new orders; with those that
-are paid late, shipped, delivered or completed, about 1,600 to 2,000 orders change per day, 200 to 300 customers and 2
-products. Items are append-only: about 2.5 per new order. Products do not shrink below 50, so that there is a choice.
+At ``scale=1``: 100,000 orders with 250,000 items, 50,000 customers (a quarter of them older than
+the twelve months), 200 products. The shop grows threefold over the year, so that its last days have
+about 400 to 550 new orders; with those that are paid late, shipped, delivered or completed, about
+1,600 to 2,000 orders change per day, 200 to 300 customers and 2 products. Items are append-only:
+about 2.5 per new order. Products do not shrink below 50, so that there is a choice.
 """
 
 from __future__ import annotations
@@ -34,21 +35,34 @@ ORDERS, CUSTOMERS, PRODUCTS, FEWEST_PRODUCTS = 100_000, 50_000, 200, 50
 DAYS = 365
 OLD_CUSTOMERS = 0.25  # registered before the twelve months
 MOVED = 0.15  # customers who changed their address since they registered
-SERIALS = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_items": "order_item_id"}
+SERIALS = {
+    "customers": "customer_id",
+    "products": "product_id",
+    "orders": "order_id",
+    "order_items": "order_item_id",
+}
 
 
 def open_shop(
-    source_dsn: str, stripe_url: str, csv_inbox: Path, *, scale: float = 0.1, until: datetime, seed: int = 20260101
+    source_dsn: str,
+    stripe_url: str,
+    csv_inbox: Path,
+    *,
+    scale: float = 0.1,
+    until: datetime,
+    seed: int = 20260101,
 ) -> ShopCounts:
-    """Fill an empty source database, the Stripe emulator and the CSV inbox with the twelve months up to ``until``.
+    """Fill an empty source database, the Stripe emulator and the CSV inbox with the twelve months
+    up to ``until``.
 
-    The tables are created where they are missing. The same arguments give the same shop. What goes into PostgreSQL is
-    one transaction, committed last.
+    The tables are created where they are missing. The same arguments give the same shop. What goes
+    into PostgreSQL is one transaction, committed last.
 
     Args:
         source_dsn: the source database, as ``postgresql://`` address.
         stripe_url: the Stripe emulator.
-        csv_inbox: the folder for the marketing exports; they hold whole days, so none of the day of ``until``.
+        csv_inbox: the folder for the marketing exports; they hold whole days, so none of the day of
+            ``until``.
         scale: 1 for the sizes above.
         until: UTC, without a zone; nothing is newer.
 
@@ -61,12 +75,15 @@ def open_shop(
 
     registered = _registrations(rng, max(round(CUSTOMERS * scale), 10), start, end)
     moved = rng.random(len(registered)) < MOVED
-    last_change = registered + (moved * rng.random(len(registered)) * (end - registered)).astype(np.int64)
+    last_change = registered + (moved * rng.random(len(registered)) * (end - registered)).astype(
+        np.int64
+    )
     customers = make_customers(rng, _numbered(len(registered)), registered, last_change)
 
     count = max(round(PRODUCTS * scale), FEWEST_PRODUCTS)
     listed = np.sort(
-        np.where(rng.random(count) < 0.8, start - 400 * DAY, start) + (rng.random(count) * 300 * DAY).astype(np.int64)
+        np.where(rng.random(count) < 0.8, start - 400 * DAY, start)
+        + (rng.random(count) * 300 * DAY).astype(np.int64)
     )
     listed[0] = start - 400 * DAY  # there is always something to buy
     products = make_products(rng, _numbered(count), listed)
@@ -79,10 +96,14 @@ def open_shop(
     order_id = _numbered(len(ordered))
     buyers = choose_buyers(rng, ordered, customers.customer_id, registered)
     elsewhere = rng.integers(len(registered), size=len(ordered))  # a gift, sent to somebody else
-    shipping = picked(customers.address, np.where(rng.random(len(ordered)) < 0.07, elsewhere, buyers))
+    shipping = picked(
+        customers.address, np.where(rng.random(len(ordered)) < 0.07, elsewhere, buyers)
+    )
     lines = make_lines(rng, ordered, products, prices)
     total = lines.totals(len(ordered))
-    status, updated, steps = advance(rng, order_id, np.full(len(ordered), PENDING), ordered, start, end)
+    status, updated, steps = advance(
+        rng, order_id, np.full(len(ordered), PENDING), ordered, start, end
+    )
 
     paid = Paid(order_id, customers.customer_id[buyers], ordered, total)
     ledger = Ledger(0, end)
@@ -90,21 +111,40 @@ def open_shop(
     ledger.attempt(paid)
     ledger.later(paid)
 
-    with closing(psycopg2.connect(source_dsn)) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(source_dsn)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         _make_room(cursor)
         with ThreadPoolExecutor(1) as beside:  # two servers, each busy on its own
             imported = beside.submit(import_into_stripe, stripe_url, ledger.items())
             copy_rows(cursor, "customers", customer_columns(customers))
             copy_rows(cursor, "products", product_columns(products))
-            copy_rows(cursor, "orders", order_columns(order_id, paid.customer_id, ordered, status, updated, total, shipping))
+            copy_rows(
+                cursor,
+                "orders",
+                order_columns(
+                    order_id, paid.customer_id, ordered, status, updated, total, shipping
+                ),
+            )
             line_id = _numbered(len(lines.order))
-            copy_rows(cursor, "order_items", line_columns(line_id, lines, order_id, ordered, products.product_id))
+            copy_rows(
+                cursor,
+                "order_items",
+                line_columns(line_id, lines, order_id, ordered, products.product_id),
+            )
             for table, column in SERIALS.items():
-                cursor.execute(f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) from {table}")  # noqa: S608
+                cursor.execute(
+                    f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) "
+                    f"from {table}"
+                )  # noqa: S608
             cursor.execute("analyze")
             imported.result()
         first_day = until.date() - timedelta(days=DAYS)
-        exported = write_exports(csv_inbox, _takings(ordered, total), until.date(), seed, since=first_day)
+        exported = write_exports(
+            csv_inbox, _takings(ordered, total), until.date(), seed, since=first_day
+        )
     return ShopCounts(
         orders=len(ordered),
         order_items=len(lines.order),
@@ -128,7 +168,10 @@ def _make_room(cursor: extensions.cursor) -> None:
         cursor.execute(SCHEMA)
     cursor.execute("select exists (select from orders) or exists (select from customers)")
     if cursor.fetchone() == (True,):
-        raise ShopError("The shop is open already: its tables are not empty. Use an empty database, or let it live on.")
+        raise ShopError(
+            "The shop is open already: its tables are not empty. Use an empty database, or let it "
+            "live on."
+        )
 
 
 def _registrations(rng: np.random.Generator, count: int, start: int, end: int) -> Ints:

@@ -1,4 +1,6 @@
-"""Orders and their lines: who buys what, at the price of that moment. An order's total is the sum of its lines, to the cent."""
+"""Orders and their lines: who buys what, at the price of that moment. An order's total is the sum
+of its lines, to the cent.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,12 @@ class Lines:
         return sums
 
 
-def make_lines(rng: np.random.Generator, ordered_at: Ints, products: Products, prices: Prices) -> Lines:
-    """Lines for orders at these moments (sorted): only products that existed then, popular ones more often."""
+def make_lines(
+    rng: np.random.Generator, ordered_at: Ints, products: Products, prices: Prices
+) -> Lines:
+    """Lines for orders at these moments (sorted): only products that existed then, popular ones
+    more often.
+    """
     per_order = rng.choice(len(LINES), size=len(ordered_at), p=LINES) + 1
     order = np.repeat(np.arange(len(ordered_at)), per_order)
     moment = ordered_at[order]
@@ -42,13 +48,18 @@ def make_lines(rng: np.random.Generator, ordered_at: Ints, products: Products, p
     unit_price = prices.at(product, moment)
     given = rng.random(len(order)) < 0.5
     discount = np.array(DISCOUNTS, dtype=np.int64)[rng.integers(len(DISCOUNTS), size=len(order))]
-    line_total = (quantity * unit_price * (100 - np.where(given, discount, 0)) + 50) // 100  # half a cent counts as one
+    line_total = (
+        quantity * unit_price * (100 - np.where(given, discount, 0)) + 50
+    ) // 100  # half a cent counts as one
     return Lines(
         order=order,
         product=product,
         quantity=quantity,
         unit_price=unit_price,
-        discount_pct=[str(cut) if known else None for cut, known in zip(discount.tolist(), given.tolist(), strict=True)],
+        discount_pct=[
+            str(cut) if known else None
+            for cut, known in zip(discount.tolist(), given.tolist(), strict=True)
+        ],
         line_total=line_total,
     )
 
@@ -58,4 +69,6 @@ def _choose(rng: np.random.Generator, moment: Ints, products: Products) -> Ints:
     reach: Floats = np.cumsum(popularity(products.product_id[by_age]))
     known = np.maximum(np.searchsorted(products.created_at[by_age], moment, side="right"), 1)
     drawn = rng.random(len(moment)) * reach[known - 1]
-    return np.asarray(by_age[np.minimum(np.searchsorted(reach, drawn, side="right"), known - 1)], dtype=np.int64)
+    return np.asarray(
+        by_age[np.minimum(np.searchsorted(reach, drawn, side="right"), known - 1)], dtype=np.int64
+    )

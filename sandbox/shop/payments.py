@@ -1,7 +1,8 @@
-"""The shop's Stripe account: a charge per paid order, failed attempts, refunds, disputes, and charges nobody can place.
+"""The shop's Stripe account: a charge per paid order, failed attempts, refunds, disputes, and
+charges nobody can place.
 
-Stripe counts in cents and whole seconds. Charges of orders are in USD, because orders carry no currency; only a few
-orphans (gift cards, invoices of other systems) are in EUR, GBP or JPY.
+Stripe counts in cents and whole seconds. Charges of orders are in USD, because orders carry no
+currency; only a few orphans (gift cards, invoices of other systems) are in EUR, GBP or JPY.
 """
 
 from __future__ import annotations
@@ -32,9 +33,22 @@ from sandbox.shop.season import DAY, HOUR, SECOND
 
 Item = dict[str, Any]
 REACH_BACK = 130 * DAY  # no scheduled event comes later after its order
-UNPAID, OVERPAID, TWICE = 0.003, 0.005, SPECIAL_PAYMENTS  # upper ends of the shares in chance(order_id, "payment")
-FAILURES = (("card_declined", "Your card was declined."), ("insufficient_funds", "Your card has insufficient funds."))
-REASONS = ("fraudulent", "product_not_received", "product_unacceptable", "duplicate", "credit_not_processed")
+UNPAID, OVERPAID, TWICE = (
+    0.003,
+    0.005,
+    SPECIAL_PAYMENTS,
+)  # upper ends of the shares in chance(order_id, "payment")
+FAILURES = (
+    ("card_declined", "Your card was declined."),
+    ("insufficient_funds", "Your card has insufficient funds."),
+)
+REASONS = (
+    "fraudulent",
+    "product_not_received",
+    "product_unacceptable",
+    "duplicate",
+    "credit_not_processed",
+)
 
 
 @dataclass(frozen=True)
@@ -69,11 +83,24 @@ class Ledger:
         yield from self.outcomes
 
     def follow(self, orders: Paid, steps: Transitions) -> None:
-        """Charges of orders that were paid, late captures, refunds of those that were cancelled after it or sent back."""
-        ids, customers, totals = orders.order_id.tolist(), orders.customer_id.tolist(), orders.total.tolist()
-        kinds, authorised = chance(orders.order_id, "payment").tolist(), is_authorised_only(orders.order_id).tolist()
+        """Charges of orders that were paid, late captures, refunds of those that were cancelled
+        after it or sent back.
+        """
+        ids, customers, totals = (
+            orders.order_id.tolist(),
+            orders.customer_id.tolist(),
+            orders.total.tolist(),
+        )
+        kinds, authorised = (
+            chance(orders.order_id, "payment").tolist(),
+            is_authorised_only(orders.order_id).tolist(),
+        )
         for order, before, after, at in zip(
-            steps.order.tolist(), steps.before.tolist(), steps.after.tolist(), steps.at.tolist(), strict=True
+            steps.order.tolist(),
+            steps.before.tolist(),
+            steps.after.tolist(),
+            steps.at.tolist(),
+            strict=True,
         ):
             number, total, kind = ids[order], totals[order], kinds[order]
             if (before, after) == (PENDING, PROCESSING):
@@ -87,45 +114,76 @@ class Ledger:
                     self._charge(number, customers[order], amount, at, attempt="again")
             elif after == SHIPPED and authorised[order]:
                 capture = {"captured": True, "amount_captured": total, "_at": self._seconds(at)}
-                self.captures.append({"object": "charge", "id": stripe_id("ch", number, "first"), **capture})
+                self.captures.append(
+                    {"object": "charge", "id": stripe_id("ch", number, "first"), **capture}
+                )
             elif after == REFUNDED or (after == CANCELLED and before != PENDING):
-                kept = total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0  # a fee for restocking
+                kept = (
+                    total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0
+                )  # a fee for restocking
                 self._refund(number, "first", total - kept, at, "requested_by_customer", "order")
 
     def attempt(self, orders: Paid) -> None:
         """Declined cards: before the payment that succeeded, and where it came late or never."""
         late = ~pays_at_checkout(orders.order_id)
-        declined = late | ((chance(orders.order_id, "declined") < 0.05) & ~is_settled(orders.order_id))
+        declined = late | (
+            (chance(orders.order_id, "declined") < 0.05) & ~is_settled(orders.order_id)
+        )
         at = orders.created_at + checkout_takes(orders.order_id) // 2
         for position in self._within(declined, at):
             number = int(orders.order_id[position])
             code, message = FAILURES[number % 2]
             charge = self._charge(
-                number, int(orders.customer_id[position]), int(orders.total[position]), int(at[position]), attempt="declined"
+                number,
+                int(orders.customer_id[position]),
+                int(orders.total[position]),
+                int(at[position]),
+                attempt="declined",
             )
             charge |= {"status": "failed", "failure_code": code, "failure_message": message}
 
     def later(self, orders: Paid) -> None:
-        """What follows weeks after an order: goodwill refunds, disputes and their outcome, duplicate charges given back."""
+        """What follows weeks after an order: goodwill refunds, disputes and their outcome,
+        duplicate charges given back.
+        """
         numbers = orders.order_id
-        at = orders.created_at + (3 * DAY + 55 * DAY * chance(numbers, "goodwill delay")).astype(np.int64)
-        for position in self._within(has_goodwill(numbers) & (chance(numbers, "payment") >= TWICE), at):
+        at = orders.created_at + (3 * DAY + 55 * DAY * chance(numbers, "goodwill delay")).astype(
+            np.int64
+        )
+        for position in self._within(
+            has_goodwill(numbers) & (chance(numbers, "payment") >= TWICE), at
+        ):
             number, total = int(numbers[position]), int(orders.total[position])
             whole = number % 5 == 0
             amount = total if whole else total * (10 + number % 41) // 100
-            self._refund(number, "first", amount, int(at[position]), "requested_by_customer", "goodwill")
-        twice = (chance(numbers, "payment") >= OVERPAID) & (chance(numbers, "payment") < TWICE) & (numbers % 2 == 0)
+            self._refund(
+                number, "first", amount, int(at[position]), "requested_by_customer", "goodwill"
+            )
+        twice = (
+            (chance(numbers, "payment") >= OVERPAID)
+            & (chance(numbers, "payment") < TWICE)
+            & (numbers % 2 == 0)
+        )
         at = orders.created_at + (1 * DAY + 6 * DAY * chance(numbers, "notices")).astype(np.int64)
         for position in self._within(twice, at):
             number = int(numbers[position])
-            self._refund(number, "again", int(orders.total[position]), int(at[position]), "duplicate", "duplicate")
+            self._refund(
+                number,
+                "again",
+                int(orders.total[position]),
+                int(at[position]),
+                "duplicate",
+                "duplicate",
+            )
         self._dispute(orders)
         self._orphans(orders)
 
     def _dispute(self, orders: Paid) -> None:
         numbers = orders.order_id
         disputed = has_dispute(numbers) & (chance(numbers, "payment") >= TWICE)
-        opened = orders.created_at + (9 * DAY + 60 * DAY * chance(numbers, "dispute delay")).astype(np.int64)
+        opened = orders.created_at + (9 * DAY + 60 * DAY * chance(numbers, "dispute delay")).astype(
+            np.int64
+        )
         closed = opened + (20 * DAY + 30 * DAY * chance(numbers, "dispute length")).astype(np.int64)
         for position in self._within(disputed, opened):
             number = int(numbers[position])
@@ -158,7 +216,11 @@ class Ledger:
         for position in self._within(chance(numbers, "orphan") < 0.002, at):
             number = int(numbers[position])
             currency = ("usd", "eur", "gbp", "jpy")[number % 4]
-            metadata = ({}, {"order_id": f"GIFT-{number}"}, {"order_id": str(900_000_000 + number)})[number // 4 % 3]
+            metadata = (
+                {},
+                {"order_id": f"GIFT-{number}"},
+                {"order_id": str(900_000_000 + number)},
+            )[number // 4 % 3]
             self.charges.append(
                 {
                     "object": "charge",
@@ -171,7 +233,9 @@ class Ledger:
                 }
             )
 
-    def _charge(self, number: int, customer: int, amount: int, at: int, attempt: str = "first") -> Item:
+    def _charge(
+        self, number: int, customer: int, amount: int, at: int, attempt: str = "first"
+    ) -> Item:
         charge: Item = {
             "object": "charge",
             "id": stripe_id("ch", number, attempt),
@@ -186,7 +250,9 @@ class Ledger:
         self.charges.append(charge)
         return charge
 
-    def _refund(self, number: int, attempt: str, amount: int, at: int, reason: str, kind: str) -> None:
+    def _refund(
+        self, number: int, attempt: str, amount: int, at: int, reason: str, kind: str
+    ) -> None:
         if amount <= 0:
             return
         self.refunds.append(
@@ -203,7 +269,10 @@ class Ledger:
         )
 
     def _within(self, chosen: Any, at: Ints) -> list[int]:
-        return [int(position) for position in np.flatnonzero(chosen & (at > self._start) & (at <= self._end))]
+        return [
+            int(position)
+            for position in np.flatnonzero(chosen & (at > self._start) & (at <= self._end))
+        ]
 
     def _seconds(self, at: int) -> int:
         """Whole seconds, still inside (start, end]."""

@@ -1,4 +1,6 @@
-"""The shop's rows as the database's columns: cents become exact decimals, microseconds become timestamps."""
+"""The shop's rows as the database's columns: cents become exact decimals, microseconds become
+timestamps.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,13 @@ def product_columns(products: Products) -> Columns:
 
 
 def order_columns(
-    order_id: Ints, customer_id: Ints, created_at: Ints, status: Ints, updated_at: Ints, total: Ints, shipping: Addresses
+    order_id: Ints,
+    customer_id: Ints,
+    created_at: Ints,
+    status: Ints,
+    updated_at: Ints,
+    total: Ints,
+    shipping: Addresses,
 ) -> Columns:
     """An order is dated to the second; its row is created in that second."""
     return {
@@ -79,7 +87,9 @@ def order_columns(
     }
 
 
-def line_columns(line_id: Ints, lines: Lines, order_id: Ints, created_at: Ints, product_id: Ints) -> Columns:
+def line_columns(
+    line_id: Ints, lines: Lines, order_id: Ints, created_at: Ints, product_id: Ints
+) -> Columns:
     return {
         "order_item_id": line_id.tolist(),
         "order_id": order_id[lines.order].tolist(),
@@ -100,5 +110,9 @@ def picked(addresses: Addresses, positions: Ints) -> Addresses:
         return [texts[position] for position in chosen]
 
     return Addresses(
-        pick(addresses.street), pick(addresses.city), pick(addresses.state), pick(addresses.country), pick(addresses.zip_code)
+        pick(addresses.street),
+        pick(addresses.city),
+        pick(addresses.state),
+        pick(addresses.country),
+        pick(addresses.zip_code),
     )

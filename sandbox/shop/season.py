@@ -27,12 +27,16 @@ HOURS_UTC = (
 
 def micros(moment: datetime) -> int:
     """A UTC moment without a zone, as microseconds since 1970."""
-    return (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(
+        microseconds=1
+    )
 
 
 def iso(moments: Ints) -> list[str]:
     """ISO 8601 texts, microseconds included, as PostgreSQL reads them."""
-    return [str(text) for text in np.datetime_as_string(moments.astype("datetime64[us]"), unit="us")]
+    return [
+        str(text) for text in np.datetime_as_string(moments.astype("datetime64[us]"), unit="us")
+    ]
 
 
 def black_friday(year: int) -> date:
@@ -45,7 +49,18 @@ def black_friday(year: int) -> date:
 def day_factor(day: date) -> float:
     """How busy a day is compared with an ordinary day of the same year, growth included."""
     after_black_friday = (day - black_friday(day.year)).days
-    season = {-4: 1.5, -3: 1.5, -2: 1.6, -1: 1.8, 0: 3.2, 1: 2.2, 2: 2.0, 3: 3.0, 4: 1.9, 5: 1.7}.get(after_black_friday)
+    season = {
+        -4: 1.5,
+        -3: 1.5,
+        -2: 1.6,
+        -1: 1.8,
+        0: 3.2,
+        1: 2.2,
+        2: 2.0,
+        3: 3.0,
+        4: 1.9,
+        5: 1.7,
+    }.get(after_black_friday)
     if season is None:
         match day.month, day.day:
             case 11, number:
@@ -68,16 +83,23 @@ def day_factor(day: date) -> float:
                 season = 0.92
             case _:
                 season = 1.0
-    return season * WEEKDAYS[day.weekday()] * math.exp(GROWTH_PER_DAY * (day - date(2026, 1, 1)).days)
+    return (
+        season * WEEKDAYS[day.weekday()] * math.exp(GROWTH_PER_DAY * (day - date(2026, 1, 1)).days)
+    )
 
 
 def _hourly(start: int, end: int) -> tuple[Ints, Ints, Floats]:
-    """The hours in (start, end], cut at both ends: where each begins, how long it is, how many orders it is worth."""
+    """The hours in (start, end], cut at both ends: where each begins, how long it is, how many
+    orders it is worth.
+    """
     begins = np.arange(start // HOUR, (end - 1) // HOUR + 1, dtype=np.int64) * HOUR
     ends = np.minimum(begins + HOUR, end)
     begins = np.maximum(begins, start)
     first = date(1970, 1, 1)
-    factors = [day_factor(first + timedelta(days=int(begin // DAY))) * HOURS_UTC[int(begin % DAY // HOUR)] for begin in begins]
+    factors = [
+        day_factor(first + timedelta(days=int(begin // DAY))) * HOURS_UTC[int(begin % DAY // HOUR)]
+        for begin in begins
+    ]
     return begins, ends - begins, np.array(factors) * (ends - begins) / HOUR
 
 

@@ -1,4 +1,5 @@
-"""A Slack inbox for the laptop: takes incoming webhooks, refuses what Slack refuses, keeps and shows the rest.
+"""A Slack inbox for the laptop: takes incoming webhooks, refuses what Slack refuses, keeps and
+shows the rest.
 
 with SlackInbox(store=folder) as inbox:
     ...                             # send to inbox.webhook_url, look at inbox.url
@@ -21,9 +22,11 @@ WEBHOOK_PATH = "/services/T00000000/B00000000/sandbox"
 
 
 class SlackInbox:
-    """The inbox in a thread of this process. ``port`` 0: a free one. Messages are kept in ``store/messages.jsonl``.
+    """The inbox in a thread of this process. ``port`` 0: a free one. Messages are kept in
+    ``store/messages.jsonl``.
 
-    ``host``: another address than the loopback one only where others cannot reach it, as in a container.
+    ``host``: another address than the loopback one only where others cannot reach it, as in a
+    container.
     """
 
     def __init__(self, store: Path, port: int = 0, host: str = "127.0.0.1") -> None:
@@ -50,7 +53,9 @@ class SlackInbox:
         if self._server is not None:
             return
         self._server = InboxServer((self._host, self._port), self._store)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -67,7 +72,9 @@ class SlackInbox:
         return self._store.all()
 
     def fail(self, answer: Answer, times: int = 1, retry_after: int = 1) -> None:
-        """The next ``times`` webhooks get this HTTP status, or ``"never"`` an answer; ``retry_after`` is in seconds."""
+        """The next ``times`` webhooks get this HTTP status, or ``"never"`` an answer;
+        ``retry_after`` is in seconds.
+        """
         if self._server is None:
             raise RuntimeError("The Slack inbox is not started.")
         self._server.faults.plan(answer, times, retry_after)
@@ -76,5 +83,10 @@ class SlackInbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()

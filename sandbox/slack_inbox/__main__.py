@@ -13,10 +13,18 @@ from sandbox.slack_inbox import SlackInbox
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.slack_inbox", description="Receives and shows Slack webhooks.")
-    parser.add_argument("--port", type=int, default=0, help="TCP port; 0 takes a free one (default)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--store", type=Path, required=True, help="folder in which the messages are kept")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.slack_inbox", description="Receives and shows Slack webhooks."
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="TCP port; 0 takes a free one (default)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--store", type=Path, required=True, help="folder in which the messages are kept"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     ended = threading.Event()
@@ -26,7 +34,9 @@ def main() -> int:
     try:
         inbox.start()
     except OSError as error:
-        print(f"The Slack inbox cannot use port {arguments.port}: {error.strerror}.", file=sys.stderr)
+        print(
+            f"The Slack inbox cannot use port {arguments.port}: {error.strerror}.", file=sys.stderr
+        )
         return 1
     logging.info("The Slack inbox is at %s, its webhook is %s", inbox.url, inbox.webhook_url)
     ended.wait()

@@ -30,13 +30,19 @@ _LINKABLE = ("http://", "https://", "mailto:")
 
 
 def to_html(text: str) -> str:
-    """Bold, italic, strike, code, quotes, links and emoji of a ``mrkdwn`` text as HTML; everything else escaped."""
+    """Bold, italic, strike, code, quotes, links and emoji of a ``mrkdwn`` text as HTML; everything
+    else escaped.
+    """
     parts: list[str] = []
     end = 0
     for code in _CODE.finditer(text):
         parts.append(_quoted(text[end : code.start()]))
         block, inline = code.group("block"), code.group("inline")
-        parts.append(f"<pre>{_escape(block.strip(chr(10)))}</pre>" if block is not None else f"<code>{_escape(inline)}</code>")
+        parts.append(
+            f"<pre>{_escape(block.strip(chr(10)))}</pre>"
+            if block is not None
+            else f"<code>{_escape(inline)}</code>"
+        )
         end = code.end()
     parts.append(_quoted(text[end:]))
     return "".join(parts)
@@ -48,7 +54,9 @@ def plain_to_html(text: str) -> str:
 
 
 def to_plain(text: str) -> str:
-    """A ``mrkdwn`` text as it reads, without its markup characters for links; for tests and the command line."""
+    """A ``mrkdwn`` text as it reads, without its markup characters for links; for tests and the
+    command line.
+    """
     return html.unescape(_LINK.sub(lambda link: link.group("label") or link.group("target"), text))
 
 
@@ -73,9 +81,13 @@ def _linked(text: str) -> str:
         target, label = link.group("target"), link.group("label")
         if target.startswith(_LINKABLE):
             address = html.escape(target.replace("&amp;", "&"))
-            parts.append(f'<a href="{address}" rel="noreferrer" target="_blank">{_styled(label or target)}</a>')
+            parts.append(
+                f'<a href="{address}" rel="noreferrer" target="_blank">{_styled(label or target)}</a>'
+            )
         elif target.startswith(("!", "@", "#")):
-            parts.append(f'<span class="mention">{_escape(label or "@" + target.lstrip("!@#"))}</span>')
+            parts.append(
+                f'<span class="mention">{_escape(label or "@" + target.lstrip("!@#"))}</span>'
+            )
         else:
             parts.append(_escape(link.group(0)))
         end = link.end()

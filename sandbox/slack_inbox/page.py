@@ -14,7 +14,10 @@ from sandbox.slack_inbox.store import Message
 
 ASSETS = {
     "/inbox.css": ("text/css; charset=utf-8", (Path(__file__).parent / "inbox.css").read_bytes()),
-    "/inbox.js": ("text/javascript; charset=utf-8", (Path(__file__).parent / "inbox.js").read_bytes()),
+    "/inbox.js": (
+        "text/javascript; charset=utf-8",
+        (Path(__file__).parent / "inbox.js").read_bytes(),
+    ),
 }
 NAMED_COLOURS = {"good": "#2eb886", "warning": "#daa038", "danger": "#a30200"}
 DEFAULT_COLOUR = "#8d8d8d"
@@ -68,7 +71,9 @@ def _message(message: Message) -> str:
     sender = str(payload.get("username") or "Incoming webhook")
     blocks = payload.get("blocks") or []
     body: list[str] = []
-    if payload.get("text") and not blocks:  # beside blocks, Slack shows the text in notifications only
+    if (
+        payload.get("text") and not blocks
+    ):  # beside blocks, Slack shows the text in notifications only
         body.append(f'<div class="text">{to_html(str(payload["text"]))}</div>')
     body.extend(_block(block) for block in blocks)
     body.extend(_attachment(attachment) for attachment in payload.get("attachments") or [])
@@ -86,7 +91,10 @@ def _attachment(attachment: Mapping[str, Any]) -> str:
     if attachment.get("pretext"):
         inner.append(f'<div class="text">{to_html(str(attachment["pretext"]))}</div>')
     if attachment.get("title"):
-        title, link = plain_to_html(str(attachment["title"])), str(attachment.get("title_link") or "")
+        title, link = (
+            plain_to_html(str(attachment["title"])),
+            str(attachment.get("title_link") or ""),
+        )
         if link.startswith(("http://", "https://")):
             title = f'<a href="{html.escape(link)}" rel="noreferrer" target="_blank">{title}</a>'
         inner.append(f'<div class="title">{title}</div>')
@@ -101,7 +109,9 @@ def _attachment(attachment: Mapping[str, Any]) -> str:
         inner.append(f'<div class="fields">{"".join(cells)}</div>')
     inner.extend(_block(block) for block in attachment.get("blocks") or [])
     if attachment.get("footer"):
-        inner.append(f'<div class="context"><span>{plain_to_html(str(attachment["footer"]))}</span></div>')
+        inner.append(
+            f'<div class="context"><span>{plain_to_html(str(attachment["footer"]))}</span></div>'
+        )
     return f'<div class="attachment" style="border-color: {_colour(attachment.get("color"))}">{"".join(inner)}</div>'
 
 
@@ -121,7 +131,9 @@ def _block(block: Mapping[str, Any]) -> str:
             text = f'<div class="text">{_text(block["text"])}</div>' if block.get("text") else ""
             fields = "".join(f"<div>{_text(field)}</div>" for field in block.get("fields") or [])
             accessory = _element(block["accessory"]) if block.get("accessory") else ""
-            return f'<div class="section">{text}{accessory}</div>' + (f'<div class="fields">{fields}</div>' if fields else "")
+            return f'<div class="section">{text}{accessory}</div>' + (
+                f'<div class="fields">{fields}</div>' if fields else ""
+            )
         case "context":
             elements = "".join(f"<span>{_element(element)}</span>" for element in block["elements"])
             return f'<div class="context">{elements}</div>'
@@ -147,7 +159,8 @@ def _element(element: Mapping[str, Any]) -> str:
                 return f'<a class="{style}" href="{html.escape(link)}" rel="noreferrer" target="_blank">{label}</a>'
             return f'<span class="{style}">{label}</span>'
         case "image":
-            return f"🖼 {html.escape(str(element.get('alt_text', '')))}"  # never fetched: pages show what arrived, no more
+            # never fetched: pages show what arrived, no more
+            return f"🖼 {html.escape(str(element.get('alt_text', '')))}"
         case "mrkdwn" | "plain_text":
             return _text(element)
         case other:

@@ -1,6 +1,7 @@
 """What Slack refuses in a webhook's payload, with the words it answers.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks and https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+Limits: https://docs.slack.dev/reference/block-kit/blocks and
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ TEXT_KINDS = ("mrkdwn", "plain_text")
 
 
 class RefusedError(Exception):
-    """Slack would answer 400. ``answer`` is its body; the text says which rule was broken, for the inbox's own log."""
+    """Slack would answer 400. ``answer`` is its body; the text says which rule was broken, for the
+    inbox's own log.
+    """
 
     def __init__(self, answer: str, why: str) -> None:
         super().__init__(f"{answer}: {why}")
@@ -40,10 +43,14 @@ def check(payload: object) -> Mapping[str, Any]:
         raise RefusedError("invalid_payload", "the payload is no JSON object")
     attachments = payload.get("attachments") or []
     blocks = payload.get("blocks") or []
-    if not isinstance(attachments, list) or not all(isinstance(attachment, Mapping) for attachment in attachments):
+    if not isinstance(attachments, list) or not all(
+        isinstance(attachment, Mapping) for attachment in attachments
+    ):
         raise RefusedError("invalid_attachments", "attachments is no list of objects")
     if len(attachments) > MAX_ATTACHMENTS:
-        raise RefusedError("too_many_attachments", f"{len(attachments)} attachments, {MAX_ATTACHMENTS} are allowed")
+        raise RefusedError(
+            "too_many_attachments", f"{len(attachments)} attachments, {MAX_ATTACHMENTS} are allowed"
+        )
     if not (payload.get("text") or attachments or blocks):
         raise RefusedError("no_text", "there is neither text nor blocks nor attachments")
     if not isinstance(payload.get("text", ""), str):
@@ -65,14 +72,18 @@ def _check_blocks(blocks: object) -> None:
         raise _BrokenRuleError("blocks is no list")
     if len(blocks) > MAX_BLOCKS:
         raise _BrokenRuleError(f"{len(blocks)} blocks, {MAX_BLOCKS} are allowed")
-    identifiers = [block["block_id"] for block in blocks if isinstance(block, Mapping) and "block_id" in block]
+    identifiers = [
+        block["block_id"] for block in blocks if isinstance(block, Mapping) and "block_id" in block
+    ]
     if len(set(map(str, identifiers))) < len(identifiers):
         raise _BrokenRuleError("two blocks have the same block_id")
     for number, block in enumerate(blocks):
         if not isinstance(block, Mapping):
             raise _BrokenRuleError(f"block {number} is no object")
         if len(str(block.get("block_id", ""))) > MAX_BLOCK_ID:
-            raise _BrokenRuleError(f"block {number}: block_id has more than {MAX_BLOCK_ID} characters")
+            raise _BrokenRuleError(
+                f"block {number}: block_id has more than {MAX_BLOCK_ID} characters"
+            )
         _check_block(block, f"block {number} ({block.get('type')})")
 
 
@@ -121,10 +132,16 @@ def _listed(block: Mapping[str, Any], name: str, most: int, where: str) -> list[
 
 
 def _check_text(text: object, most: int, where: str, kinds: tuple[str, ...] = TEXT_KINDS) -> None:
-    if not isinstance(text, Mapping) or text.get("type") not in kinds or not isinstance(text.get("text"), str):
+    if (
+        not isinstance(text, Mapping)
+        or text.get("type") not in kinds
+        or not isinstance(text.get("text"), str)
+    ):
         raise _BrokenRuleError(f"{where}: the text is no {' or '.join(kinds)} object")
     if not 1 <= len(text["text"]) <= most:
-        raise _BrokenRuleError(f"{where}: the text has {len(text['text'])} characters, 1 to {most} are allowed")
+        raise _BrokenRuleError(
+            f"{where}: the text has {len(text['text'])} characters, 1 to {most} are allowed"
+        )
 
 
 def _check_image(image: Mapping[str, Any], where: str) -> None:
@@ -136,7 +153,9 @@ def _check_element(element: object, where: str) -> None:
     if not isinstance(element, Mapping) or not element.get("type"):
         raise _BrokenRuleError(f"{where}: an element is no object with a type")
     if element["type"] == "button":
-        _check_text(element.get("text"), MAX_BUTTON_TEXT, f"{where}, a button", kinds=("plain_text",))
+        _check_text(
+            element.get("text"), MAX_BUTTON_TEXT, f"{where}, a button", kinds=("plain_text",)
+        )
         if len(str(element.get("url", ""))) > MAX_URL:
             raise _BrokenRuleError(f"{where}: a button's url has more than {MAX_URL} characters")
     elif element["type"] == "image":

@@ -27,7 +27,9 @@ class Faults:
         self._waiting: list[tuple[Answer, int]] = []
 
     def plan(self, answer: Answer, times: int, retry_after: int) -> None:
-        """The next ``times`` webhooks get ``answer``; ``retry_after`` (seconds) goes with a 429. 0 times: forget all plans."""
+        """The next ``times`` webhooks get ``answer``; ``retry_after`` (seconds) goes with a 429. 0
+        times: forget all plans.
+        """
         with self._lock:
             self._waiting = self._waiting + [(answer, retry_after)] * times if times else []
 
@@ -66,7 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
             kind, content = ASSETS[path]
             self._answer(200, content, kind)
         else:
-            self._answer(404, "There is nothing here. The page is at /, the messages are at /messages.")
+            self._answer(
+                404, "There is nothing here. The page is at /, the messages are at /messages."
+            )
 
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
@@ -120,17 +124,27 @@ class _Handler(BaseHTTPRequestHandler):
     def _plan(self, body: bytes) -> None:
         try:
             plan = json.loads(body)
-            answer, times, retry_after = plan["answer"], int(plan.get("times", 1)), int(plan.get("retry_after", 1))
+            answer, times, retry_after = (
+                plan["answer"],
+                int(plan.get("times", 1)),
+                int(plan.get("retry_after", 1)),
+            )
             if answer != "never" and not (isinstance(answer, int) and 400 <= answer < 600):
                 raise ValueError(answer)
         except (ValueError, KeyError, TypeError):
-            self._answer(400, 'Send {"answer": 429 | 500 | "never", "times": 1, "retry_after": 1} (seconds).')
+            self._answer(
+                400, 'Send {"answer": 429 | 500 | "never", "times": 1, "retry_after": 1} (seconds).'
+            )
             return
         self.server.faults.plan(answer, times, retry_after)
         self._answer(200, "ok")
 
     def _answer(
-        self, status: int, content: str | bytes, kind: str = "text/plain; charset=utf-8", headers: dict[str, str] | None = None
+        self,
+        status: int,
+        content: str | bytes,
+        kind: str = "text/plain; charset=utf-8",
+        headers: dict[str, str] | None = None,
     ) -> None:
         body = content.encode() if isinstance(content, str) else content
         self.send_response(status)

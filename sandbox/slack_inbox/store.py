@@ -15,7 +15,9 @@ from sandbox.slack_inbox.mrkdwn import to_plain
 
 @dataclass(frozen=True)
 class Message:
-    """One message: number from 1 on, time of arrival (ISO 8601, UTC), and the payload as it was sent."""
+    """One message: number from 1 on, time of arrival (ISO 8601, UTC), and the payload as it was
+    sent.
+    """
 
     id: int
     received_at: str
@@ -30,7 +32,12 @@ class Message:
     def colour(self) -> str | None:
         """Colour of the first attachment that has one."""
         return next(
-            (attachment["color"] for attachment in self.payload.get("attachments") or [] if attachment.get("color")), None
+            (
+                attachment["color"]
+                for attachment in self.payload.get("attachments") or []
+                if attachment.get("color")
+            ),
+            None,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -47,14 +54,18 @@ class MessageStore:
         self._messages: list[Message] = []
         if self._file.exists():
             text = self._file.read_text(encoding="utf-8", errors="replace")
-            whole, _, torn = text.rpartition("\n")  # a line without its end was being written when the process died
+            whole, _, torn = text.rpartition(
+                "\n"
+            )  # a line without its end was being written when the process died
             self._messages = [Message(**json.loads(line)) for line in whole.splitlines() if line]
             if torn:
                 self._file.write_text(whole + "\n" if whole else "", encoding="utf-8")
 
     def add(self, payload: Mapping[str, Any]) -> Message:
         with self._lock:
-            received_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            received_at = (
+                datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            )
             message = Message(len(self._messages) + 1, received_at, payload)
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(message), ensure_ascii=True) + "\n")
@@ -76,6 +87,17 @@ def _pieces(node: object, *, is_text_object: bool = False) -> list[str]:
     if not isinstance(node, Mapping):
         return []
     pieces: list[str] = []
-    for name in ("pretext", "title", "text", "value", "fields", "elements", "accessory", "blocks", "attachments", "footer"):
+    for name in (
+        "pretext",
+        "title",
+        "text",
+        "value",
+        "fields",
+        "elements",
+        "accessory",
+        "blocks",
+        "attachments",
+        "footer",
+    ):
         pieces.extend(_pieces(node.get(name), is_text_object=True))
     return pieces

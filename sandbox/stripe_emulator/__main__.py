@@ -11,10 +11,16 @@ from sandbox.stripe_emulator import StripeEmulator
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.stripe_emulator", description="Serve a Stripe emulator.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.stripe_emulator", description="Serve a Stripe emulator."
+    )
     parser.add_argument("--port", type=int, default=0, help="0 (default) takes a free one")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--store", type=Path, help="folder that keeps the objects; without it they live in memory")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--store", type=Path, help="folder that keeps the objects; without it they live in memory"
+    )
     arguments = parser.parse_args()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,6 @@
-"""What happens in a Stripe account: charges, captures, refunds and disputes, with what they change and the events they emit."""
+"""What happens in a Stripe account: charges, captures, refunds and disputes, with what they change
+and the events they emit.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ class StripeError(Exception):
     charge: str | None = None
 
     def body(self) -> dict[str, Any]:
-        fields = {"charge": self.charge, "code": self.code, "message": self.message, "param": self.param, "type": self.type}
+        fields = {
+            "charge": self.charge,
+            "code": self.code,
+            "message": self.message,
+            "param": self.param,
+            "type": self.type,
+        }
         return {"error": {name: value for name, value in fields.items() if value is not None}}
 
 
@@ -35,7 +43,8 @@ def missing(kind: str, identifier: str, param: str = "id") -> StripeError:
 
 
 class Account:
-    """The account's state. Every public method is one change: whole, under one lock, with its events.
+    """The account's state. Every public method is one change: whole, under one lock, with its
+    events.
 
     ``now`` gives seconds since 1970.
     """
@@ -60,16 +69,24 @@ class Account:
         token = fields.pop("source", None) or fields.get("payment_method")
         declined = token in {"tok_chargeDeclined", "pm_card_chargeDeclined"}
         if declined:
-            fields |= {"status": "failed", "failure_code": "card_declined", "failure_message": "Your card was declined."}
+            fields |= {
+                "status": "failed",
+                "failure_code": "card_declined",
+                "failure_message": "Your card was declined.",
+            }
         fields["captured"] = fields.pop("capture", True) and not declined
         with self.lock:
             item = objects.charge(fields | {"created": int(self.now())})
             self._new_charge(item, item["created"])
             if declined:
                 self.store.flush()
-                raise StripeError(402, "Your card was declined.", "card_error", "card_declined", charge=item["id"])
+                raise StripeError(
+                    402, "Your card was declined.", "card_error", "card_declined", charge=item["id"]
+                )
             if token in {"tok_createDispute", "pm_card_createDispute"}:
-                self._new_dispute({"created": item["created"], "reason": "fraudulent"}, item, item["created"])
+                self._new_dispute(
+                    {"created": item["created"], "reason": "fraudulent"}, item, item["created"]
+                )
             self.store.flush()
             return self.get("charge", item["id"])
 
@@ -77,13 +94,25 @@ class Account:
         with self.lock:
             item = self.get("charge", identifier)
             if item["captured"]:
-                raise StripeError(400, f"Charge {identifier} has already been captured.", code="charge_already_captured")
+                raise StripeError(
+                    400,
+                    f"Charge {identifier} has already been captured.",
+                    code="charge_already_captured",
+                )
             if item["status"] == "failed":
                 raise StripeError(400, f"Charge {identifier} failed and cannot be captured.")
             taken = item["amount"] if amount is None else amount
             if not 0 < taken <= item["amount"]:
-                raise StripeError(400, "Invalid amount: it must be positive and at most the charge's.", param="amount_to_capture")
-            changed = item | {"captured": True, "amount_captured": taken, "balance_transaction": objects.new_id("txn")}
+                raise StripeError(
+                    400,
+                    "Invalid amount: it must be positive and at most the charge's.",
+                    param="amount_to_capture",
+                )
+            changed = item | {
+                "captured": True,
+                "amount_captured": taken,
+                "balance_transaction": objects.new_id("txn"),
+            }
             return self._changed(item, changed, int(self.now()))
 
     def create_refund(self, given: Mapping[str, Any]) -> Object:
@@ -92,12 +121,21 @@ class Account:
             left = of["amount"] - of["amount_refunded"]
             amount = given.get("amount", left)
             if of["status"] == "failed" or not left:
-                raise StripeError(400, f"Charge {of['id']} has already been refunded.", code="charge_already_refunded")
+                raise StripeError(
+                    400,
+                    f"Charge {of['id']} has already been refunded.",
+                    code="charge_already_refunded",
+                )
             if amount > left:
                 text = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})."
                 raise StripeError(400, text, param="amount")
             if amount <= 0:
-                raise StripeError(400, "Invalid positive integer", code="parameter_invalid_integer", param="amount")
+                raise StripeError(
+                    400,
+                    "Invalid positive integer",
+                    code="parameter_invalid_integer",
+                    param="amount",
+                )
             item = self._new_refund(dict(given) | {"created": int(self.now())}, of, int(self.now()))
             self.store.flush()
             return item
@@ -115,7 +153,9 @@ class Account:
             return self._changed(item, item | {"status": "lost"}, int(self.now()))
 
     def import_objects(self, items: Iterable[Object]) -> dict[str, int]:
-        """Take in objects with their own past; see the package's description. All of them, or ``StripeError``."""
+        """Take in objects with their own past; see the package's description. All of them, or
+        ``StripeError``.
+        """
         counts = {"charge": 0, "refund": 0, "dispute": 0}
         with self.lock:
             items = list(items)
@@ -127,9 +167,13 @@ class Account:
                 counts[kind] += 1
                 existing = self.store[kind].get(fields["id"]) if "id" in fields else None
                 if existing is not None:
-                    self._changed(existing, existing | fields, int(self.now()) if at is None else at)
+                    self._changed(
+                        existing, existing | fields, int(self.now()) if at is None else at
+                    )
                 elif kind == "charge":
-                    self._new_charge(objects.charge(fields), fields["created"] if at is None else at)
+                    self._new_charge(
+                        objects.charge(fields), fields["created"] if at is None else at
+                    )
                 else:
                     make = self._new_refund if kind == "refund" else self._new_dispute
                     make(fields, self._charge_of(fields), fields["created"] if at is None else at)
@@ -141,14 +185,22 @@ class Account:
         for number, item in enumerate(items, start=1):
             kind = item.get("object")
             if kind not in ("charge", "refund", "dispute"):
-                raise StripeError(400, f"Line {number}: object is {kind!r}; one of charge, refund, dispute.")
+                raise StripeError(
+                    400, f"Line {number}: object is {kind!r}; one of charge, refund, dispute."
+                )
             if item.get("id", "") in self.store[kind] or (kind, item.get("id")) in known:
                 continue
-            needed = ("created", "amount", "currency") if kind == "charge" else ("created", "charge")
+            needed = (
+                ("created", "amount", "currency") if kind == "charge" else ("created", "charge")
+            )
             for name in needed:
                 if name not in item:
                     raise StripeError(400, f"Line {number}: a new {kind} needs {name!r}.")
-            if kind != "charge" and ("charge", item["charge"]) not in known and str(item["charge"]) not in self.store["charge"]:
+            if (
+                kind != "charge"
+                and ("charge", item["charge"]) not in known
+                and str(item["charge"]) not in self.store["charge"]
+            ):
                 raise StripeError(400, f"Line {number}: no such charge: {item['charge']!r}.")
             if "id" in item:
                 known.add((kind, item["id"]))
@@ -156,7 +208,9 @@ class Account:
     def _charge_of(self, given: Mapping[str, Any]) -> Object:
         if given.get("charge"):
             return self.get("charge", given["charge"], "charge")
-        raise StripeError(400, "One of the following params should be provided for this request: charge.")
+        raise StripeError(
+            400, "One of the following params should be provided for this request: charge."
+        )
 
     def _new_charge(self, item: Object, at: int) -> None:
         self.store.put(item)
@@ -167,7 +221,12 @@ class Account:
         self.store.put(item)
         if item["status"] not in {"failed", "canceled"}:
             total = of["amount_refunded"] + item["amount"]
-            self._put_charge(of, of | {"amount_refunded": total, "refunded": total >= of["amount"]}, "charge.refunded", at)
+            self._put_charge(
+                of,
+                of | {"amount_refunded": total, "refunded": total >= of["amount"]},
+                "charge.refunded",
+                at,
+            )
         self._emit("refund.created", at, item)
         return item
 
@@ -190,25 +249,36 @@ class Account:
             captured = new["captured"] and not old["captured"]
             self._emit("charge.captured" if captured else "charge.updated", at, new, previous)
         elif kind == "refund":
-            gone = new["status"] in {"failed", "canceled"} and old["status"] not in {"failed", "canceled"}
+            gone = new["status"] in {"failed", "canceled"} and old["status"] not in {
+                "failed",
+                "canceled",
+            }
             if gone:  # the money came back: Stripe takes the refund off its charge
                 of = self.get("charge", old["charge"])
                 left = of["amount_refunded"] - old["amount"]
-                self._put_charge(of, of | {"amount_refunded": left, "refunded": False}, "charge.updated", at)
+                self._put_charge(
+                    of, of | {"amount_refunded": left, "refunded": False}, "charge.updated", at
+                )
             self._emit("refund.failed" if gone else "refund.updated", at, new, previous)
             self._emit("charge.refund.updated", at, new, previous)
         else:
             closed = new["status"] in CLOSED and old["status"] not in CLOSED
             if closed and new["status"] == "won":
                 self._emit("charge.dispute.funds_reinstated", at, new)
-            self._emit("charge.dispute.closed" if closed else "charge.dispute.updated", at, new, previous)
+            self._emit(
+                "charge.dispute.closed" if closed else "charge.dispute.updated", at, new, previous
+            )
         self.store.flush()
         return new
 
     def _put_charge(self, old: Object, new: Object, kind: str, at: int) -> None:
         self.store.put(new)
-        self._emit(kind, at, new, {name: value for name, value in old.items() if new[name] != value})
+        self._emit(
+            kind, at, new, {name: value for name, value in old.items() if new[name] != value}
+        )
 
-    def _emit(self, kind: str, at: int, item: Object, previous: Mapping[str, Any] | None = None) -> None:
+    def _emit(
+        self, kind: str, at: int, item: Object, previous: Mapping[str, Any] | None = None
+    ) -> None:
         if at >= self.oldest_event():  # an older one could never be read
             self.store.put(objects.event(kind, at, item, previous))

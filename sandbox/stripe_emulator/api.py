@@ -1,4 +1,6 @@
-"""Stripe's REST interface over an account: parameters in, bodies or Stripe's errors out. Knows nothing of sockets."""
+"""Stripe's REST interface over an account: parameters in, bodies or Stripe's errors out. Knows
+nothing of sockets.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,35 @@ _FILTERS = {
     "event": {"type"},
 }
 _WRITABLE = {
-    "charge": {"description", "metadata", "receipt_email", "shipping", "transfer_group", "customer", "fraud_details"},
+    "charge": {
+        "description",
+        "metadata",
+        "receipt_email",
+        "shipping",
+        "transfer_group",
+        "customer",
+        "fraud_details",
+    },
     "refund": {"metadata"},
     "dispute": {"metadata", "evidence", "submit"},
 }
-_CREATE_CHARGE = _WRITABLE["charge"] | {"amount", "currency", "source", "payment_method", "capture", "payment_intent"}
+_CREATE_CHARGE = _WRITABLE["charge"] | {
+    "amount",
+    "currency",
+    "source",
+    "payment_method",
+    "capture",
+    "payment_intent",
+}
 _CREATE_REFUND = {"charge", "amount", "reason", "metadata"}
 _INTEGERS = {"amount", "amount_to_capture"}
 _BOOLEANS = {"capture", "submit"}
 
 
 class Api:
-    """``answer`` maps one request to its body. ``api_key`` None lets in every key that begins with ``sk_test_``."""
+    """``answer`` maps one request to its body. ``api_key`` None lets in every key that begins with
+    ``sk_test_``.
+    """
 
     def __init__(self, account: Account, api_key: str | None = None) -> None:
         self._account = account
@@ -46,15 +65,25 @@ class Api:
         if scheme.lower() == "basic":
             value = base64.b64decode(value + "==").decode(errors="replace").partition(":")[0]
         if not value:
-            raise StripeError(401, "You did not provide an API key. Provide it in the Authorization header, using Bearer auth.")
+            raise StripeError(
+                401,
+                "You did not provide an API key. Provide it in the Authorization header, using "
+                "Bearer auth.",
+            )
         hidden = f"{value[:8]}{'*' * 8}{value[-4:]}" if len(value) > 16 else "*" * 8
         if value.startswith("rk_test_"):
-            raise StripeError(403, f"The provided key '{hidden}' does not have the required permissions for this endpoint.")
+            raise StripeError(
+                403,
+                f"The provided key '{hidden}' does not have the required permissions for this "
+                "endpoint.",
+            )
         known = value.startswith("sk_test_") if self._api_key is None else value == self._api_key
         if not known:
             raise StripeError(401, f"Invalid API Key provided: {hidden}")
 
-    def answer(self, method: str, path: str, query: str, body: str, idempotency_key: str | None) -> bytes:
+    def answer(
+        self, method: str, path: str, query: str, body: str, idempotency_key: str | None
+    ) -> bytes:
         """Body of a successful answer; ``StripeError`` otherwise."""
         parts = path.strip("/").split("/")[1:]
         kind = _PLURALS.get(parts[0]) if parts else None
@@ -69,7 +98,15 @@ class Api:
         if method == "POST":
             reply = self._replies.get((path, idempotency_key)) if idempotency_key else None
             if reply is None:
-                reply = encode(self._write(kind, parts[1:], _nested(parse_qsl(body, keep_blank_values=True)), method, path))
+                reply = encode(
+                    self._write(
+                        kind,
+                        parts[1:],
+                        _nested(parse_qsl(body, keep_blank_values=True)),
+                        method,
+                        path,
+                    )
+                )
                 if idempotency_key:
                     self._replies[path, idempotency_key] = reply
             return reply
@@ -78,7 +115,11 @@ class Api:
     def _retrieve(self, kind: str, identifier: str) -> bytes:
         with self._account.lock:
             body = self._account.store[kind].body(identifier)
-            expired = kind == "event" and body and self._account.get(kind, identifier)["created"] < self._account.oldest_event()
+            expired = (
+                kind == "event"
+                and body
+                and self._account.get(kind, identifier)["created"] < self._account.oldest_event()
+            )
         if body is None or expired:
             raise missing(kind, identifier)
         return body
@@ -92,8 +133,15 @@ class Api:
             try:
                 bodies, more = self._account.store[kind].page(query)
             except KeyError as unknown:
-                cursor = "starting_after" if query.starting_after == unknown.args[0] else "ending_before"
-                raise StripeError(400, f"No such {kind}: '{unknown.args[0]}'", code="resource_missing", param=cursor) from None
+                cursor = (
+                    "starting_after" if query.starting_after == unknown.args[0] else "ending_before"
+                )
+                raise StripeError(
+                    400,
+                    f"No such {kind}: '{unknown.args[0]}'",
+                    code="resource_missing",
+                    param=cursor,
+                ) from None
         end = b'],"has_more":%s,"url":"%s"}' % (b"true" if more else b"false", path.encode())
         return b'{"object":"list","data":[' + b",".join(bodies) + end
 
@@ -103,14 +151,21 @@ class Api:
             case ("charge",):
                 _check(given, _CREATE_CHARGE, ("amount", "currency"))
                 if given["amount"] <= 0:
-                    raise StripeError(400, "Invalid positive integer", code="parameter_invalid_integer", param="amount")
+                    raise StripeError(
+                        400,
+                        "Invalid positive integer",
+                        code="parameter_invalid_integer",
+                        param="amount",
+                    )
                 return account.create_charge(given)
             case ("refund",):
                 _check(given, _CREATE_REFUND)
                 return account.create_refund(given)
             case ("charge", identifier, "capture"):
                 _check(given, {"amount", "amount_to_capture"})
-                return account.capture(identifier, given.get("amount_to_capture", given.get("amount")))
+                return account.capture(
+                    identifier, given.get("amount_to_capture", given.get("amount"))
+                )
             case ("dispute", identifier, "close"):
                 _check(given, set())
                 return account.close_dispute(identifier)
@@ -123,10 +178,14 @@ class Api:
 def _check(given: Mapping[str, Any], allowed: set[str], needed: tuple[str, ...] = ()) -> None:
     for name in given:
         if name not in allowed:
-            raise StripeError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+            raise StripeError(
+                400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name
+            )
     for name in needed:
         if name not in given:
-            raise StripeError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
+            raise StripeError(
+                400, f"Missing required param: {name}.", code="parameter_missing", param=name
+            )
 
 
 def _query(kind: str, parameters: Parameters) -> Query:
@@ -146,29 +205,43 @@ def _query(kind: str, parameters: Parameters) -> Query:
         elif name == "limit":
             limit = _integer(name, value)
             if not 1 <= limit <= 100:
-                raise StripeError(400, "This value must be between 1 and 100 (inclusive).", param="limit")
+                raise StripeError(
+                    400, "This value must be between 1 and 100 (inclusive).", param="limit"
+                )
         elif name in ("starting_after", "ending_before"):
             cursors[name] = value
         elif kind == "event" and re.fullmatch(r"types\[\d*\]", name):
             types.append(value)
         elif name in _FILTERS[kind]:
             if where is not None:
-                raise StripeError(400, f"This emulator filters by one of {where[0]} and {name}, not by both.", param=name)
+                raise StripeError(
+                    400,
+                    f"This emulator filters by one of {where[0]} and {name}, not by both.",
+                    param=name,
+                )
             where = (name, (value,))
         else:
-            raise StripeError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+            raise StripeError(
+                400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name
+            )
     if len(cursors) == 2:
-        raise StripeError(400, "You may only specify one of these parameters: ending_before, starting_after.")
+        raise StripeError(
+            400, "You may only specify one of these parameters: ending_before, starting_after."
+        )
     if types:
         if where is not None:
             raise StripeError(400, "You may only specify one of these parameters: type, types.")
         where = ("type", tuple(dict.fromkeys(types)))
-    return Query(limit, after, before, cursors.get("starting_after"), cursors.get("ending_before"), where)
+    return Query(
+        limit, after, before, cursors.get("starting_after"), cursors.get("ending_before"), where
+    )
 
 
 def _integer(name: str, value: str) -> int:
     if not re.fullmatch(r"-?\d{1,15}", value):
-        raise StripeError(400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name)
+        raise StripeError(
+            400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name
+        )
     return int(value)
 
 

@@ -13,11 +13,12 @@ FaultKind = Literal["429", "500", "503", "timeout", "cut"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One rule. Without ``every``, the next ``times`` matching requests fail; with it, every Nth, ``times`` in all (0: for ever).
+    """One rule. Without ``every``, the next ``times`` matching requests fail; with it, every Nth,
+    ``times`` in all (0: for ever).
 
     Attributes:
-        kind: an HTTP status; ``timeout``: no answer for ``seconds``, then the connection closes; ``cut``: the connection
-            is cut in the middle of a correct answer's body.
+        kind: an HTTP status; ``timeout``: no answer for ``seconds``, then the connection closes;
+            ``cut``: the connection is cut in the middle of a correct answer's body.
         path: regular expression searched in the path with its query; empty matches all.
         retry_after: seconds, sent as ``Retry-After`` with 429 and 503.
     """
@@ -35,11 +36,14 @@ class Fault:
         unknown = set(data) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(
-                f"unknown field {sorted(unknown)[0]!r}; a fault has {', '.join(field.name for field in fields(cls))}"
+                f"unknown field {sorted(unknown)[0]!r}; a fault has "
+                f"{', '.join(field.name for field in fields(cls))}"
             )
         fault = cls(**{**data, "kind": str(data.get("kind"))})
         if fault.kind not in get_args(FaultKind):
-            raise ValueError(f"unknown kind {fault.kind!r}; one of {', '.join(get_args(FaultKind))}")
+            raise ValueError(
+                f"unknown kind {fault.kind!r}; one of {', '.join(get_args(FaultKind))}"
+            )
         re.compile(fault.path)
         return fault
 

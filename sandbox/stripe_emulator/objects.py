@@ -22,7 +22,9 @@ def _derived(prefix: str, identifier: str) -> str:
 
 
 def charge(given: Mapping[str, Any]) -> Object:
-    """A charge; ``amount``, ``currency`` and ``created`` are needed, the rest has Stripe's defaults."""
+    """A charge; ``amount``, ``currency`` and ``created`` are needed, the rest has Stripe's
+    defaults.
+    """
     identifier = given.get("id") or new_id("ch")
     status = given.get("status", "succeeded")
     succeeded = status != "failed"
@@ -40,7 +42,14 @@ def charge(given: Mapping[str, Any]) -> Object:
         "application_fee_amount": None,
         "balance_transaction": _derived("txn", identifier) if captured else None,
         "billing_details": {
-            "address": {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None},
+            "address": {
+                "city": None,
+                "country": None,
+                "line1": None,
+                "line2": None,
+                "postal_code": None,
+                "state": None,
+            },
             "email": email,
             "name": None,
             "phone": None,
@@ -72,7 +81,9 @@ def charge(given: Mapping[str, Any]) -> Object:
             "reason": None if succeeded else given.get("failure_code"),
             "risk_level": "normal",
             "risk_score": int(_derived("", identifier)[1:3], 16) % 65,
-            "seller_message": "Payment complete." if succeeded else "The bank did not return any further details.",
+            "seller_message": "Payment complete."
+            if succeeded
+            else "The bank did not return any further details.",
             "type": "authorized" if succeeded else "issuer_declined",
         },
         "paid": succeeded,
@@ -83,7 +94,11 @@ def charge(given: Mapping[str, Any]) -> Object:
                 "amount_authorized": given["amount"],
                 "authorization_code": None,
                 "brand": "visa",
-                "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+                "checks": {
+                    "address_line1_check": None,
+                    "address_postal_code_check": None,
+                    "cvc_check": "pass",
+                },
                 "country": "US",
                 "exp_month": 8,
                 "exp_year": 2029,
@@ -98,7 +113,10 @@ def charge(given: Mapping[str, Any]) -> Object:
                 "network": "visa",
                 "network_token": {"used": False},
                 "network_transaction_id": str(int(_derived("", identifier)[1:13], 16)),
-                "overcapture": {"maximum_amount_capturable": given["amount"], "status": "unavailable"},
+                "overcapture": {
+                    "maximum_amount_capturable": given["amount"],
+                    "status": "unavailable",
+                },
                 "regulated_status": "unregulated",
                 "three_d_secure": None,
                 "wallet": None,
@@ -168,7 +186,11 @@ def dispute(given: Mapping[str, Any], of: Object) -> Object:
         "created": 0,
         "currency": of["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": {"customer_name": None, "product_description": None, "uncategorized_text": None},
+        "evidence": {
+            "customer_name": None,
+            "product_description": None,
+            "uncategorized_text": None,
+        },
         "evidence_details": {
             "due_by": created + 9 * 86400,
             "enhanced_eligibility": {},

@@ -1,4 +1,6 @@
-"""The emulator as an HTTP server on 127.0.0.1, in threads of this process: keep-alive, no delay, faults on request."""
+"""The emulator as an HTTP server on 127.0.0.1, in threads of this process: keep-alive, no delay,
+faults on request.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class StripeEmulator:
         store: folder that keeps the objects; None keeps them in memory only.
         api_key: the only key let in; None lets in every one that begins with ``sk_test_``.
         now: the clock, in seconds since 1970.
-        host: another address than the loopback one only where others cannot reach it, as in a container.
+        host: another address than the loopback one only where others cannot reach it, as in a
+            container.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class StripeEmulator:
         self.account = Account(Store(store), now)
         self.api = Api(self.account, api_key)
         self._server = _Server(self, (host, port))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stripe-emulator", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="stripe-emulator", daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -79,13 +84,22 @@ class StripeEmulator:
         self.faults.add(fault)
 
     def request_counts(self) -> Counter[tuple[str, int]]:
-        """How often each (path without query, status) was answered, among the latest requests; status 0: no answer."""
-        return Counter((urlsplit(request["path"]).path, request["status"]) for request in list(self.requests))
+        """How often each (path without query, status) was answered, among the latest requests;
+        status 0: no answer.
+        """
+        return Counter(
+            (urlsplit(request["path"]).path, request["status"]) for request in list(self.requests)
+        )
 
     def __enter__(self) -> StripeEmulator:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
 
@@ -139,7 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/_emulator/"):
             self._control(urlsplit(self.path).path.removeprefix("/_emulator/"), body)
             return
-        seen = {"at": time.time(), "method": self.command, "path": self.path, "status": 0, "fault": None}
+        seen = {
+            "at": time.time(),
+            "method": self.command,
+            "path": self.path,
+            "status": 0,
+            "fault": None,
+        }
         self.server.emulator.requests.append(seen)
         fault = self.server.emulator.faults.next(self.path)
         if fault is not None:
@@ -148,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
             self.close_connection = True
             return
-        status, answer, headers = self._faulty(fault) if fault is not None and fault.kind != "cut" else self._answer(body)
+        status, answer, headers = (
+            self._faulty(fault) if fault is not None and fault.kind != "cut" else self._answer(body)
+        )
         cut = fault is not None and fault.kind == "cut"
         seen["status"] = 0 if cut else status
         self._send(status, answer, headers, cut=cut)
@@ -164,13 +186,25 @@ class _Handler(BaseHTTPRequestHandler):
             return error.status, encode(error.body()), {}
         except Exception as problem:
             traceback.print_exc()
-            return 500, encode(StripeError(500, f"The emulator has a defect: {problem!r}", "api_error").body()), {}
+            return (
+                500,
+                encode(
+                    StripeError(500, f"The emulator has a defect: {problem!r}", "api_error").body()
+                ),
+                {},
+            )
 
     def _faulty(self, fault: Fault) -> tuple[int, bytes, dict[str, str]]:
         status = int(fault.kind)
-        headers = {} if fault.retry_after is None or status == 500 else {"Retry-After": f"{fault.retry_after:g}"}
+        headers = (
+            {}
+            if fault.retry_after is None or status == 500
+            else {"Retry-After": f"{fault.retry_after:g}"}
+        )
         if status == 429:
-            error = StripeError(429, "Too many requests in a period of time.", "invalid_request_error", "rate_limit")
+            error = StripeError(
+                429, "Too many requests in a period of time.", "invalid_request_error", "rate_limit"
+            )
         else:
             error = StripeError(status, "An unknown error occurred.", "api_error")
         return status, encode(error.body()), headers
@@ -190,16 +224,23 @@ class _Handler(BaseHTTPRequestHandler):
                 case ("GET", "requests"):
                     result = list(emulator.requests)
                 case ("GET", "health"):
-                    result = {kind: len(found) for kind, found in emulator.account.store.collections.items()}
+                    result = {
+                        kind: len(found)
+                        for kind, found in emulator.account.store.collections.items()
+                    }
                 case _:
-                    raise StripeError(404, f"The emulator has no {self.command} /_emulator/{action}.")
+                    raise StripeError(
+                        404, f"The emulator has no {self.command} /_emulator/{action}."
+                    )
             self._send(200, encode(result), {})
         except StripeError as error:
             self._send(error.status, encode(error.body()), {})
         except (ValueError, TypeError) as problem:
             self._send(400, encode(StripeError(400, str(problem)).body()), {})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

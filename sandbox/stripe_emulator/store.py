@@ -1,4 +1,6 @@
-"""Holds the emulator's objects: serialised once, in Stripe's order, in memory and (on request) in an append-only file."""
+"""Holds the emulator's objects: serialised once, in Stripe's order, in memory and (on request) in
+an append-only file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 Object = dict[str, Any]
-Place = tuple[int, int, str]  # created (seconds since 1970), order of arrival, id: sorts as Stripe does, oldest first
+Place = tuple[
+    int, int, str
+]  # created (seconds since 1970), order of arrival, id: sorts as Stripe does, oldest first
 
 KINDS = ("charge", "refund", "dispute", "event")
 INDEXED = {
@@ -30,7 +34,9 @@ def encode(value: object) -> bytes:
 
 @dataclass(frozen=True)
 class Query:
-    """What a list asks for. ``after`` and ``before`` bound ``created`` inclusively; ``where`` holds any of the values."""
+    """What a list asks for. ``after`` and ``before`` bound ``created`` inclusively; ``where`` holds
+    any of the values.
+    """
 
     limit: int = 10
     after: int | None = None
@@ -65,7 +71,9 @@ class Collection:
         return None if body is None else json.loads(body)
 
     def put(self, identifier: str, created: int, keys: Mapping[str, str], body: bytes) -> None:
-        """Add an object, or replace its body; its place in the order and its index keys never change."""
+        """Add an object, or replace its body; its place in the order and its index keys never
+        change.
+        """
         if identifier not in self._bodies:
             place = (created, len(self._order), identifier)
             self._places[identifier] = place
@@ -75,7 +83,9 @@ class Collection:
         self._bodies[identifier] = body
 
     def page(self, query: Query) -> tuple[list[bytes], bool]:
-        """Bodies newest first, and whether there are more in the direction of travel. ``KeyError``: unknown cursor."""
+        """Bodies newest first, and whether there are more in the direction of travel. ``KeyError``:
+        unknown cursor.
+        """
         if query.where is None:
             lists: Sequence[list[Place]] = (self._order,)
         else:
@@ -83,7 +93,10 @@ class Collection:
             lists = [places for value in values if (places := self._indexes.get((name, value)))]
         slices = [(places, *self._range(places, query)) for places in lists]
         if query.ending_before is None:
-            found = heapq.merge(*(_walk(places, range(high - 1, low - 1, -1)) for places, low, high in slices), reverse=True)
+            found = heapq.merge(
+                *(_walk(places, range(high - 1, low - 1, -1)) for places, low, high in slices),
+                reverse=True,
+            )
         else:  # the nearest newer ones, so walk upwards and turn the page round
             found = heapq.merge(*(_walk(places, range(low, high)) for places, low, high in slices))
         taken = list(islice(found, query.limit + 1))
@@ -111,9 +124,11 @@ def _walk(places: list[Place], positions: range) -> Iterator[Place]:
 
 
 class Store:
-    """The collections, and the file ``objects.jsonl`` in ``folder`` that each change is appended to.
+    """The collections, and the file ``objects.jsonl`` in ``folder`` that each change is appended
+    to.
 
-    At start the file is replayed, the last line of an object counts. A line cut short by a kill is dropped.
+    At start the file is replayed, the last line of an object counts. A line cut short by a kill is
+    dropped.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -147,7 +162,9 @@ class Store:
             self._file.close()
 
     def _replay(self, path: Path) -> int:
-        """Read the lines back and return the size of the whole ones. Only the short head of a line is parsed."""
+        """Read the lines back and return the size of the whole ones. Only the short head of a line
+        is parsed.
+        """
         size = 0
         with path.open("rb") as file:
             for line in file:
@@ -155,7 +172,9 @@ class Store:
                     break
                 cut = line.index(_OBJECT)
                 head = json.loads(line[:cut] + b"}")
-                self.collections[head["kind"]].put(head["id"], head["created"], head["keys"], line[cut + len(_OBJECT) : -2])
+                self.collections[head["kind"]].put(
+                    head["id"], head["created"], head["keys"], line[cut + len(_OBJECT) : -2]
+                )
                 size += len(line)
         return size
 

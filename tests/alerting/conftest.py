@@ -15,7 +15,7 @@ from airflow.sdk.bases.operator import BaseOperator
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from alerting.policy import default_args
-from ingestion.settings import settings
+from pipeline.settings import settings
 from sandbox.slack_inbox import SlackInbox
 
 SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
@@ -28,7 +28,13 @@ ContextOf = Callable[..., dict[str, Any]]
 def alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Settings of this test alone: no webhook, an empty store of sent alerts, an empty warehouse."""
     (tmp_path / "empty.env").touch()
-    for name in ("SLACK_WEBHOOK_URL", "ALERT_WEBHOOK_URL", "RUNBOOK_URL", "AIRFLOW__API__BASE_URL", "ALERTS_DATABASE_URL"):
+    for name in (
+        "SLACK_WEBHOOK_URL",
+        "ALERT_WEBHOOK_URL",
+        "RUNBOOK_URL",
+        "AIRFLOW__API__BASE_URL",
+        "ALERTS_DATABASE_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "empty.env"))
     monkeypatch.setenv("WAREHOUSE_DUCKDB_DIR", str(tmp_path / "warehouse"))
@@ -91,7 +97,9 @@ def context_of() -> ContextOf:
             max_tries=arguments["retries"],
             start_date=SIX if seconds is not None else None,
             end_date=SIX + timedelta(seconds=seconds) if seconds is not None else None,
-            _ti_context_from_server=TIRunContext.model_construct(dag_run=run, max_tries=arguments["retries"]),
+            _ti_context_from_server=TIRunContext.model_construct(
+                dag_run=run, max_tries=arguments["retries"]
+            ),
         )
         context: dict[str, Any] = dict(task_instance.get_template_context())
         if exception is not None:

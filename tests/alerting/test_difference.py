@@ -12,15 +12,25 @@ FOUND = "orders, keys 0 to 9999: 1 changed (17)\n    source <b>"
 REPAIR = "Run: python -m ingestion reconcile orders --repair"
 
 
-def test_a_difference_is_told_once_per_run_with_what_repairs_it(slack: SlackInbox, context_of: ContextOf) -> None:
+def test_a_difference_is_told_once_per_run_with_what_repairs_it(
+    slack: SlackInbox, context_of: ContextOf
+) -> None:
     first = context_of(dag_id="reconcile_sources", task_id="reconcile_orders", kind="reconcile")
-    again = context_of(dag_id="reconcile_sources", task_id="reconcile_orders", kind="reconcile", try_number=2)
+    again = context_of(
+        dag_id="reconcile_sources", task_id="reconcile_orders", kind="reconcile", try_number=2
+    )
     assert report_differences(first, "orders", FOUND, REPAIR)
     assert not report_differences(again, "orders", FOUND, REPAIR)
     assert report_differences(first, "charges", FOUND, REPAIR)
     text = json.dumps(slack.messages()[0].payload, ensure_ascii=False)
     assert len(slack.messages()) == 2
-    for part in ("[SOURCE DIFFERS] reconcile_sources", "1 changed (17)", REPAIR, "docs/runbook.md#sourcediffers", "&lt;b&gt;"):
+    for part in (
+        "[SOURCE DIFFERS] reconcile_sources",
+        "1 changed (17)",
+        REPAIR,
+        "docs/runbook.md#sourcediffers",
+        "&lt;b&gt;",
+    ):
         assert part in text
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alerting.context import alert_of
-from alerting.masking import mask
 from alerting.messages import slack_message
+from pipeline.masking import mask
 
 if TYPE_CHECKING:
     from tests.alerting.conftest import ContextOf
@@ -22,7 +22,10 @@ SECRET = "Tr0ub4dor&3/x"
     [
         ("postgresql://loader:hunter2@db:5432/shop", "postgresql://loader:***@db:5432/shop"),
         ("postgresql+psycopg2://loader:p@ss:w@db/shop", "postgresql+psycopg2://loader:***@db/shop"),
-        ("host=db user=loader password=hunter2 dbname=shop", "host=db user=loader password=*** dbname=shop"),
+        (
+            "host=db user=loader password=hunter2 dbname=shop",
+            "host=db user=loader password=*** dbname=shop",
+        ),
         ("password='two words' dbname=shop", "password=*** dbname=shop"),
         ('{"api_key": "abc123", "day": 1}', '{"api_key": ***, "day": 1}'),
         ("No such key: sk_test_4eC39HqLyjWDarjtT1zdp7dc", "No such key: sk_test_***"),
@@ -53,19 +56,34 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert mask(text, secrets=()) == text
 
 
-@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "STRIPE_API_KEY", "SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "ALERTS_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "POSTGRES_PASSWORD",
+        "STRIPE_API_KEY",
+        "SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
+        "ALERTS_DATABASE_URL",
+    ],
+)
 def test_the_values_of_secret_settings_are_masked_wherever_they_stand(
     name: str, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, SECRET if name != "ALERTS_DATABASE_URL" else "sqlite:////tmp/Tr0ub4dor")
+    monkeypatch.setenv(
+        name, SECRET if name != "ALERTS_DATABASE_URL" else "sqlite:////tmp/Tr0ub4dor"
+    )
     secret = SECRET if name != "ALERTS_DATABASE_URL" else "sqlite:////tmp/Tr0ub4dor"
-    message = json.dumps(slack_message(alert_of(context_of(ValueError(f"xx{secret}yy")), "failure")))
+    message = json.dumps(
+        slack_message(alert_of(context_of(ValueError(f"xx{secret}yy")), "failure"))
+    )
     assert "Tr0ub4dor" not in message
     assert "xx***yy" in message
 
 
 def test_a_password_that_is_a_word_does_not_mask_the_names_of_tables() -> None:
-    assert mask("extract_postgres_orders: postgres is wrong", secrets=["postgres"]) == "extract_postgres_orders: *** is wrong"
+    assert (
+        mask("extract_postgres_orders: postgres is wrong", secrets=["postgres"])
+        == "extract_postgres_orders: *** is wrong"
+    )
 
 
 def test_a_password_in_an_address_is_masked_in_its_encoded_form_too() -> None:

@@ -12,8 +12,14 @@ from airflow.sdk import DAG, RetryAction
 from airflow.sdk.bases.operator import BaseOperator
 
 from alerting.policy import PIPELINE_SLA, POLICIES, RETRY_POLICY, default_args, pipeline_sla, policy
-from ingestion.errors import CredentialsError, PassingError, PermanentError, RateLimitedError, SourceUnavailableError
-from ingestion.settings import PROJECT
+from pipeline.errors import (
+    CredentialsError,
+    PassingError,
+    PermanentError,
+    RateLimitedError,
+    SourceUnavailableError,
+)
+from pipeline.settings import PROJECT
 from transform.errors import DataTestError, ModelDefinitionError, ModelError, ProjectError
 
 # kind: retries, delay (min), SLA (min), as in the specification
@@ -30,9 +36,11 @@ SPECIFICATION = {
 def test_retries_delays_and_slas_are_the_specified_ones(kind: str) -> None:
     specified = POLICIES[kind]  # type: ignore[index]
     assert specified.sla is not None
-    assert (specified.retries, specified.delay / timedelta(minutes=1), specified.sla / timedelta(minutes=1)) == SPECIFICATION[
-        kind
-    ]
+    assert (
+        specified.retries,
+        specified.delay / timedelta(minutes=1),
+        specified.sla / timedelta(minutes=1),
+    ) == SPECIFICATION[kind]
     assert specified.execution_timeout == timedelta(minutes=30)
 
 
@@ -41,12 +49,17 @@ def test_a_notification_is_not_retried_and_the_pipeline_has_half_an_hour() -> No
     assert timedelta(minutes=30) == PIPELINE_SLA
 
 
-@pytest.mark.parametrize("error", [PermanentError, CredentialsError, ProjectError, ModelDefinitionError])
+@pytest.mark.parametrize(
+    "error", [PermanentError, CredentialsError, ProjectError, ModelDefinitionError]
+)
 def test_a_permanent_error_is_not_tried_again(error: type[Exception]) -> None:
     assert RETRY_POLICY.evaluate(error("x"), 1, 2).action is RetryAction.FAIL
 
 
-@pytest.mark.parametrize("error", [PassingError, SourceUnavailableError, ModelError, DataTestError, ValueError, RateLimitedError])
+@pytest.mark.parametrize(
+    "error",
+    [PassingError, SourceUnavailableError, ModelError, DataTestError, ValueError, RateLimitedError],
+)
 def test_any_other_error_is_tried_again_as_the_table_says(error: type[Exception]) -> None:
     assert RETRY_POLICY.evaluate(error("x"), 1, 2).action is RetryAction.DEFAULT
 
@@ -62,7 +75,9 @@ def test_delays_can_be_shortened_by_a_setting(monkeypatch: pytest.MonkeyPatch) -
     assert default_args("postgres")["retries"] == 2
 
 
-def test_slas_can_be_shortened_by_a_setting_and_never_lengthened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slas_can_be_shortened_by_a_setting_and_never_lengthened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ALERTING_SLA_SECONDS", "postgres=5, pipeline=60, dbt_test=86400")
     assert policy("postgres").sla == timedelta(seconds=5)
     assert pipeline_sla() == timedelta(seconds=60)
@@ -82,7 +97,10 @@ def test_the_policy_of_a_dag_survives_airflows_serialization() -> None:
 def test_a_dag_file_that_takes_its_policy_from_here_loads_nothing_heavy() -> None:
     program = (
         "import sys, alerting, alerting.policy; alerting.policy.default_args('postgres');"
-        "print(sorted({'dbt', 'duckdb', 'pyarrow', 'pandas', 'slack_sdk', 'ingestion.settings'} & set(sys.modules)))"
+        "print(sorted({'dbt', 'duckdb', 'pyarrow', 'pandas', 'slack_sdk', 'pipeline.settings'} & "
+        "set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]", done.stderr

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from alerting.context import alert_of
 from alerting.store import claim, newest_errors
-from ingestion.settings import WarehouseSettings, settings
+from pipeline.settings import settings
 from tests.alerting.conftest import ContextOf
+from warehouse.settings import WarehouseSettings
 
 ORDERS = ("2026-11-22", "extract_postgres_orders", "extract_postgres_orders")
 
@@ -19,7 +20,10 @@ def ago(hours: int) -> datetime:
 
 
 def test_the_newest_error_of_a_task_is_kept_in_one_masked_line(context_of: ContextOf) -> None:
-    first, second = ValueError("the first one"), ValueError("no route to postgresql://shop:hunter2@db/shop\nand more")
+    first, second = (
+        ValueError("the first one"),
+        ValueError("no route to postgresql://shop:hunter2@db/shop\nand more"),
+    )
     assert claim(alert_of(context_of(first, try_number=1), "retry"))
     assert claim(alert_of(context_of(second, try_number=2), "retry"))
     (text,) = newest_errors(ago(1)).values()

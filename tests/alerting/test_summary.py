@@ -14,13 +14,13 @@ from alerting import send_slack_alert
 from alerting.alert import Alert
 from alerting.store import Trouble
 from alerting.summary import summed_up
-from ingestion.arrow import schema_of
-from ingestion.days import upper_bound
-from ingestion.records import Window
-from ingestion.sources import PRODUCTS, source
-from ingestion.warehouse import open_warehouse
+from pipeline.days import upper_bound
+from pipeline.records import Window
+from pipeline.sources import PRODUCTS, source
 from sandbox.slack_inbox import SlackInbox
 from transform.publication import CREATE_PUBLICATION, published_file
+from warehouse import open_warehouse
+from warehouse.arrow import schema_of
 
 if TYPE_CHECKING:
     from tests.alerting.conftest import ContextOf
@@ -41,7 +41,10 @@ def published() -> None:
             """insert into published.publication values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
                '{}', '{}', '{"charges": 60, "orders": 1600}')"""
         )
-        connection.execute("create table published.fct_daily_revenue (order_date date, gross_revenue decimal(18, 2))")
+        connection.execute(
+            "create table published.fct_daily_revenue (order_date date, gross_revenue decimal(18, "
+            "2))"
+        )
         connection.execute(
             """insert into published.fct_daily_revenue values
                ('2026-11-14', 1000.00), ('2026-11-21', 1100.00), ('2026-11-22', 5.00)"""
@@ -50,7 +53,10 @@ def published() -> None:
 
 @pytest.mark.usefixtures("published")
 def test_the_summary_names_rows_tests_time_and_revenue() -> None:
-    loads = [{"source": "marketing", "rows": 10, "rows_rejected": 34}, {"source": "orders", "rows": 1600, "rows_rejected": 0}]
+    loads = [
+        {"source": "marketing", "rows": 10, "rows_rejected": 34},
+        {"source": "orders", "rows": 1600, "rows_rejected": 0},
+    ]
     facts = dict(summed_up(SUCCESS, loads, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
     assert facts == {
         "Rows loaded": "1,660 (orders 1,600, charges 60)",
@@ -76,31 +82,45 @@ def test_a_source_that_brought_far_less_than_usual_is_named() -> None:
     warehouse, products = open_warehouse(), source("products")
     for weeks in range(1, 6):
         day = DAY - timedelta(weeks=weeks)
-        rows = [{"product_id": number, "name": "x", "price": Decimal(1), "updated_at": upper_bound(day)} for number in range(40)]
+        rows = [
+            {"product_id": number, "name": "x", "price": Decimal(1), "updated_at": upper_bound(day)}
+            for number in range(40)
+        ]
         with warehouse.begin_load(products, day, Window(None, upper_bound(day))) as load:
             load.stage(PRODUCTS, [pa.RecordBatch.from_pylist(rows, schema_of(PRODUCTS))])
             load.commit(upper_bound(day))
     few, usual = ([{"source": "products", "rows": count, "rows_rejected": 0}] for count in (4, 39))
     facts = dict(summed_up(SUCCESS, few, now=datetime(2026, 11, 22, 6, 12)).facts)
     assert facts["Far from usual"] == "products 4, usually about 40 on a Sunday"
-    assert "Far from usual" not in dict(summed_up(SUCCESS, usual, now=datetime(2026, 11, 22, 6, 12)).facts)
+    assert "Far from usual" not in dict(
+        summed_up(SUCCESS, usual, now=datetime(2026, 11, 22, 6, 12)).facts
+    )
 
 
 @pytest.mark.usefixtures("published")
 def test_the_summary_reaches_slack(slack: SlackInbox, context_of: ContextOf) -> None:
-    send_slack_alert(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
+    send_slack_alert(
+        context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success"
+    )
     (message,) = slack.messages()
     assert "Rows loaded: 1,660 (orders 1,600, charges 60)" in message.text.replace("*", "")
     assert message.colour == "#36a64f"
 
 
-def test_nothing_published_makes_a_shorter_message_and_no_error(slack: SlackInbox, context_of: ContextOf) -> None:
-    send_slack_alert(context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success")
+def test_nothing_published_makes_a_shorter_message_and_no_error(
+    slack: SlackInbox, context_of: ContextOf
+) -> None:
+    send_slack_alert(
+        context_of(dag_id="ecommerce_dbt", task_id="notify_success", kind="notification"), "success"
+    )
     (message,) = slack.messages()
     assert "Rows loaded" not in message.text
 
 
-@pytest.mark.parametrize(("began", "late"), [(datetime(2026, 11, 22, 6, 5), ", 2 days late"), (datetime(2026, 11, 24, 9, 0), "")])
+@pytest.mark.parametrize(
+    ("began", "late"),
+    [(datetime(2026, 11, 22, 6, 5), ", 2 days late"), (datetime(2026, 11, 24, 9, 0), "")],
+)
 def test_a_recovered_day_was_late_only_if_its_trouble_began_on_it(
     monkeypatch: pytest.MonkeyPatch, began: datetime, late: str
 ) -> None:

@@ -32,7 +32,12 @@ def test_a_source_that_varies_a_lot_may_vary_a_lot() -> None:
 
 def test_a_handful_of_rows_is_never_far_outside_by_one_or_two() -> None:
     band = usual(weeks_before([2] * WEEKS), SUNDAY)
-    assert band is not None and not band.far_outside(0) and not band.far_outside(6) and band.far_outside(40)
+    assert (
+        band is not None
+        and not band.far_outside(0)
+        and not band.far_outside(6)
+        and band.far_outside(40)
+    )
 
 
 def test_with_too_few_weeks_nothing_is_said_and_other_weekdays_do_not_count() -> None:

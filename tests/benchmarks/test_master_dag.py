@@ -42,7 +42,9 @@ def master(bag: DagBag) -> Any:
     return bag.dags[MASTER_DAG]
 
 
-def test_six_extractions_side_by_side_then_a_gate_then_dbt_and_the_notification_in_a_row(master: Any) -> None:
+def test_six_extractions_side_by_side_then_a_gate_then_dbt_and_the_notification_in_a_row(
+    master: Any,
+) -> None:
     assert set(master.task_dict) == EXTRACTIONS | set(IN_A_ROW)
     for task_id in EXTRACTIONS:
         assert master.task_dict[task_id].upstream_task_ids == set()

@@ -1,4 +1,6 @@
-"""A Docker engine for these tests: the one at hand, else one of their own with stand-ins for the base images."""
+"""A Docker engine for these tests: the one at hand, else one of their own with stand-ins for the
+base images.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 from tests.compose.deployment import IMAGE, Deployment, docker
 
 ENGINE = PROJECT / "tests" / "compose" / "engine.sh"
 
 
 def _answers(*command: str) -> bool:
-    return shutil.which("docker") is not None and subprocess.run(["docker", *command], capture_output=True).returncode == 0
+    return (
+        shutil.which("docker") is not None
+        and subprocess.run(["docker", *command], capture_output=True).returncode == 0
+    )
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +38,9 @@ def engine(pytestconfig: pytest.Config) -> Iterator[None]:
     try:
         with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             if subprocess.run([ENGINE, "start", folder]).returncode:
-                pytest.fail("No Docker engine is at hand, and none could be made; see above.", pytrace=False)
+                pytest.fail(
+                    "No Docker engine is at hand, and none could be made; see above.", pytrace=False
+                )
         os.environ.update(
             DOCKER_HOST=f"unix://{folder}/docker.sock",
             DOCKER_CONFIG=str(folder / "client"),
@@ -49,14 +56,23 @@ def engine(pytestconfig: pytest.Config) -> Iterator[None]:
 @contextmanager
 def deployed(folder: Path, profile: str = "") -> Iterator[Deployment]:
     """A fresh checkout, its image built from nothing by `up`; afterwards nothing of it is left."""
-    deployment = Deployment(folder, f"test-{profile or 'local'}", profile, {"PIPELINE_IMAGE": IMAGE})
+    deployment = Deployment(
+        folder, f"test-{profile or 'local'}", profile, {"PIPELINE_IMAGE": IMAGE}
+    )
     try:
         yield deployment
     finally:
         deployment.compose("down", "--volumes", "--timeout", "30")
         for kind in ("container", "volume", "network"):
             listed = ["--all"] if kind == "container" else []
-            left = docker(kind, "ls", *listed, "--quiet", "--filter", f"label=com.docker.compose.project={deployment.name}")
+            left = docker(
+                kind,
+                "ls",
+                *listed,
+                "--quiet",
+                "--filter",
+                f"label=com.docker.compose.project={deployment.name}",
+            )
             assert not left, f"A {kind} is left: {left}"
 
 
@@ -68,7 +84,9 @@ def deployment(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def celery_deployment(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def celery_deployment(
+    engine: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     """`docker compose --profile celery up -d`."""
     with deployed(tmp_path_factory.mktemp("checkout"), "celery") as deployment:
         yield deployment

@@ -1,4 +1,6 @@
-"""One deployment of docker-compose.yml in a test's terms: up, down, look inside, break something, follow a day."""
+"""One deployment of docker-compose.yml in a test's terms: up, down, look inside, break something,
+follow a day.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ from typing import Any
 
 import requests
 
-from ingestion.settings import PROJECT
-from ingestion.sources import SOURCES, source
 from operations.airflow_api import AirflowApi
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from tests.scheduler.pipeline import eventually
 
@@ -40,11 +42,13 @@ LOCAL = (
 )
 CELERY = (*LOCAL, "airflow-worker-1", "airflow-worker-2", "redis")
 
-# Holds the warehouse's lock until its standard input is closed: every load of a day is then under way at the same time.
+# Holds the warehouse's lock until its standard input is closed: every load of a day is then under
+# way at the same time.
 HOLD_WAREHOUSE = """
 import sys
-from ingestion.settings import WarehouseSettings, settings
-from ingestion.warehouse.lock import warehouse_lock
+from warehouse.settings import WarehouseSettings
+from pipeline.settings import settings
+from warehouse.duckdb.lock import warehouse_lock
 with warehouse_lock(settings(WarehouseSettings)):
     print("held", flush=True)
     sys.stdin.read()
@@ -53,7 +57,8 @@ with warehouse_lock(settings(WarehouseSettings)):
 HOLD_TABLE = """
 import sys
 import psycopg2
-from ingestion.settings import PostgresSettings, settings
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.settings import settings
 found = settings(PostgresSettings)
 session = psycopg2.connect(
     host=found.host, port=found.port, dbname=found.db, user=found.user, password=found.password.get_secret_value()
@@ -71,9 +76,13 @@ def free_port() -> int:
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """What a clone would hold, with the changes that are not committed yet, open to the user of the containers."""
+    """What a clone would hold, with the changes that are not committed yet, open to the user of the
+    containers.
+    """
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    for name in subprocess.run(listed, cwd=PROJECT, capture_output=True, check=True, text=True).stdout.split("\0"):
+    for name in subprocess.run(
+        listed, cwd=PROJECT, capture_output=True, check=True, text=True
+    ).stdout.split("\0"):
         if name and (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, folder / name)
@@ -98,43 +107,72 @@ class Deployment:
 
     def __post_init__(self) -> None:
         copy_of_the_project(self.folder)
-        self.ports = {name: free_port() for name in ("AIRFLOW_PORT", "SOURCE_PORT", "SLACK_INBOX_PORT", "BUSINESS_VIEW_PORT")}
+        self.ports = {
+            name: free_port()
+            for name in ("AIRFLOW_PORT", "SOURCE_PORT", "SLACK_INBOX_PORT", "BUSINESS_VIEW_PORT")
+        }
         lines = {
             **{name: str(port) for name, port in self.ports.items()},
             "DEMO_SCALE": "0.01",
             "SNOWFLAKE_ACCOUNT": "passed-through",
             # The schedules start tomorrow: what runs today, a test has triggered.
             "PIPELINE_START_DATE": (datetime.now(UTC) + timedelta(days=1)).date().isoformat(),
-            # Seconds instead of minutes, until a lost scheduler, worker or task is noticed and until a task is tried again.
+            # Seconds instead of minutes, until a lost scheduler, worker or task is noticed and
+            # until a task is tried again.
             "ALERTING_RETRY_DELAY_SECONDS": "20",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-            # A busy machine with two cores can keep a scheduler from its heartbeat for half a minute.
+            # A busy machine with two cores can keep a scheduler from its heartbeat for half a
+            # minute.
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             **self.settings,
         }
-        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        (self.folder / ".env").write_text(
+            "".join(f"{name}={value}\n" for name, value in lines.items())
+        )
 
-    # Docker --------------------------------------------------------------------------------------------------------
+    # Docker
+    # --------------------------------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> list[str]:
         profile = ["--profile", self.profile] if self.profile else []
         return ["docker", "compose", "--project-name", self.name, *profile, *arguments]
 
     def compose(self, *arguments: str, check: bool = True, seconds: float = UP_SECONDS) -> str:
-        """Run one Compose command in the checkout; its standard output. A failure shows what it printed."""
-        done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=seconds)
+        """Run one Compose command in the checkout; its standard output. A failure shows what it
+        printed.
+        """
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
         assert not (check and done.returncode), (
             f"docker compose {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-6000:]}"
         )
         return done.stdout
 
     def shell(self, commands: str) -> str:
-        """Run commands of the documentation in the checkout, as a person who follows it; an error ends them."""
-        environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "COMPOSE_PROFILES": self.profile}
+        """Run commands of the documentation in the checkout, as a person who follows it; an error
+        ends them.
+        """
+        environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_PROFILES": self.profile,
+        }
         command = ["bash", "-euo", "pipefail", "-c", commands]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=UP_SECONDS)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=UP_SECONDS,
+        )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
         return done.stdout
 
@@ -149,8 +187,13 @@ class Deployment:
 
     def states(self) -> dict[str, str]:
         """Health, or else state and exit code, by service."""
-        listed = [json.loads(line) for line in self.compose("ps", "--all", "--format", "json").splitlines()]
-        return {row["Service"]: row["Health"] or f"{row['State']} {row['ExitCode']}" for row in listed}
+        listed = [
+            json.loads(line)
+            for line in self.compose("ps", "--all", "--format", "json").splitlines()
+        ]
+        return {
+            row["Service"]: row["Health"] or f"{row['State']} {row['ExitCode']}" for row in listed
+        }
 
     @property
     def services(self) -> Sequence[str]:
@@ -174,10 +217,14 @@ class Deployment:
         self.sign_in()
 
     @contextmanager
-    def holding(self, script: str, *arguments: str, service: str = "airflow-api-server") -> Iterator[None]:
+    def holding(
+        self, script: str, *arguments: str, service: str = "airflow-api-server"
+    ) -> Iterator[None]:
         """Run a script in a container that holds something until the block ends."""
         command = self.command("exec", "-T", service, "python", "-c", script, *arguments)
-        holder = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        holder = subprocess.Popen(
+            command, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert holder.stdin and holder.stdout
         assert holder.stdout.readline() == "held\n"
         try:
@@ -187,7 +234,8 @@ class Deployment:
             holder.wait(60)
             holder.stdout.close()
 
-    # Airflow -------------------------------------------------------------------------------------------------------
+    # Airflow
+    # -------------------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -198,7 +246,11 @@ class Deployment:
         return self._api
 
     def password(self) -> str:
-        return str(json.loads(self.inside("airflow-api-server", "cat", "/opt/airflow/config/passwords.json"))["admin"])
+        return str(
+            json.loads(
+                self.inside("airflow-api-server", "cat", "/opt/airflow/config/passwords.json")
+            )["admin"]
+        )
 
     def sign_in(self) -> None:
         """As admin, with the password of now."""
@@ -207,15 +259,20 @@ class Deployment:
     def trigger(self, day: date, *names: str) -> dict[str, str]:
         """Start the load of a day for these sources, by default all six; run ids by source."""
         return {
-            name: self.api.trigger(source(name).dag_id, day.isoformat()) for name in names or [found.name for found in SOURCES]
+            name: self.api.trigger(source(name).dag_id, day.isoformat())
+            for name in names or [found.name for found in SOURCES]
         }
 
     def task(self, name: str, run_id: str) -> dict[str, Any]:
         """The load of a source in a run."""
         dag_id = source(name).dag_id
-        return next(task for task in self.api.task_instances(dag_id, run_id) if task["task_id"] == dag_id)
+        return next(
+            task for task in self.api.task_instances(dag_id, run_id) if task["task_id"] == dag_id
+        )
 
-    def await_task(self, name: str, run_id: str, *states: str, seconds: float = 300) -> dict[str, Any]:
+    def await_task(
+        self, name: str, run_id: str, *states: str, seconds: float = 300
+    ) -> dict[str, Any]:
         def reached() -> dict[str, Any]:
             task = self.task(name, run_id)
             return task if task["state"] in states else {}
@@ -226,26 +283,37 @@ class Deployment:
         """The dbt run of that number of a day, once it is over; it must be green."""
 
         def over() -> dict[str, Any]:
-            runs = [run for run in self.api.runs(DBT_DAG) if run["partition_key"] == day.isoformat()]
+            runs = [
+                run for run in self.api.runs(DBT_DAG) if run["partition_key"] == day.isoformat()
+            ]
             ended = [run for run in runs if run["state"] in ("success", "failed")]
             return ended[0] if len(ended) == number else {}
 
         run = eventually(f"dbt run {number} of {day} ends", over, DAY_SECONDS)
-        failed = [task["task_id"] for task in self.api.task_instances(DBT_DAG, run["dag_run_id"]) if task["state"] != "success"]
+        failed = [
+            task["task_id"]
+            for task in self.api.task_instances(DBT_DAG, run["dag_run_id"])
+            if task["state"] != "success"
+        ]
         assert run["state"] == "success", failed
         return run
 
     def messages(self) -> list[str]:
         """What Slack was told, oldest first."""
-        answer = requests.get(f"http://127.0.0.1:{self.ports['SLACK_INBOX_PORT']}/messages", timeout=10)
+        answer = requests.get(
+            f"http://127.0.0.1:{self.ports['SLACK_INBOX_PORT']}/messages", timeout=10
+        )
         return [message["text"].replace("*", "") for message in answer.json()]
 
     def figures(self) -> dict[str, Any]:
-        """What must survive everything: load records, rows and keys of raw orders, the published day and its orders."""
+        """What must survive everything: load records, rows and keys of raw orders, the published
+        day and its orders.
+        """
         script = """
 import json
-from ingestion.settings import WarehouseSettings, settings
-from ingestion.warehouse.lock import warehouse_lock
+from warehouse.settings import WarehouseSettings
+from pipeline.settings import settings
+from warehouse.duckdb.lock import warehouse_lock
 from transform import read_published
 import duckdb
 found = settings(WarehouseSettings)
@@ -255,9 +323,13 @@ with warehouse_lock(found, shared=True), duckdb.connect(str(found.duckdb_dir / "
 print(json.dumps({"loads": loads[0], "orders": orders[0], "keys": orders[1],
     "published": read_published("select count(*) from published.fct_orders", found)[0][0]}))
 """
-        return dict(json.loads(self.inside("airflow-api-server", "python", "-c", script).splitlines()[-1]))
+        return dict(
+            json.loads(self.inside("airflow-api-server", "python", "-c", script).splitlines()[-1])
+        )
 
 
 def docker(*arguments: str) -> str:
     """The output of one docker command."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)
+    ).stdout

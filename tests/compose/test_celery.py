@@ -1,11 +1,13 @@
-"""`docker compose --profile celery up -d`: the same day on two workers that share DuckDB, one of them killed in mid-task."""
+"""`docker compose --profile celery up -d`: the same day on two workers that share DuckDB, one of
+them killed in mid-task.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from ingestion.days import current_day
-from ingestion.sources import SOURCES, source
+from pipeline.days import current_day
+from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from tests.compose.deployment import CELERY, HOLD_WAREHOUSE, Deployment
 from tests.scheduler.pipeline import days_ago, eventually
@@ -20,13 +22,20 @@ def deployment(celery_deployment: Deployment) -> Deployment:
     return celery_deployment
 
 
-def test_the_same_command_with_the_profile_starts_everything_healthy_with_the_secrets_of_make_env(deployment: Deployment) -> None:
+def test_the_same_command_with_the_profile_starts_everything_healthy_with_the_secrets_of_make_env(
+    deployment: Deployment,
+) -> None:
     deployment.shell("make env")
     deployment.up()
-    assert f"AIRFLOW_ADMIN_PASSWORD={deployment.password()}\n" in (deployment.folder / ".env").read_text()
+    assert (
+        f"AIRFLOW_ADMIN_PASSWORD={deployment.password()}\n"
+        in (deployment.folder / ".env").read_text()
+    )
     states = deployment.states()
     assert {name: states[name] for name in CELERY} == dict.fromkeys(CELERY, "healthy")
-    executor = deployment.inside("airflow-scheduler", "airflow", "config", "get-value", "core", "executor")
+    executor = deployment.inside(
+        "airflow-scheduler", "airflow", "config", "get-value", "core", "executor"
+    )
     assert executor.split()[-1] == "CeleryExecutor"
 
 
@@ -50,13 +59,17 @@ def test_a_day_runs_green_on_both_workers(deployment: Deployment) -> None:
     assert figures["loads"] == len(SOURCES)
 
 
-def test_a_worker_is_killed_in_mid_task_and_the_day_is_finished_by_the_other(deployment: Deployment) -> None:
+def test_a_worker_is_killed_in_mid_task_and_the_day_is_finished_by_the_other(
+    deployment: Deployment,
+) -> None:
     day, names = current_day(), hostnames(deployment)
     with deployment.holding(HOLD_WAREHOUSE):
         runs = deployment.trigger(day)
         for name, run_id in runs.items():
             deployment.await_task(name, run_id, "running")
-        held = {name: names[deployment.task(name, run_id)["hostname"]] for name, run_id in runs.items()}
+        held = {
+            name: names[deployment.task(name, run_id)["hostname"]] for name, run_id in runs.items()
+        }
         lost = held["orders"]
         deployment.compose("kill", lost)
     victims = [name for name, worker in held.items() if worker == lost]
@@ -68,7 +81,10 @@ def test_a_worker_is_killed_in_mid_task_and_the_day_is_finished_by_the_other(dep
     deployment.await_dbt(day)
     for name in victims:
         task = deployment.task(name, runs[name])
-        assert (task["state"], names[task["hostname"]]) == ("success", next(worker for worker in WORKERS if worker != lost)), name
+        assert (task["state"], names[task["hostname"]]) == (
+            "success",
+            next(worker for worker in WORKERS if worker != lost),
+        ), name
         assert any(f"[RETRY] {source(name).dag_id}" in text for text in deployment.messages()), name
     figures = deployment.figures()
     assert figures["published"] == figures["orders"] == figures["keys"]

@@ -1,4 +1,6 @@
-"""`docker compose up -d` from nothing: the specification's checklist on a real engine, in the order of the file."""
+"""`docker compose up -d` from nothing: the specification's checklist on a real engine, in the order
+of the file.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,29 @@ import pytest
 import requests
 import yaml
 
-from ingestion.days import current_day
-from ingestion.sources import SOURCES
 from operations.airflow_api import AirflowApi, AirflowApiError
-from operations.pool import PUBLISH_POOL
+from pipeline.days import current_day
+from pipeline.pool import PUBLISH_POOL
+from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG, DBT_TASKS
 from tests.compose.deployment import HOLD_TABLE, HOLD_WAREHOUSE, IMAGE, LOCAL, Deployment, docker
 from tests.scheduler.pipeline import days_ago, eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 
-DAGS = {source.dag_id for source in SOURCES} | {DBT_DAG, "ecommerce_sla_monitor", "rebuild_day", "reconcile_sources"}
+DAGS = {source.dag_id for source in SOURCES} | {
+    DBT_DAG,
+    "ecommerce_sla_monitor",
+    "rebuild_day",
+    "reconcile_sources",
+}
 KILLED = days_ago(3)  # the day during which the scheduler is killed
-KILL_THE_PROGRAM = "import psutil; psutil.Process(1).children()[0].kill()"  # that of PID 1, which is Docker's, ends with it
+# that of PID 1, which is Docker's, ends with it
+KILL_THE_PROGRAM = "import psutil; psutil.Process(1).children()[0].kill()"
 COUNT_ORDERS = """
 import psycopg2
-from ingestion.settings import PostgresSettings, settings
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.settings import settings
 password = settings(PostgresSettings).password.get_secret_value()
 source = psycopg2.connect(host="postgres-source", dbname="ecommerce_source", user="postgres", password=password)
 with source, source.cursor() as cursor:
@@ -42,12 +51,16 @@ def normalised(requirement: str) -> str:
     return f"{re.sub('[-_.]+', '-', name).lower()}=={version}"
 
 
-# --- infrastructure -----------------------------------------------------------------------------------------------------------
+# --- infrastructure
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", ["", "celery"])
 def test_compose_accepts_the_file_without_a_word(profile: str, deployment: Deployment) -> None:
-    assert deployment.shell(f"docker compose {profile and '--profile celery'} config --quiet 2>&1") == ""
+    assert (
+        deployment.shell(f"docker compose {profile and '--profile celery'} config --quiet 2>&1")
+        == ""
+    )
 
 
 def test_one_command_starts_everything_healthy(deployment: Deployment) -> None:
@@ -74,7 +87,9 @@ def test_every_dag_is_listed_unpaused_and_without_import_errors(deployment: Depl
     api = deployment.api
     assert eventually("the DAG files are loaded", lambda: api.dag_ids() >= DAGS)
     assert api.import_errors() == []
-    assert [dag["dag_id"] for dag in api.call("GET", "/dags?limit=100")["dags"] if dag["is_paused"]] == []
+    assert [
+        dag["dag_id"] for dag in api.call("GET", "/dags?limit=100")["dags"] if dag["is_paused"]
+    ] == []
     assert api.call("GET", f"/pools/{PUBLISH_POOL}")["slots"] == 1
 
 
@@ -107,17 +122,24 @@ def test_only_this_machine_reaches_the_ports(deployment: Deployment) -> None:
 
 def test_the_image_holds_the_lock_and_nothing_else(deployment: Deployment) -> None:
     script = "from importlib.metadata import distributions as d; print(*(f'{found.name}=={found.version}' for found in d()))"
-    installed = {normalised(found) for found in deployment.inside("airflow-scheduler", "python", "-c", script).split()}
+    installed = {
+        normalised(found)
+        for found in deployment.inside("airflow-scheduler", "python", "-c", script).split()
+    }
     lock = (deployment.folder / "requirements-container.txt").read_text()
     assert len(installed) > 150
-    assert installed <= {normalised(found) for found in re.findall(r"^\S+==\S+", lock, re.MULTILINE)}
+    assert installed <= {
+        normalised(found) for found in re.findall(r"^\S+==\S+", lock, re.MULTILINE)
+    }
     image = deployment.container("airflow-scheduler")["Image"]
     history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
     environment = json.dumps(json.loads(docker("inspect", image))[0]["Config"]["Env"])
     secret = deployment.password()
     assert secret not in history and secret not in environment
     inside = set(docker("run", "--rm", "--entrypoint", "ls", image, "-A", "/opt/airflow").split())
-    named = set(re.findall("^!([^/\n]+)$", (deployment.folder / ".dockerignore").read_text(), re.MULTILINE))
+    named = set(
+        re.findall("^!([^/\n]+)$", (deployment.folder / ".dockerignore").read_text(), re.MULTILINE)
+    )
     assert inside == named | {"config", "csv_inbox", "data", "logs", "passwords", "shop"}
     tools = "ls -d /tmp/installer; command -v cc; command -v gcc; true"
     assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"({tools}) 2> /dev/null") == ""
@@ -144,31 +166,53 @@ def test_a_change_of_the_code_builds_no_dependencies_again(deployment: Deploymen
         ("demo-shop", "POSTGRES_HOST=db.example.com"),
     ],
 )
-def test_a_stand_in_steps_aside_for_a_real_system_and_counts_as_healthy(service: str, real: str, deployment: Deployment) -> None:
-    container = deployment.compose("run", "--detach", "--no-deps", "--env", real, service).split()[-1]
+def test_a_stand_in_steps_aside_for_a_real_system_and_counts_as_healthy(
+    service: str, real: str, deployment: Deployment
+) -> None:
+    container = deployment.compose("run", "--detach", "--no-deps", "--env", real, service).split()[
+        -1
+    ]
     try:
         eventually("it steps aside", lambda: "steps aside." in docker("logs", container), 30)
         eventually(
-            "it is healthy", lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n", 30
+            "it is healthy",
+            lambda: (
+                docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n"
+            ),
+            30,
         )
     finally:
         docker("rm", "--force", container)
 
 
-def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secret(deployment: Deployment) -> None:
+def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secret(
+    deployment: Deployment,
+) -> None:
     helm = yaml.safe_load((deployment.folder / "deploy" / "helm" / "values.yaml").read_text())
     secret = deployment.folder / "users"
     secret.mkdir()
-    (secret / "passwords.json").write_text(json.dumps({"admin": "from-a-secret", "viewer": "from-another"}))
+    (secret / "passwords.json").write_text(
+        json.dumps({"admin": "from-a-secret", "viewer": "from-another"})
+    )
     subprocess.run(["chmod", "-R", "go+rX", secret], check=True)
     mounted = next(mount["mountPath"] for mount in helm["volumeMounts"] if mount["name"] == "users")
     file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={helm['config']['core']['simple_auth_manager_passwords_file']}"
     options = ["--detach", "--no-deps", "--volume", f"{secret}:{mounted}:ro", "--env", file]
-    container = deployment.compose("run", *options, "airflow-api-server", *helm["apiServer"]["args"]).split()[-1]
-    sign_in = ["curl", "-fsS", "--json", '{"username": "admin", "password": "from-a-secret"}', "http://localhost:8080/auth/token"]
+    container = deployment.compose(
+        "run", *options, "airflow-api-server", *helm["apiServer"]["args"]
+    ).split()[-1]
+    sign_in = [
+        "curl",
+        "-fsS",
+        "--json",
+        '{"username": "admin", "password": "from-a-secret"}',
+        "http://localhost:8080/auth/token",
+    ]
 
     def token() -> bool:
-        return subprocess.run(["docker", "exec", container, *sign_in], capture_output=True).stdout.startswith(b'{"access_token"')
+        return subprocess.run(
+            ["docker", "exec", container, *sign_in], capture_output=True
+        ).stdout.startswith(b'{"access_token"')
 
     try:
         eventually("admin signs in", token, 120)
@@ -177,18 +221,25 @@ def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secr
         docker("rm", "--force", container)
 
 
-def test_a_password_that_can_be_guessed_is_refused_where_others_reach_the_sign_in(deployment: Deployment) -> None:
+def test_a_password_that_can_be_guessed_is_refused_where_others_reach_the_sign_in(
+    deployment: Deployment,
+) -> None:
     public = ["--env", "BIND_ADDRESS=0.0.0.0", "--env", "AIRFLOW_ADMIN_PASSWORD=admin"]
     with pytest.raises(AssertionError, match="AIRFLOW_ADMIN_PASSWORD has fewer than 12 characters"):
         deployment.compose("run", "--rm", "--no-deps", *public, "configure")
 
 
-# --- connections --------------------------------------------------------------------------------------------------------------
+# --- connections
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_settings_of_the_env_file_reach_the_containers(deployment: Deployment) -> None:
     found = deployment.inside("airflow-scheduler", "env").splitlines()
-    assert {"SNOWFLAKE_ACCOUNT=passed-through", "POSTGRES_HOST=postgres-source", "WAREHOUSE_KIND=duckdb"} <= set(found)
+    assert {
+        "SNOWFLAKE_ACCOUNT=passed-through",
+        "POSTGRES_HOST=postgres-source",
+        "WAREHOUSE_KIND=duckdb",
+    } <= set(found)
 
 
 def test_the_source_is_reachable_from_the_containers_and_full(deployment: Deployment) -> None:
@@ -197,10 +248,13 @@ def test_the_source_is_reachable_from_the_containers_and_full(deployment: Deploy
 
 def test_a_password_that_can_be_guessed_does_not_open_the_source(deployment: Deployment) -> None:
     with pytest.raises(AssertionError, match="password authentication failed"):
-        deployment.inside("airflow-scheduler", "env", "POSTGRES_PASSWORD=postgres", "python", "-c", COUNT_ORDERS)
+        deployment.inside(
+            "airflow-scheduler", "env", "POSTGRES_PASSWORD=postgres", "python", "-c", COUNT_ORDERS
+        )
 
 
-# --- a day --------------------------------------------------------------------------------------------------------------------
+# --- a day
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: Deployment) -> None:
@@ -209,16 +263,22 @@ def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: 
         runs = deployment.trigger(day)
 
         def all_running() -> bool:
-            return all(deployment.task(name, run_id)["state"] == "running" for name, run_id in runs.items())
+            return all(
+                deployment.task(name, run_id)["state"] == "running" for name, run_id in runs.items()
+            )
 
         assert eventually("all six extractions run at the same time", all_running)
     run = deployment.await_dbt(day)
-    tasks = {task["task_id"]: task for task in deployment.api.task_instances(DBT_DAG, run["dag_run_id"])}
+    tasks = {
+        task["task_id"]: task for task in deployment.api.task_instances(DBT_DAG, run["dag_run_id"])
+    }
     for before, after in pairwise(DBT_TASKS):
         assert tasks[before]["end_date"] <= tasks[after]["start_date"], (before, after)
     loaded = max(deployment.task(name, run_id)["end_date"] for name, run_id in runs.items())
     assert loaded <= tasks["all_extractions_complete"]["start_date"]
-    assert any("Task: notify_success" in text and f"Day: {day}" in text for text in deployment.messages())
+    assert any(
+        "Task: notify_success" in text and f"Day: {day}" in text for text in deployment.messages()
+    )
     figures = deployment.figures()
     assert figures["published"] == figures["orders"] == figures["keys"] > 500
 
@@ -242,19 +302,28 @@ def test_the_source_stops_in_mid_run_and_the_next_try_succeeds(deployment: Deplo
     deployment.await_dbt(day)
 
 
-def test_the_scheduler_is_killed_in_mid_run_and_the_engine_starts_it_again(deployment: Deployment) -> None:
+def test_the_scheduler_is_killed_in_mid_run_and_the_engine_starts_it_again(
+    deployment: Deployment,
+) -> None:
     before = deployment.container("airflow-scheduler")["RestartCount"]
     with deployment.holding(HOLD_WAREHOUSE):
         runs = deployment.trigger(KILLED)
         deployment.await_task("orders", runs["orders"], "running")
-        deployment.compose("exec", "-T", "airflow-scheduler", "python", "-c", KILL_THE_PROGRAM, check=False)  # it goes too
-        eventually("the engine has restarted it", lambda: deployment.container("airflow-scheduler")["RestartCount"] > before)
+        deployment.compose(
+            "exec", "-T", "airflow-scheduler", "python", "-c", KILL_THE_PROGRAM, check=False
+        )  # it goes too
+        eventually(
+            "the engine has restarted it",
+            lambda: deployment.container("airflow-scheduler")["RestartCount"] > before,
+        )
 
 
 def test_a_dag_that_is_edited_on_the_host_is_read_again(deployment: Deployment) -> None:
     file = deployment.folder / "dags" / "reconcile_sources.py"
     file.write_text(file.read_text().replace('"reconcile_sources"', '"edited_on_the_host"'))
-    eventually("the edited DAG is listed", lambda: "edited_on_the_host" in deployment.api.dag_ids(), 120)
+    eventually(
+        "the edited DAG is listed", lambda: "edited_on_the_host" in deployment.api.dag_ids(), 120
+    )
     assert deployment.api.import_errors() == []
 
 
@@ -264,7 +333,9 @@ def test_the_day_of_the_killed_scheduler_is_finished(deployment: Deployment) -> 
     assert figures["orders"] == figures["keys"]
 
 
-def test_going_down_waits_for_a_running_load_and_coming_up_loses_nothing(deployment: Deployment) -> None:
+def test_going_down_waits_for_a_running_load_and_coming_up_loses_nothing(
+    deployment: Deployment,
+) -> None:
     day = days_ago(4)
     password, loads = deployment.password(), deployment.figures()["loads"]
     runs = {run["dag_run_id"]: run["state"] for run in deployment.api.runs(DBT_DAG)}
@@ -274,12 +345,14 @@ def test_going_down_waits_for_a_running_load_and_coming_up_loses_nothing(deploym
         deployment.await_task("orders", run_id, "running")
         going = beside.submit(deployment.compose, "down")
         eventually(
-            "the scheduler is told to stop", lambda: "Exiting gracefully" in deployment.compose("logs", "airflow-scheduler")
+            "the scheduler is told to stop",
+            lambda: "Exiting gracefully" in deployment.compose("logs", "airflow-scheduler"),
         )
         assert deployment.task("orders", run_id)["state"] == "running"
         assert not going.done()
     going.result()
-    # From here on the schedules count: the current day is due, as after the first start of a new installation.
+    # From here on the schedules count: the current day is due, as after the first start of a new
+    # installation.
     env = deployment.folder / ".env"
     env.write_text(re.sub("^PIPELINE_START_DATE=.*\n", "", env.read_text(), flags=re.MULTILINE))
     deployment.up()

@@ -1,4 +1,6 @@
-"""What of the containers can be checked without an engine: generated configuration, secrets, the compose file, Helm values."""
+"""What of the containers can be checked without an engine: generated configuration, secrets, the
+compose file, Helm values.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
-from ingestion.errors import SettingsError
-from ingestion.settings import PROJECT
+from pipeline.errors import SettingsError
+from pipeline.settings import PROJECT
 from sandbox.containers import shop
 from sandbox.containers.configuration import SLACK_INBOX, STRIPE_EMULATOR, configure
 from sandbox.containers.env_file import add_secrets
@@ -55,7 +57,8 @@ def cfg(folder: Path) -> configparser.ConfigParser:
     return parser
 
 
-# --- generated configuration --------------------------------------------------------------------------------------------------
+# --- generated configuration
+# --------------------------------------------------------------------------------------------------
 
 
 def test_secrets_are_generated_once_and_kept(folders: tuple[Path, Path]) -> None:
@@ -77,9 +80,13 @@ def test_what_the_env_file_names_wins_and_goes_when_it_goes(folders: tuple[Path,
     assert configure(*folders, containers(), real())["airflow_admin_password"] == generated
 
 
-def test_a_password_with_any_character_reaches_the_databases_unchanged(folders: tuple[Path, Path]) -> None:
+def test_a_password_with_any_character_reaches_the_databases_unchanged(
+    folders: tuple[Path, Path],
+) -> None:
     awkward = "p%s/w@rd:#? x"
-    configure(*folders, containers(airflow_database_password=awkward, redis_password="r%d/@:1"), real())
+    configure(
+        *folders, containers(airflow_database_password=awkward, redis_password="r%d/@:1"), real()
+    )
     assert (folders[1] / "postgres_airflow").read_text() == awkward
     metadata = urlsplit(cfg(folders[0])["database"]["sql_alchemy_conn"])
     assert unquote(metadata.password or "") == awkward
@@ -94,51 +101,84 @@ def test_only_the_owner_reads_the_secrets_of_airflow(folders: tuple[Path, Path])
 def test_the_stand_ins_step_aside_for_real_systems(folders: tuple[Path, Path]) -> None:
     configure(*folders, containers(), real())
     embedded = (folders[0] / "pipeline.env").read_text()
-    assert STRIPE_EMULATOR in embedded and SLACK_INBOX in embedded and "POSTGRES_PASSWORD=" in embedded
+    assert (
+        STRIPE_EMULATOR in embedded and SLACK_INBOX in embedded and "POSTGRES_PASSWORD=" in embedded
+    )
     assert shop.embedded(real())
-    named = real(postgres_host="db.example.com", stripe_api_key="rk_live_1", slack_webhook_url="https://hooks.example.com/1")
+    named = real(
+        postgres_host="db.example.com",
+        stripe_api_key="rk_live_1",
+        slack_webhook_url="https://hooks.example.com/1",
+    )
     configure(*folders, containers(), named)
     assert (folders[0] / "pipeline.env").read_text() == ""
 
 
-@pytest.mark.parametrize("system", [{"postgres_host": "db"}, {"stripe_api_key": "rk_live_1"}, {"csv_inbox": "s3://bucket/inbox"}])
-def test_the_demo_shop_never_writes_to_a_real_system(system: dict[str, str], folders: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(
+    "system",
+    [{"postgres_host": "db"}, {"stripe_api_key": "rk_live_1"}, {"csv_inbox": "s3://bucket/inbox"}],
+)
+def test_the_demo_shop_never_writes_to_a_real_system(
+    system: dict[str, str], folders: tuple[Path, Path]
+) -> None:
     assert not shop.embedded(real(**system))
 
 
-def test_the_password_of_a_real_database_does_not_become_that_of_the_demo(folders: tuple[Path, Path]) -> None:
-    used = configure(*folders, containers(), real(postgres_host="db.example.com", postgres_password="theirs-not-ours"))
+def test_the_password_of_a_real_database_does_not_become_that_of_the_demo(
+    folders: tuple[Path, Path],
+) -> None:
+    used = configure(
+        *folders,
+        containers(),
+        real(postgres_host="db.example.com", postgres_password="theirs-not-ours"),
+    )
     assert used["postgres_password"] != "theirs-not-ours"
     assert "theirs-not-ours" not in (folders[1] / "postgres_source").read_text()
 
 
 @pytest.mark.parametrize("name", ["airflow_admin_password", "airflow_viewer_password"])
-def test_a_password_that_can_be_guessed_needs_a_private_address(name: str, folders: tuple[Path, Path]) -> None:
+def test_a_password_that_can_be_guessed_needs_a_private_address(
+    name: str, folders: tuple[Path, Path]
+) -> None:
     assert containers(**{name: "admin"})
     with pytest.raises(
-        ValidationError, match=f"{name.upper()} has fewer than 12 characters, and BIND_ADDRESS=0.0.0.0 lets others"
+        ValidationError,
+        match=f"{name.upper()} has fewer than 12 characters, and BIND_ADDRESS=0.0.0.0 lets others",
     ):
         containers(**{name: "admin", "bind_address": "0.0.0.0"})
 
 
-def test_the_source_needs_a_real_password_too_where_others_reach_it(folders: tuple[Path, Path]) -> None:
+def test_the_source_needs_a_real_password_too_where_others_reach_it(
+    folders: tuple[Path, Path],
+) -> None:
     configure(*folders, containers(), real(postgres_password="postgres"))
     with pytest.raises(SettingsError, match="POSTGRES_PASSWORD has fewer than 12 characters"):
         configure(*folders, containers(bind_address="0.0.0.0"), real(postgres_password="postgres"))
 
 
-# --- secrets in .env ----------------------------------------------------------------------------------------------------------
+# --- secrets in .env
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_one_command_generates_what_the_env_file_lacks(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("STRIPE_API_KEY=rk_live_1\nPOSTGRES_PASSWORD=\nAIRFLOW_ADMIN_PASSWORD=mine\n")
-    command = [sys.executable, "-S", "-m", "sandbox.containers", "env", "--file", str(file)]  # no package is needed
+    command = [
+        sys.executable,
+        "-S",
+        "-m",
+        "sandbox.containers",
+        "env",
+        "--file",
+        str(file),
+    ]  # no package is needed
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert "POSTGRES_PASSWORD" in done.stdout
     text = file.read_text()
     assert not set(re.findall("=(.{12,})", text)) & set(done.stdout.split()), "a secret is printed"
-    assert text.startswith("STRIPE_API_KEY=rk_live_1\n") and text.count("AIRFLOW_ADMIN_PASSWORD") == 1
+    assert (
+        text.startswith("STRIPE_API_KEY=rk_live_1\n") and text.count("AIRFLOW_ADMIN_PASSWORD") == 1
+    )
     assert re.search("^POSTGRES_PASSWORD=.{20,}$", text, re.MULTILINE)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert add_secrets(file) == []
@@ -151,14 +191,18 @@ def test_no_password_is_invented_for_a_database_that_is_not_ours(tmp_path: Path)
     assert "POSTGRES_PASSWORD" not in add_secrets(file)
 
 
-# --- compose, image, Helm -----------------------------------------------------------------------------------------------------
+# --- compose, image, Helm
+# -----------------------------------------------------------------------------------------------------
 
 
 def checked(program: str, *patterns: str) -> str:
     """What a linter of the environment says of the files."""
     files = {pattern: sorted(PROJECT.glob(pattern)) for pattern in patterns}
     assert all(files.values()), files
-    command = [Path(sys.executable).with_name(program), *(file for found in files.values() for file in found)]
+    command = [
+        Path(sys.executable).with_name(program),
+        *(file for found in files.values() for file in found),
+    ]
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
@@ -167,34 +211,64 @@ def test_hadolint_finds_nothing_in_the_image_and_the_stand_ins() -> None:
 
 
 def test_shellcheck_finds_nothing_in_the_scripts() -> None:
-    assert checked("shellcheck", ".ci/run", "sandbox/*.sh", "tests/compose/*.sh", "tests/compose/stand_ins/*/*entrypoint") == ""
+    assert (
+        checked(
+            "shellcheck",
+            ".ci/run",
+            "sandbox/*.sh",
+            "tests/compose/*.sh",
+            "tests/compose/stand_ins/*/*entrypoint",
+        )
+        == ""
+    )
 
 
 @pytest.mark.parametrize("profile", ["", "celery"])
 def test_compose_accepts_the_file_without_a_word(profile: str) -> None:
     command = ["docker", "compose"]
-    if shutil.which("docker") is None or subprocess.run([*command, "version"], capture_output=True).returncode:
-        pytest.skip("docker compose is not at hand: only `make test-compose` has it read docker-compose.yml")
+    if (
+        shutil.which("docker") is None
+        or subprocess.run([*command, "version"], capture_output=True).returncode
+    ):
+        pytest.skip(
+            "docker compose is not at hand: only `make test-compose` has it read docker-compose.yml"
+        )
     environment = {**os.environ, "COMPOSE_PROFILES": profile}
-    done = subprocess.run([*command, "config", "--quiet"], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "config", "--quiet"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_every_service_is_limited_logged_and_looked_after() -> None:
     for name, service in COMPOSE["services"].items():
         once = service["restart"] == "no"
-        assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"] and service["security_opt"] == [
+            "no-new-privileges:true"
+        ], name
         assert service["mem_limit"] and service["logging"]["options"]["max-size"], name
         assert once or service["restart"] == "unless-stopped", name
         assert once or service["healthcheck"]["test"], name
         assert all(needed["condition"] for needed in service.get("depends_on", {}).values()), name
-        runs_tasks = service["command"].split()[0] in ("scheduler", "celery") if "command" in service else False
+        runs_tasks = (
+            service["command"].split()[0] in ("scheduler", "celery")
+            if "command" in service
+            else False
+        )
         assert not runs_tasks or service["stop_grace_period"] == "10m", name
-    assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["configure"]
+    assert [name for name, service in COMPOSE["services"].items() if "build" in service] == [
+        "configure"
+    ]
 
 
 def test_no_secret_stands_in_the_compose_file() -> None:
-    assert not re.search(r"(PASSWORD|SECRET|FERNET|KEY): *[^$/\s]", (PROJECT / "docker-compose.yml").read_text())
+    assert not re.search(
+        r"(PASSWORD|SECRET|FERNET|KEY): *[^$/\s]", (PROJECT / "docker-compose.yml").read_text()
+    )
 
 
 def test_ports_are_open_to_this_machine_only_unless_asked_otherwise() -> None:
@@ -204,15 +278,23 @@ def test_ports_are_open_to_this_machine_only_unless_asked_otherwise() -> None:
 
 
 def test_what_is_mounted_for_live_editing_is_what_the_set_up_checks_and_the_image_holds() -> None:
-    mounted = {volume.split(":")[0].removeprefix("./") for volume in COMPOSE["x-airflow-common"]["volumes"] if volume[0] == "."}
+    mounted = {
+        volume.split(":")[0].removeprefix("./")
+        for volume in COMPOSE["x-airflow-common"]["volumes"]
+        if volume[0] == "."
+    }
     assert mounted == {*MOUNTED, "sandbox"}
-    assert mounted <= set(re.findall("^!(.+)$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE))
+    assert mounted <= set(
+        re.findall("^!(.+)$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE)
+    )
 
 
 def test_a_folder_that_the_containers_cannot_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "dags").mkdir()
     check_mounts(tmp_path, ["dags"])
-    with pytest.raises(SetupError, match=r"The folder transform of the project cannot be read.*chmod -R go"):
+    with pytest.raises(
+        SetupError, match=r"The folder transform of the project cannot be read.*chmod -R go"
+    ):
         check_mounts(tmp_path, ["dags", "transform"])
 
 
@@ -222,22 +304,43 @@ def test_the_helm_values_name_options_that_this_airflow_has() -> None:
     known = conf.configuration_description
     # Not installed here: the provider of KubernetesExecutor brings its own section.
     named = {(section, option) for section, options in HELM["config"].items() for option in options}
-    missing = {(section, option) for section, option in named if option not in known.get(section, {"options": {}})["options"]}
-    assert missing <= {("kubernetes_executor", "delete_worker_pods"), ("kubernetes_executor", "delete_worker_pods_on_failure")}
+    missing = {
+        (section, option)
+        for section, option in named
+        if option not in known.get(section, {"options": {}})["options"]
+    }
+    assert missing <= {
+        ("kubernetes_executor", "delete_worker_pods"),
+        ("kubernetes_executor", "delete_worker_pods_on_failure"),
+    }
     assert HELM["executor"] == "KubernetesExecutor"
-    assert {"name": "WAREHOUSE_KIND", "value": "snowflake"} in HELM["env"], "pods share no files, so DuckDB cannot be used"
-    assert HELM["createUserJob"] == {"enabled": False}, "the simple auth manager has no command that would create one"
+    assert {"name": "WAREHOUSE_KIND", "value": "snowflake"} in HELM["env"], (
+        "pods share no files, so DuckDB cannot be used"
+    )
+    assert HELM["createUserJob"] == {"enabled": False}, (
+        "the simple auth manager has no command that would create one"
+    )
 
 
 def test_the_databases_of_the_documentation_are_reached_by_a_driver_of_the_image() -> None:
-    for address in re.findall(r"connection=(\S+)", (PROJECT / "docs" / "containers.md").read_text()):
+    for address in re.findall(
+        r"connection=(\S+)", (PROJECT / "docs" / "containers.md").read_text()
+    ):
         assert make_url(address).get_dialect().import_dbapi().__name__ == "psycopg2"
 
 
 def test_image_compose_and_helm_are_the_airflow_of_the_lock() -> None:
-    version = re.search(r"^apache-airflow==(\S+)", (PROJECT / "requirements-container.txt").read_text(), re.MULTILINE)
+    version = re.search(
+        r"^apache-airflow==(\S+)",
+        (PROJECT / "requirements-container.txt").read_text(),
+        re.MULTILINE,
+    )
     assert version
-    bases = re.findall(r"^FROM apache/airflow:(\S+?)-python3\.11", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    bases = re.findall(
+        r"^FROM apache/airflow:(\S+?)-python3\.11",
+        (PROJECT / "Dockerfile").read_text(),
+        re.MULTILINE,
+    )
     assert bases == [version[1]] * 2
     assert HELM["airflowVersion"] == version[1]
 

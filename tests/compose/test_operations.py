@@ -1,4 +1,6 @@
-"""The commands of docs/operations.md, as they stand there, on a stack with data: secrets rotated, everything lost, restored."""
+"""The commands of docs/operations.md, as they stand there, on a stack with data: secrets rotated,
+everything lost, restored.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import re
 
 import pytest
 
-from ingestion.settings import PROJECT
 from operations.airflow_api import AirflowApi, AirflowApiError
+from pipeline.settings import PROJECT
 from sandbox.day import DBT_DAG
 from tests.compose.deployment import Deployment
 from tests.scheduler.pipeline import days_ago
@@ -34,13 +36,17 @@ def stack(deployment: Deployment) -> Deployment:
     if not any(run["state"] == "success" for run in deployment.api.runs(DBT_DAG)):
         deployment.trigger(days_ago(1))
         deployment.await_dbt(days_ago(1))
-    deployment.inside("airflow-scheduler", "airflow", "connections", "add", "partner", "--conn-uri", CONNECTION)
+    deployment.inside(
+        "airflow-scheduler", "airflow", "connections", "add", "partner", "--conn-uri", CONNECTION
+    )
     return deployment
 
 
 def secrets(deployment: Deployment) -> dict[str, str]:
     """What the containers use now: Airflow's configuration and the passwords of the databases."""
-    configuration = deployment.inside("airflow-api-server", "cat", "/opt/airflow/config/airflow.cfg")
+    configuration = deployment.inside(
+        "airflow-api-server", "cat", "/opt/airflow/config/airflow.cfg"
+    )
     named = "fernet_key|secret_key|jwt_secret|sql_alchemy_conn|broker_url"
     source = deployment.inside("postgres-source", "cat", "/run/passwords/postgres_source")
     found = dict(re.findall(rf"^({named}) = (.+)$", configuration, re.MULTILINE))
@@ -53,7 +59,9 @@ def runs(deployment: Deployment) -> dict[str, str]:
 
 
 def connection(deployment: Deployment) -> str:
-    return deployment.inside("airflow-scheduler", "airflow", "connections", "get", "partner", "--output", "plain")
+    return deployment.inside(
+        "airflow-scheduler", "airflow", "connections", "get", "partner", "--output", "plain"
+    )
 
 
 def test_every_secret_is_rotated(stack: Deployment) -> None:
@@ -69,7 +77,12 @@ def test_every_secret_is_rotated(stack: Deployment) -> None:
     assert runs(stack) == kept
     assert "sesame" in connection(stack), "the old key is known still"
     stack.shell(encrypted_anew)
-    assert "," not in re.findall("^AIRFLOW__CORE__FERNET_KEY=(.+)$", (stack.folder / ".env").read_text(), re.MULTILINE)[0]
+    assert (
+        ","
+        not in re.findall(
+            "^AIRFLOW__CORE__FERNET_KEY=(.+)$", (stack.folder / ".env").read_text(), re.MULTILINE
+        )[0]
+    )
 
 
 def test_what_is_lost_comes_back_from_the_back_up(stack: Deployment) -> None:

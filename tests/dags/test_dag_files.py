@@ -11,8 +11,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
 
-from ingestion.settings import PROJECT, settings
-from ingestion.sources import SOURCES
+from pipeline.settings import PROJECT, settings
+from pipeline.sources import SOURCES
 from wiring.datasets import MARTS, PUBLISH_POOL, RAW_DATASETS
 
 DAGS = PROJECT / "dags"
@@ -42,7 +42,9 @@ def test_every_dag_says_what_to_do_at_night(bag: DagBag) -> None:
             assert section in (dag.doc_md or ""), f"{dag.dag_id} does not say: {section}"
 
 
-def test_a_source_loads_its_day_at_six_and_announces_it_through_the_pool_of_one_slot(bag: DagBag) -> None:
+def test_a_source_loads_its_day_at_six_and_announces_it_through_the_pool_of_one_slot(
+    bag: DagBag,
+) -> None:
     for source, dataset in zip(SOURCES, RAW_DATASETS, strict=True):
         dag = bag.dags[source.dag_id]
         assert isinstance(dag.timetable, CronPartitionTimetable)
@@ -61,7 +63,9 @@ def test_the_assets_view_groups_raw_datasets_and_marts() -> None:
     }
 
 
-def test_a_table_is_read_in_parts_only_if_a_setting_names_it(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_read_in_parts_only_if_a_setting_names_it(
+    bag: DagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert all("plan_parts" not in dag.task_dict for dag in bag.dags.values())
     monkeypatch.setenv("POSTGRES_SPLIT_TABLES", "orders, order_items")
     settings.cache_clear()
@@ -74,7 +78,10 @@ def test_a_table_is_read_in_parts_only_if_a_setting_names_it(bag: DagBag, monkey
     assert in_parts == {"extract_postgres_orders", "extract_postgres_order_items"}
     dag = split.dags["extract_postgres_orders"]
     assert dag.task_dict["extract_part"].is_mapped
-    assert dag.task_dict["plan_parts"].downstream_task_ids == {"extract_part", "extract_postgres_orders"}
+    assert dag.task_dict["plan_parts"].downstream_task_ids == {
+        "extract_part",
+        "extract_postgres_orders",
+    }
     assert dag.task_dict["extract_part"].downstream_task_ids == {"extract_postgres_orders"}
     assert dag.task_dict["extract_postgres_orders"].downstream_task_ids == {"publish"}
     assert all(task.has_on_failure_callback and task.has_on_retry_callback for task in dag.tasks)
@@ -88,7 +95,10 @@ def test_every_source_is_reconciled_by_a_task_of_its_own_on_sundays(bag: DagBag)
     for source in SOURCES:
         task = dag.task_dict[f"reconcile_{source.name}"]
         assert task.upstream_task_ids == set()
-        assert task.downstream_task_ids == {"days_to_rebuild", "done"}  # `done` fails with it, the others go on
+        assert task.downstream_task_ids == {
+            "days_to_rebuild",
+            "done",
+        }  # `done` fails with it, the others go on
     assert dag.task_dict["days_to_rebuild"].trigger_rule == "all_done"
     assert dag.task_dict["rebuild_marts"].partial_kwargs["trigger_dag_id"] == "rebuild_day"
 
@@ -102,7 +112,9 @@ def test_no_dag_catches_up_or_overlaps_with_itself(bag: DagBag) -> None:
 def test_dbt_waits_for_all_six_and_runs_its_tasks_in_a_row(bag: DagBag) -> None:
     dag = bag.dags["ecommerce_dbt"]
     assert isinstance(dag.timetable, PartitionedAssetTimetable)
-    assert {asset.uri for asset in dag.timetable.asset_condition.objects} == {asset.uri for asset in RAW_DATASETS}
+    assert {asset.uri for asset in dag.timetable.asset_condition.objects} == {
+        asset.uri for asset in RAW_DATASETS
+    }
     row = ["all_extractions_complete", *LAYERS, "dbt_test_all", "publish_marts", "notify_success"]
     assert [task.task_id for task in dag.topological_sort()] == row
     assert [asset.uri for asset in dag.task_dict["publish_marts"].outlets] == [MARTS.uri]
@@ -126,5 +138,12 @@ def test_drawing_a_dag_loads_nothing_heavy() -> None:
         ]
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(DAGS)])}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path("/"), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        cwd=Path("/"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -8,20 +8,25 @@ from typing import Any
 
 import pytest
 
-from ingestion.days import DayError, current_day
-from ingestion.records import DayState, LoadRecord, TableCounts, Window
-from ingestion.sources import SOURCES
-from wiring.day_report import report_day
+from pipeline.day_report import report_day
+from pipeline.days import DayError, current_day
+from pipeline.gate import IncompleteDayError, check_complete
+from pipeline.records import DayState, LoadRecord, TableCounts, Window
+from pipeline.sources import SOURCES
 from wiring.days import day_of
-from wiring.gate import IncompleteDayError, check_complete
 from wiring.repairs import repaired_days
 
 DAY = date(2026, 11, 2)
 SEVEN = datetime(2026, 11, 2, 7, tzinfo=UTC)
 
 
-def run(partition_key: str | None = None, day: str | None = None, run_after: datetime = SEVEN) -> dict[str, Any]:
-    return {"dag_run": SimpleNamespace(partition_key=partition_key, run_after=run_after), "params": {"day": day}}
+def run(
+    partition_key: str | None = None, day: str | None = None, run_after: datetime = SEVEN
+) -> dict[str, Any]:
+    return {
+        "dag_run": SimpleNamespace(partition_key=partition_key, run_after=run_after),
+        "params": {"day": day},
+    }
 
 
 def record(source: str, committed: datetime = SEVEN) -> LoadRecord:
@@ -43,7 +48,9 @@ def record(source: str, committed: datetime = SEVEN) -> LoadRecord:
 def state(without: tuple[str, ...] = (), last_build: datetime | None = None) -> DayState:
     """A day announced at seven by all sources but some."""
     seven = SEVEN.replace(tzinfo=None)
-    return DayState(DAY, {source.name: seven for source in SOURCES if source.name not in without}, last_build)
+    return DayState(
+        DAY, {source.name: seven for source in SOURCES if source.name not in without}, last_build
+    )
 
 
 def test_a_scheduled_run_is_for_its_partition() -> None:
@@ -56,7 +63,9 @@ def test_a_run_from_the_trigger_form_is_for_the_day_given_there() -> None:
 
 def test_a_run_without_a_day_is_for_the_day_current_when_it_was_asked_for() -> None:
     assert day_of(run()) == DAY
-    assert day_of(run(run_after=SEVEN - timedelta(hours=2))) == date(2026, 11, 1)  # 05:00: the day has not begun to count
+    assert day_of(run(run_after=SEVEN - timedelta(hours=2))) == date(
+        2026, 11, 1
+    )  # 05:00: the day has not begun to count
 
 
 @pytest.mark.parametrize("text", ["2026-13-01", "yesterday", "02.11.2026"])
@@ -72,8 +81,13 @@ def test_a_future_day_is_refused_with_a_sentence() -> None:
 
 
 def test_the_gate_names_every_missing_source_and_its_dag() -> None:
-    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
-    with pytest.raises(IncompleteDayError, match=r"no load record of orders \(DAG extract_postgres_orders\), charges \(DAG"):
+    records = tuple(
+        record(source.name) for source in SOURCES if source.name not in ("orders", "charges")
+    )
+    with pytest.raises(
+        IncompleteDayError,
+        match=r"no load record of orders \(DAG extract_postgres_orders\), charges \(DAG",
+    ):
         check_complete(DAY, records)
 
 
@@ -95,14 +109,21 @@ def test_a_day_all_six_have_loaded_and_dbt_never_read_is_lost() -> None:
     records = tuple(record(source.name) for source in SOURCES)
     lost = report_day(state(), records, frozenset(), None)
     assert lost.lost
-    assert lost.sentences()[-1] == "All six sources of 2026-11-02 are loaded, but dbt has not begun: it is announced again."
+    assert (
+        lost.sentences()[-1]
+        == "All six sources of 2026-11-02 are loaded, but dbt has not begun: it is announced again."
+    )
     begun = SEVEN.replace(tzinfo=None) + timedelta(minutes=1)
     assert not report_day(state(last_build=begun), records, frozenset(), None).lost
 
 
 def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
-    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
-    report = report_day(state(without=("orders", "charges", "customers")), records, frozenset({"orders"}), None)
+    records = tuple(
+        record(source.name) for source in SOURCES if source.name not in ("orders", "charges")
+    )
+    report = report_day(
+        state(without=("orders", "charges", "customers")), records, frozenset({"orders"}), None
+    )
     assert (report.complete, report.lost) == (False, False)
     assert report.sources["orders"] == "running"
     assert report.sources["charges"] == "missing"
@@ -110,14 +131,24 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
     verdict, hint = report.conclusion()
     assert report.sentences()[-2:] == [verdict, hint]
     assert verdict == "dbt waits for orders, charges."
-    assert hint.startswith("Loaded, but not announced: customers. The task publish has failed, or it waits.")
+    assert hint.startswith(
+        "Loaded, but not announced: customers. The task publish has failed, or it waits."
+    )
     assert "airflow pools set publish 1" in hint
 
 
 def test_a_source_that_failed_says_with_what() -> None:
-    records = tuple(record(source.name) for source in SOURCES if source.name not in ("orders", "charges"))
-    errors = {"orders": "SourceUnavailableError: no answer.", "charges": "CredentialsError: 401", "products": "an old one"}
-    said = report_day(state(without=("orders", "charges")), records, frozenset({"charges"}), None, errors).sentences()
+    records = tuple(
+        record(source.name) for source in SOURCES if source.name not in ("orders", "charges")
+    )
+    errors = {
+        "orders": "SourceUnavailableError: no answer.",
+        "charges": "CredentialsError: 401",
+        "products": "an old one",
+    }
+    said = report_day(
+        state(without=("orders", "charges")), records, frozenset({"charges"}), None, errors
+    ).sentences()
     assert said[0] == "orders: failed: SourceUnavailableError: no answer."
     assert "charges: running: CredentialsError: 401." in said
     assert "products: loaded, 3 rows." in said  # it failed and was repaired: nothing to say
@@ -131,4 +162,7 @@ def test_a_repair_has_the_day_it_was_committed_for_announced_once_for_all_its_so
         {"source": "charges", "repaired_day": "2026-11-22"},
         {"source": "marketing", "repaired_day": "2026-11-21"},
     ]
-    assert repaired_days(results) == {date(2026, 11, 21): ["marketing"], date(2026, 11, 22): ["orders", "charges"]}
+    assert repaired_days(results) == {
+        date(2026, 11, 21): ["marketing"],
+        date(2026, 11, 22): ["orders", "charges"],
+    }

@@ -1,4 +1,6 @@
-"""When the schedules tick, and which day each tick is for, whatever time of the day they are set to."""
+"""When the schedules tick, and which day each tick is for, whatever time of the day they are set
+to.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from airflow.serialization.encoders import encode_timetable
 from airflow.timetables.base import TimeRestriction
 from airflow.timetables.trigger import CronPartitionTimetable
 
-from ingestion.days import current_day
-from ingestion.errors import SettingsError
-from ingestion.schedule import scheduled_start
-from ingestion.settings import settings
+from pipeline.days import current_day
+from pipeline.errors import SettingsError
+from pipeline.schedule import scheduled_start
+from pipeline.settings import settings
 from wiring.calendar import once_a_day, start_date
 
 HALF_AN_HOUR = timedelta(minutes=30)
@@ -29,11 +31,17 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def first_tick(after: timedelta) -> tuple[datetime, str]:
-    """The first run after midnight of 1 October 2026, and its partition key, as the scheduler reads the schedule."""
+    """The first run after midnight of 1 October 2026, and its partition key, as the scheduler reads
+    the schedule.
+    """
     timetable = decode_timetable(encode_timetable(once_a_day(after)))
     assert isinstance(timetable, CronPartitionTimetable)
-    start = start_date().replace(year=2030, month=10, day=1)  # in the future, so that no tick is missed yet
-    info = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=TimeRestriction(start, None, catchup=False))
+    start = start_date().replace(
+        year=2030, month=10, day=1
+    )  # in the future, so that no tick is missed yet
+    info = timetable.next_dagrun_info_v2(
+        last_dagrun_info=None, restriction=TimeRestriction(start, None, catchup=False)
+    )
     assert info and info.partition_key
     return info.run_after, info.partition_key
 
@@ -44,7 +52,9 @@ def test_the_sources_are_loaded_at_six_and_the_monitor_looks_half_an_hour_later(
         assert (run_after.isoformat(), key) == (f"2030-10-01T{moment}:00+00:00", "2030-10-01")
 
 
-@pytest.mark.parametrize("run_at", ["06:00", "07:45", "23:29", "23:30", "23:59", "00:00", "05:29", "05:30", "05:59"])
+@pytest.mark.parametrize(
+    "run_at", ["06:00", "07:45", "23:29", "23:30", "23:59", "00:00", "05:29", "05:30", "05:59"]
+)
 @pytest.mark.parametrize("after", [timedelta(0), HALF_AN_HOUR])
 def test_a_tick_is_for_the_day_that_was_current_when_its_loads_were_started(
     run_at: str, after: timedelta, monkeypatch: pytest.MonkeyPatch
@@ -59,15 +69,23 @@ def test_a_tick_is_for_the_day_that_was_current_when_its_loads_were_started(
 
 
 @pytest.mark.parametrize("text", ["6:00", "24:00", "06:60", "0 6 * * *", "06:00:00"])
-def test_a_time_that_is_none_is_refused_with_a_sentence(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_that_is_none_is_refused_with_a_sentence(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIPELINE_RUN_AT", text)
     settings.cache_clear()
-    with pytest.raises(SettingsError, match=r"PIPELINE_RUN_AT: .* is no time of the day; give it as HH:MM in UTC"):
+    with pytest.raises(
+        SettingsError, match=r"PIPELINE_RUN_AT: .* is no time of the day; give it as HH:MM in UTC"
+    ):
         once_a_day()
 
 
-def test_a_start_date_that_is_none_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_date_that_is_none_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PIPELINE_START_DATE", "tomorrow")
     settings.cache_clear()
-    with pytest.raises(SettingsError, match=r"PIPELINE_START_DATE: .* is no day; give it as YYYY-MM-DD"):
+    with pytest.raises(
+        SettingsError, match=r"PIPELINE_START_DATE: .* is no day; give it as YYYY-MM-DD"
+    ):
         start_date()

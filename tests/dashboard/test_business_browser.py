@@ -1,4 +1,6 @@
-"""The business view in a real browser, on the marts of a real day: shop, loads, dbt, tests, publication, page."""
+"""The business view in a real browser, on the marts of a real day: shop, loads, dbt, tests,
+publication, page.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,14 @@ import duckdb
 import pytest
 import requests
 
-from ingestion.days import current_day
-from ingestion.settings import PROJECT, WarehouseSettings
+from pipeline.days import current_day
+from pipeline.settings import PROJECT
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import open_shop
 from sandbox.stripe_emulator import StripeEmulator
 from tests.chromium import DESKTOP, PHONE, Seen, for_the_documentation, launched, opened
 from transform.publication import published_file
+from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -58,7 +61,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def published(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The warehouse folder of a shop of 2,000 orders, run through the whole pipeline by its shell commands."""
+    """The warehouse folder of a shop of 2,000 orders, run through the whole pipeline by its shell
+    commands.
+    """
     folder = tmp_path_factory.mktemp("business")
     name = f"business_{uuid.uuid4().hex[:12]}"
     postgres.create_database(name)
@@ -84,7 +89,9 @@ def published(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFacto
         }
         for command in ("ingestion", "transform"):
             arguments = [sys.executable, "-m", command, "all", "--day", str(current_day())]
-            done = subprocess.run(arguments, env=environment, cwd=PROJECT, capture_output=True, text=True)
+            done = subprocess.run(
+                arguments, env=environment, cwd=PROJECT, capture_output=True, text=True
+            )
             assert done.returncode == 0, done.stdout + done.stderr
     finally:
         stripe.stop()
@@ -108,11 +115,15 @@ def serving(warehouse: Path, folder: Path) -> Iterator[Served]:
     url = f"http://127.0.0.1:{port}"
     with (folder / "dashboard.log").open("wb") as log:
         command = [sys.executable, "-m", "dashboard", "--port", str(port)]
-        server = subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command, env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         deadline = time.monotonic() + 60
         while not answers(f"{url}/_stcore/health"):
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "dashboard.log").read_text()
+            assert server.poll() is None and time.monotonic() < deadline, (
+                folder / "dashboard.log"
+            ).read_text()
             time.sleep(0.1)
         yield Served(url, published_file(WarehouseSettings(_env_file=None, duckdb_dir=warehouse)))  # type: ignore[call-arg]
     finally:
@@ -137,9 +148,12 @@ def drawn(seen: Seen) -> None:
     """Wait until the page has drawn all of its charts."""
     seen.page.get_by_role("heading", name="Marketing").wait_for(timeout=60_000)
     seen.page.wait_for_function(
-        "document.querySelectorAll('[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg').length >= 6"
+        "document.querySelectorAll('[data-testid=stVegaLiteChart] canvas, "
+        "[data-testid=stVegaLiteChart] svg').length >= 6"
     )
-    seen.page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    seen.page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+    )
 
 
 def shows(seen: Seen, label: str, value: str) -> None:
@@ -195,39 +209,54 @@ def test_a_category_narrows_the_revenue_on_the_screen(browser: Browser, view: Se
         shows(seen, "Gross revenue", f"${revenue:,.2f}")
 
 
-def test_a_table_is_downloaded_as_the_file_that_its_chart_draws(browser: Browser, view: Served, tmp_path: Path) -> None:
+def test_a_table_is_downloaded_as_the_file_that_its_chart_draws(
+    browser: Browser, view: Served, tmp_path: Path
+) -> None:
     first, last = whole_days(30)
     with opened(browser, view.url) as seen:
         drawn(seen)
         table = seen.page.get_by_test_id("stExpander").nth(1)
         unfold(table)
         with seen.page.expect_download() as waiting:
-            table.get_by_role("button", name="Download CSV").press("Enter")  # a click would miss it while the table unfolds
+            table.get_by_role("button", name="Download CSV").press(
+                "Enter"
+            )  # a click would miss it while the table unfolds
         assert waiting.value.suggested_filename == f"categories_{first}_{last}.csv"
         waiting.value.save_as(tmp_path / "categories.csv")
     with duckdb.connect() as connection:
         (downloaded,) = connection.execute(
-            "select sum(gross_revenue::decimal(18, 2)) from read_csv(?, all_varchar = true)", [str(tmp_path / "categories.csv")]
+            "select sum(gross_revenue::decimal(18, 2)) from read_csv(?, all_varchar = true)",
+            [str(tmp_path / "categories.csv")],
         ).fetchone() or (None,)
-    expected = "select sum(gross_revenue) from published.fct_order_items where order_date between ? and ?"
+    expected = (
+        "select sum(gross_revenue) from published.fct_order_items where order_date between ? and ?"
+    )
     assert (downloaded,) == view.query(expected, first, last)
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)])
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)]
+)
 def test_light_or_dark_wide_or_narrow_it_is_readable_and_asks_no_other_host(
     browser: Browser, view: Served, scheme: Literal["light", "dark"], size: tuple[int, int]
 ) -> None:
     with opened(browser, view.url, scheme, size) as seen:
         drawn(seen)
-        background = seen.page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+        background = seen.page.evaluate(
+            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+        )
         assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 23, 42)"}[scheme]
         assert seen.sideways() <= 0
         for card in seen.page.get_by_test_id("stMetricValue").all():
-            assert card.evaluate("it => it.scrollWidth <= it.clientWidth + 1"), "a figure is cut off"
+            assert card.evaluate("it => it.scrollWidth <= it.clientWidth + 1"), (
+                "a figure is cut off"
+            )
         if (scheme, size) == ("light", DESKTOP):
             seen.page.set_viewport_size({"width": size[0], "height": 1080})
             for_the_documentation(seen.page, "business_view_light")
-        seen.page.set_viewport_size({"width": size[0], "height": 4000})  # axe looks at what is drawn
+        seen.page.set_viewport_size(
+            {"width": size[0], "height": 4000}
+        )  # axe looks at what is drawn
         assert seen.serious_faults() == []
         unfold(seen.page.get_by_test_id("stExpander").first)
         seen.page.get_by_test_id("stDataFrame").first.wait_for()
@@ -251,7 +280,9 @@ def test_text_from_the_source_stays_text(browser: Browser, published: Path, tmp_
     copy.parent.mkdir()
     shutil.copy(published_file(WarehouseSettings(_env_file=None, duckdb_dir=published)), copy)  # type: ignore[call-arg]
     with duckdb.connect(str(copy)) as connection:
-        connection.execute("update published.dim_products set product_name = ?, category = ?", [HOSTILE, HOSTILE])
+        connection.execute(
+            "update published.dim_products set product_name = ?, category = ?", [HOSTILE, HOSTILE]
+        )
         connection.execute("update published.fct_marketing_performance set channel = ?", [HOSTILE])
     with serving(tmp_path, tmp_path) as served, opened(browser, served.url) as seen:
         drawn(seen)

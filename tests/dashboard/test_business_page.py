@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.figures import Selection, figures
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 if TYPE_CHECKING:
     from tests.dashboard.conftest import PublishedShop
@@ -39,7 +39,11 @@ def shown(page: AppTest) -> dict[str, str]:
 
 
 def texts(page: AppTest) -> str:
-    return "\n".join(element.value for kind in (page.markdown, page.caption, page.info, page.error) for element in kind)
+    return "\n".join(
+        element.value
+        for kind in (page.markdown, page.caption, page.info, page.error)
+        for element in kind
+    )
 
 
 def test_the_page_opens_with_the_last_thirty_whole_days(serving: PublishedShop) -> None:
@@ -64,7 +68,9 @@ def test_the_page_opens_with_the_last_thirty_whole_days(serving: PublishedShop) 
     assert len(page.get("download_button")) == 6
 
 
-def test_the_page_says_of_which_day_the_data_are_and_when_they_were_tested(serving: PublishedShop) -> None:
+def test_the_page_says_of_which_day_the_data_are_and_when_they_were_tested(
+    serving: PublishedShop,
+) -> None:
     day, tested_at, passed, warned = serving.query(
         "select day, tested_at, tests_passed, tests_warned from published.publication"
     )[0]
@@ -86,7 +92,10 @@ def test_a_period_without_a_past_says_so_and_shows_no_change(serving: PublishedS
     page.selectbox(key="period").select("Last 12 months").run()
     assert "which the data do not reach back to" in texts(page)
     assert [metric.delta for metric in page.metric] == [""] * 6
-    assert shown(page)["Orders"] == f"{serving.one('select sum(orders) from published.fct_daily_revenue'):,}"
+    assert (
+        shown(page)["Orders"]
+        == f"{serving.one('select sum(orders) from published.fct_daily_revenue'):,}"
+    )
 
 
 def test_a_link_opens_the_page_with_its_period(serving: PublishedShop) -> None:
@@ -110,7 +119,9 @@ def test_own_dates_and_categories_narrow_every_figure(serving: PublishedShop) ->
         "Average order value": f"${revenue / orders:,.2f}",
         "Active customers": f"{customers:,}",
     }
-    assert "For the whole shop" in texts(page), "refunds and marketing say that they are not narrowed"
+    assert "For the whole shop" in texts(page), (
+        "refunds and marketing say that they are not narrowed"
+    )
     categories, products = [frame.value for frame in page.dataframe][1:3]
     assert set(categories["category"]) == {"Electronics"}
     assert set(products["category"]) == {"Electronics"}
@@ -158,8 +169,12 @@ def test_each_measure_can_be_drawn_over_time(serving: PublishedShop, measure: st
 
 def test_the_tables_hold_what_the_charts_draw(serving: PublishedShop) -> None:
     read = figures(Selection(date(2026, 10, 22), date(2026, 11, 20)))
-    by_day, categories, products, lifetime, refunds, marketing = [frame.value for frame in opened().dataframe]
-    assert sum(by_day[by_day["period"] == "This period"]["gross_revenue"]) == read.totals.gross_revenue
+    by_day, categories, products, lifetime, refunds, marketing = [
+        frame.value for frame in opened().dataframe
+    ]
+    assert (
+        sum(by_day[by_day["period"] == "This period"]["gross_revenue"]) == read.totals.gross_revenue
+    )
     assert list(categories["gross_revenue"]) == list(read.by_category["gross_revenue"])
     assert list(products["product"]) == list(read.by_product["product"])
     assert sum(lifetime["customers"]) == sum(read.lifetime["customers"])
@@ -173,12 +188,15 @@ def test_before_the_first_publication_the_page_says_so(
     monkeypatch.setenv("WAREHOUSE_DUCKDB_DIR", str(tmp_path / "nothing"))
     page = opened()
     assert [info.value for info in page.info] == [
-        "Nothing has been published yet. The figures appear here after the first day has been loaded, built and tested."
+        "Nothing has been published yet. The figures appear here after the first day has been "
+        "loaded, built and tested."
     ]
     assert not page.metric
 
 
-def test_marts_without_an_order_say_so(serving: PublishedShop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_marts_without_an_order_say_so(
+    serving: PublishedShop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     copy = tmp_path / "published" / "ecommerce_analytics.duckdb"
     copy.parent.mkdir()
     shutil.copy(serving.file, copy)
@@ -197,7 +215,9 @@ def test_marts_that_cannot_be_read_are_a_sentence_not_a_traceback(
     broken.write_bytes(b"no database")
     monkeypatch.setenv("WAREHOUSE_DUCKDB_DIR", str(tmp_path))
     page = opened()
-    assert page.error[0].value.startswith("The figures cannot be read at the moment. The published marts in ")
+    assert page.error[0].value.startswith(
+        "The figures cannot be read at the moment. The published marts in "
+    )
 
 
 def test_a_new_publication_shows_at_the_next_look(
@@ -213,7 +233,8 @@ def test_a_new_publication_shows_at_the_next_look(
     shutil.copy(serving.file, newer)
     with duckdb.connect(str(newer)) as connection:
         connection.execute(
-            "update published.fct_daily_revenue set gross_revenue = gross_revenue + 0.01 where order_date = '2026-11-20'"
+            "update published.fct_daily_revenue set gross_revenue = gross_revenue + 0.01 where "
+            "order_date = '2026-11-20'"
         )
         connection.execute("update published.publication set publication_id = 'newer'")
     newer.replace(current)

@@ -1,7 +1,9 @@
-"""A small shop in raw tables, for tests of the dbt project: it lives from day to day and leaves what the loaders would.
+"""A small shop in raw tables, for tests of the dbt project: it lives from day to day and leaves
+what the loaders would.
 
-The tables are those of ``ingestion/sources.py``. A day of changes is random, seeded and meant to be nasty: late lines,
-charges that move to another order, refunds of old charges, rows deleted in the source and back again.
+The tables are those of ``pipeline/sources.py``. A day of changes is random, seeded and meant to be
+nasty: late lines, charges that move to another order, refunds of old charges, rows deleted in the
+source and back again.
 """
 
 from __future__ import annotations
@@ -17,15 +19,22 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.arrow import arrow_type
-from ingestion.sources import METADATA_COLUMNS, SOURCES, Column, ColumnType, RawTable
+from pipeline.contracts import METADATA_COLUMNS, Column, ColumnType, RawTable
+from pipeline.sources import SOURCES
+from warehouse.arrow import arrow_type
 
 Row = dict[str, Any]
 
 TABLES: dict[str, RawTable] = {table.name: table for source in SOURCES for table in source.tables}
 LOAD_OF: dict[str, str] = {table.name: source.name for source in SOURCES for table in source.tables}
 
-_DUCKDB = {"integer": "integer", "bigint": "bigint", "string": "varchar", "json": "json", "boolean": "boolean"}
+_DUCKDB = {
+    "integer": "integer",
+    "bigint": "bigint",
+    "string": "varchar",
+    "json": "json",
+    "boolean": "boolean",
+}
 _DUCKDB |= {"timestamp": "timestamp", "date": "date"}
 _LOAD_RECORDS = """
     load_id varchar, source varchar, day date, window_start timestamp, window_end timestamp, watermark timestamp,
@@ -36,11 +45,23 @@ _REJECTED_ROWS = """
     reason varchar, text varchar, rejected_at timestamp"""
 
 STATES = ["CA", "California", "ny", "New York", "TX", "texas ", "WA", None, "Ontario"]
-STATUSES = ["pending", "processing", "shipped", "delivered", "completed", "pending_review", "Cancelled"]
+STATUSES = [
+    "pending",
+    "processing",
+    "shipped",
+    "delivered",
+    "completed",
+    "pending_review",
+    "Cancelled",
+]
 
 
 def _duckdb_type(type_: ColumnType) -> str:
-    return f"decimal({type_.precision},{type_.scale})" if type_.name == "decimal" else _DUCKDB[type_.name]
+    return (
+        f"decimal({type_.precision},{type_.scale})"
+        if type_.name == "decimal"
+        else _DUCKDB[type_.name]
+    )
 
 
 def _columns(table: RawTable) -> tuple[Column, ...]:
@@ -48,35 +69,52 @@ def _columns(table: RawTable) -> tuple[Column, ...]:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Empty raw tables, load records and rejected rows in the connection's database, as a loader creates them."""
+    """Empty raw tables, load records and rejected rows in the connection's database, as a loader
+    creates them.
+    """
     for table in TABLES.values():
-        columns = ", ".join(f"{column.name} {_duckdb_type(column.type)}" for column in _columns(table))
+        columns = ", ".join(
+            f"{column.name} {_duckdb_type(column.type)}" for column in _columns(table)
+        )
         connection.execute(f"create schema if not exists {table.schema.lower()}")
-        connection.execute(f"create or replace table {table.schema.lower()}.{table.raw_name.lower()} ({columns})")
+        connection.execute(
+            f"create or replace table {table.schema.lower()}.{table.raw_name.lower()} ({columns})"
+        )
     connection.execute("create schema if not exists loads")
     connection.execute(f"create or replace table loads.load_records ({_LOAD_RECORDS})")
     connection.execute(f"create or replace table loads.rejected_rows ({_REJECTED_ROWS})")
 
 
 class RawShop:
-    """Raw rows by table and key. Every change marks its row with the load of the day on which it is loaded."""
+    """Raw rows by table and key. Every change marks its row with the load of the day on which it is
+    loaded.
+    """
 
     def __init__(self, seed: int, first_day: date) -> None:
         self.random = random.Random(seed)
         self.day = first_day
         self.tables: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in TABLES}
         self.loads: list[Row] = []
-        self._late: list[Callable[[], None]] = []  # rows that the source had before, and whose load comes a day late
+        self._late: list[
+            Callable[[], None]
+        ] = []  # rows that the source had before, and whose load comes a day late
         self.start_load()
 
     # --- time and loads ---
 
     def start_load(self) -> None:
-        self.loaded_at = datetime.combine(self.day, datetime.min.time()) + timedelta(hours=6, minutes=1)
+        self.loaded_at = datetime.combine(self.day, datetime.min.time()) + timedelta(
+            hours=6, minutes=1
+        )
         for number, source in enumerate(SOURCES):
             committed_at = self.loaded_at + timedelta(seconds=number)
             self.loads.append(
-                {"load_id": f"{source.name}-{self.day}", "source": source.name, "day": self.day, "committed_at": committed_at}
+                {
+                    "load_id": f"{source.name}-{self.day}",
+                    "source": source.name,
+                    "day": self.day,
+                    "committed_at": committed_at,
+                }
             )
 
     def moment(self) -> datetime:
@@ -86,7 +124,9 @@ class RawShop:
     def put(self, table: str, **values: Any) -> Row:
         """Insert a row, or change the one with its key, as the day's load."""
         key = tuple(values[name] for name in TABLES[table].key)
-        row = self.tables[table].get(key) or dict.fromkeys(column.name for column in _columns(TABLES[table]))
+        row = self.tables[table].get(key) or dict.fromkeys(
+            column.name for column in _columns(TABLES[table])
+        )
         order = [source.name for source in SOURCES].index(LOAD_OF[table])
         row |= values
         row |= {
@@ -118,7 +158,12 @@ class RawShop:
         for _ in range(products):
             self.new_product()
         for _ in range(orders):
-            self.new_order(self.loaded_at - timedelta(days=self.random.randint(0, 60), seconds=self.random.randint(60, 80_000)))
+            self.new_order(
+                self.loaded_at
+                - timedelta(
+                    days=self.random.randint(0, 60), seconds=self.random.randint(60, 80_000)
+                )
+            )
         self.new_marketing()
 
     def next_day(self) -> None:
@@ -141,16 +186,29 @@ class RawShop:
                 updated_at=self.moment(),
             )
         for order in self.some("orders", 6):
-            self.put("orders", order_id=order["order_id"], status=self.random.choice(STATUSES), updated_at=self.moment())
+            self.put(
+                "orders",
+                order_id=order["order_id"],
+                status=self.random.choice(STATUSES),
+                updated_at=self.moment(),
+            )
         for product in self.some("products", 2):
-            cost = self.random.choice([None, Decimal("-1.00"), Decimal(self.random.randint(100, 2000)) / 100])
-            self.put("products", product_id=product["product_id"], cost=cost, updated_at=self.moment())
+            cost = self.random.choice(
+                [None, Decimal("-1.00"), Decimal(self.random.randint(100, 2000)) / 100]
+            )
+            self.put(
+                "products", product_id=product["product_id"], cost=cost, updated_at=self.moment()
+            )
         for charge in self.some("charges", 4):
             self.refund(charge)
         for charge in self.some("charges", 2):
             self.dispute(charge)
         for dispute in self.some("disputes", 2):
-            self.put("disputes", dispute_id=dispute["dispute_id"], status=self.random.choice(["won", "lost"]))
+            self.put(
+                "disputes",
+                dispute_id=dispute["dispute_id"],
+                status=self.random.choice(["won", "lost"]),
+            )
         for charge in self.some("charges", 1):
             order = self.random.choice(self.alive("orders"))
             self.put("charges", charge_id=charge["charge_id"], order_id=str(order["order_id"]))
@@ -161,7 +219,12 @@ class RawShop:
         for table in ("orders", "order_items", "customers", "charges"):
             if self.random.random() < 0.3:
                 self.delete(self.random.choice(self.alive(table)))
-        gone = [(table, row) for table in ("orders", "order_items") for row in self.tables[table].values() if row["_deleted_at"]]
+        gone = [
+            (table, row)
+            for table in ("orders", "order_items")
+            for row in self.tables[table].values()
+            if row["_deleted_at"]
+        ]
         if gone and self.random.random() < 0.3:
             table, row = self.random.choice(gone)
             self.put(table, **{name: row[name] for name in TABLES[table].column_names})
@@ -224,12 +287,19 @@ class RawShop:
         )
         for _ in range(self.random.choices([1, 0, 2], [90, 6, 4])[0]):
             self.new_charge(
-                str(number) if self.random.random() < 0.95 else self.random.choice(["n/a", "999999", None]), total, at
+                str(number)
+                if self.random.random() < 0.95
+                else self.random.choice(["n/a", "999999", None]),
+                total,
+                at,
             )
 
     def new_item(self, order_id: int, at: datetime) -> Decimal:
         product = self.random.choice(self.alive("products"))
-        quantity, discount = self.random.randint(1, 4), self.random.choice([Decimal(0), Decimal("10.00"), Decimal("12.50")])
+        quantity, discount = (
+            self.random.randint(1, 4),
+            self.random.choice([Decimal(0), Decimal("10.00"), Decimal("12.50")]),
+        )
         line_total = round(quantity * product["price"] * (100 - discount) / 100, 2)
         item: Row = {
             "order_item_id": len(self.tables["order_items"]) + len(self._late) + 1,
@@ -248,7 +318,9 @@ class RawShop:
         return line_total
 
     def new_charge(self, order_id: str | None, amount: Decimal, at: datetime) -> None:
-        currency, rate = self.random.choices([("usd", Decimal(1)), ("eur", Decimal("1.16"))], [95, 5])[0]
+        currency, rate = self.random.choices(
+            [("usd", Decimal(1)), ("eur", Decimal("1.16"))], [95, 5]
+        )[0]
         status = self.random.choices(["succeeded", "failed", "pending"], [94, 4, 2])[0]
         amount = round(amount / rate, 2)
         collected = amount if status == "succeeded" else Decimal(0)
@@ -267,7 +339,9 @@ class RawShop:
             is_refunded=False,
             is_disputed=False,
             created_at=at + timedelta(seconds=30),
-            payload=json.dumps({"payment_method_details": {"type": "card", "card": {"brand": "visa"}}}),
+            payload=json.dumps(
+                {"payment_method_details": {"type": "card", "card": {"brand": "visa"}}}
+            ),
             _fetched_at=self.loaded_at,
         )
 
@@ -292,7 +366,12 @@ class RawShop:
         )
         if status == "succeeded":
             refunded = charge["amount_refunded"] + amount
-            self.put("charges", charge_id=charge["charge_id"], amount_refunded=refunded, is_refunded=amount == left)
+            self.put(
+                "charges",
+                charge_id=charge["charge_id"],
+                amount_refunded=refunded,
+                is_refunded=amount == left,
+            )
 
     def dispute(self, charge: Row) -> None:
         if charge["is_disputed"] or charge["status"] != "succeeded":
@@ -346,13 +425,21 @@ class RawShop:
             for name, table in TABLES.items():
                 insert(connection, table, self.tables[name].values())
             connection.executemany(
-                "insert into loads.load_records (load_id, source, day, committed_at) values (?, ?, ?, ?)",
-                [[load["load_id"], load["source"], load["day"], load["committed_at"]] for load in self.loads],
+                "insert into loads.load_records (load_id, source, day, committed_at) values (?, ?, "
+                "?, ?)",
+                [
+                    [load["load_id"], load["source"], load["day"], load["committed_at"]]
+                    for load in self.loads
+                ],
             )
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: RawTable, rows: Iterable[Row]) -> None:
     """Append rows, given by column name, to a raw table."""
-    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in _columns(table)])
+    schema = pa.schema(
+        [pa.field(column.name, arrow_type(column.type)) for column in _columns(table)]
+    )
     batch = pa.Table.from_pylist(list(rows), schema=schema)  # noqa: F841 - DuckDB finds it by name
-    connection.execute(f"insert into {table.schema.lower()}.{table.raw_name.lower()} by name select * from batch")
+    connection.execute(
+        f"insert into {table.schema.lower()}.{table.raw_name.lower()} by name select * from batch"
+    )

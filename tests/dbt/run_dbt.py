@@ -34,8 +34,22 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def _arguments(target_path: Path) -> list[str]:
-    paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target_path)]
-    return [*paths, "--log-path", str(target_path / "logs"), "--log-level", "none", "--no-write-json"]
+    paths = [
+        "--project-dir",
+        str(PROJECT),
+        "--profiles-dir",
+        str(PROJECT),
+        "--target-path",
+        str(target_path),
+    ]
+    return [
+        *paths,
+        "--log-path",
+        str(target_path / "logs"),
+        "--log-level",
+        "none",
+        "--no-write-json",
+    ]
 
 
 def parse(folder: Path, target_path: Path) -> Manifest:
@@ -54,7 +68,9 @@ def runner(folder: Path, target_path: Path) -> Dbt:
     def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
         if not manifest:
             manifest.append(parse(folder, target_path))
-        with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
+        with environment(
+            WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"
+        ):
             result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *_arguments(target_path)])
         DuckDBConnectionManager.close_all_connections()
         if succeeds:
@@ -67,7 +83,11 @@ def runner(folder: Path, target_path: Path) -> Dbt:
 def failures(result: dbtRunnerResult) -> list[str]:
     """Each node that failed, with its message."""
     nodes: Any = getattr(result.result, "results", [])
-    return [f"{node.node.name}: {node.message}" for node in nodes if node.status in ("error", "fail", "runtime error")]
+    return [
+        f"{node.node.name}: {node.message}"
+        for node in nodes
+        if node.status in ("error", "fail", "runtime error")
+    ]
 
 
 def statuses(result: dbtRunnerResult) -> dict[str, str]:

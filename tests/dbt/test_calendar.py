@@ -21,7 +21,9 @@ def days(tmp_path_factory: pytest.TempPathFactory, target_path: Path) -> dict[da
     RawShop(1, date(2026, 11, 1)).write(folder)
     runner(folder, target_path)("run", "--select", "dim_dates")
     with warehouse(folder) as connection:
-        cursor = connection.execute("select * from ecommerce_analytics.marts.dim_dates order by date_day")
+        cursor = connection.execute(
+            "select * from ecommerce_analytics.marts.dim_dates order by date_day"
+        )
         names = [column[0] for column in cursor.description or ()]
         return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 
@@ -29,7 +31,9 @@ def days(tmp_path_factory: pytest.TempPathFactory, target_path: Path) -> dict[da
 def test_the_calendar_has_every_day_of_its_years(days: dict[date, Day]) -> None:
     first, last = min(days), max(days)
     assert (first, last) == (date(2015, 1, 1), date(2044, 12, 31))
-    assert list(days) == [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    assert list(days) == [
+        first + timedelta(days=number) for number in range((last - first).days + 1)
+    ]
 
 
 def test_iso_weeks_are_pythons(days: dict[date, Day]) -> None:
@@ -54,7 +58,8 @@ def test_the_fiscal_year_begins_in_february(days: dict[date, Day]) -> None:
 
 def test_days_off_are_the_federal_holidays_as_observed(days: dict[date, Day]) -> None:
     calendar = USFederalHolidayCalendar().holidays(start=min(days), end=max(days))
-    # a New Year's Day on the Saturday after the calendar's last day would be observed on that last day
+    # a New Year's Day on the Saturday after the calendar's last day would be observed on that last
+    # day
     expected = {holiday.date() for holiday in calendar if isinstance(holiday, pd.Timestamp)}
     observed = {day for day, row in days.items() if row["is_observed_holiday"]}
     assert observed == expected

@@ -45,23 +45,41 @@ def test_every_mart_has_an_enforced_contract_with_types(models: dict[str, ModelN
         assert all(column.data_type for column in models[name].columns.values()), name
 
 
-def test_every_model_column_and_seed_is_described(manifest: Manifest, models: dict[str, ModelNode]) -> None:
-    nodes = [*models.values(), *(node for node in manifest.nodes.values() if node.resource_type in ("seed", "snapshot"))]
-    silent = [f"{node.name}.{column.name}" for node in nodes for column in node.columns.values() if not column.description]
+def test_every_model_column_and_seed_is_described(
+    manifest: Manifest, models: dict[str, ModelNode]
+) -> None:
+    nodes = [
+        *models.values(),
+        *(node for node in manifest.nodes.values() if node.resource_type in ("seed", "snapshot")),
+    ]
+    silent = [
+        f"{node.name}.{column.name}"
+        for node in nodes
+        for column in node.columns.values()
+        if not column.description
+    ]
     assert silent == []
     assert [node.name for node in nodes if not node.description or not node.columns] == []
 
 
 def test_every_model_has_its_grain_tested(manifest: Manifest, models: dict[str, ModelNode]) -> None:
     generic = [node for node in manifest.nodes.values() if isinstance(node, GenericTestNode)]
-    tested = {node.attached_node for node in generic if node.test_metadata.name in ("unique", "unique_combination")}
+    tested = {
+        node.attached_node
+        for node in generic
+        if node.test_metadata.name in ("unique", "unique_combination")
+    }
     assert [node.name for node in models.values() if node.unique_id not in tested] == []
 
 
 def test_layers_only_look_down(models: dict[str, ModelNode]) -> None:
     rank = {"staging": 0, "intermediate": 1, "marts": 2, "watermark": 3}
     for node in models.values():
-        parents = [models[unique_id.split(".")[-1]] for unique_id in node.depends_on.nodes if unique_id.startswith("model.")]
+        parents = [
+            models[unique_id.split(".")[-1]]
+            for unique_id in node.depends_on.nodes
+            if unique_id.startswith("model.")
+        ]
         assert all(rank[parent.fqn[1]] <= rank[node.fqn[1]] for parent in parents), node.name
 
 

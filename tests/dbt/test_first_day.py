@@ -1,4 +1,6 @@
-"""The first day: everything is built from nothing, refunds and disputes are still empty, and every test runs."""
+"""The first day: everything is built from nothing, refunds and disputes are still empty, and every
+test runs.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,18 @@ def first_day(tmp_path_factory: pytest.TempPathFactory, target_path: Path) -> Pa
     return folder
 
 
-def test_every_test_of_the_project_runs_and_none_stops_the_day(first_day: Path, target_path: Path) -> None:
+def test_every_test_of_the_project_runs_and_none_stops_the_day(
+    first_day: Path, target_path: Path
+) -> None:
     results = statuses(runner(first_day, target_path)("test"))
     assert set(results.values()) == {"pass", "warn"}
     assert results["orphan_charges"] == results["customers_with_a_shared_email"] == "warn"
     assert len(results) > 250
 
 
-def stops(folder: Path, target_path: Path, test: str, breakage: Callable[[duckdb.DuckDBPyConnection], Any]) -> bool:
+def stops(
+    folder: Path, target_path: Path, test: str, breakage: Callable[[duckdb.DuckDBPyConnection], Any]
+) -> bool:
     """Whether a test fails once something was broken in a copy of the warehouse's marts."""
     copy = folder.with_name(f"{folder.name}-{test}")
     copy.mkdir()
@@ -54,24 +60,54 @@ def stops(folder: Path, target_path: Path, test: str, breakage: Callable[[duckdb
     ("test", "breakage"),
     [
         ("no_order_lost_between_raw_and_mart", "delete from marts.fct_orders where order_id = 1"),
-        ("no_order_item_lost_between_raw_and_mart", "delete from marts.fct_order_items where order_item_id = 1"),
-        ("no_payment_lost_between_raw_and_mart", "delete from marts.fct_payments where charge_id = 'ch_1'"),
-        ("daily_revenue_equals_orders", "update marts.fct_daily_revenue set gross_revenue = gross_revenue + 0.01"),
-        ("daily_revenue_equals_payments", "update marts.fct_daily_revenue set payments = payments + 0.01"),
-        ("orders_equal_their_lines", "update marts.fct_order_items set line_total = line_total + 0.01"),
-        ("orders_equal_their_payments", "update marts.fct_payments set captured_amount = captured_amount + 0.01"),
-        ("customer_lifetime_equals_orders", "update marts.dim_customers set net_revenue = net_revenue + 0.01"),
-        ("every_customer_has_one_current_version", "update marts.dim_customers set is_current = false where customer_id = 1"),
-        ("refunds_never_exceed_their_charge", "update marts.fct_payments set charge_amount_refunded = charge_amount + 0.01"),
+        (
+            "no_order_item_lost_between_raw_and_mart",
+            "delete from marts.fct_order_items where order_item_id = 1",
+        ),
+        (
+            "no_payment_lost_between_raw_and_mart",
+            "delete from marts.fct_payments where charge_id = 'ch_1'",
+        ),
+        (
+            "daily_revenue_equals_orders",
+            "update marts.fct_daily_revenue set gross_revenue = gross_revenue + 0.01",
+        ),
+        (
+            "daily_revenue_equals_payments",
+            "update marts.fct_daily_revenue set payments = payments + 0.01",
+        ),
+        (
+            "orders_equal_their_lines",
+            "update marts.fct_order_items set line_total = line_total + 0.01",
+        ),
+        (
+            "orders_equal_their_payments",
+            "update marts.fct_payments set captured_amount = captured_amount + 0.01",
+        ),
+        (
+            "customer_lifetime_equals_orders",
+            "update marts.dim_customers set net_revenue = net_revenue + 0.01",
+        ),
+        (
+            "every_customer_has_one_current_version",
+            "update marts.dim_customers set is_current = false where customer_id = 1",
+        ),
+        (
+            "refunds_never_exceed_their_charge",
+            "update marts.fct_payments set charge_amount_refunded = charge_amount + 0.01",
+        ),
         ("calendar_has_every_day", "delete from marts.dim_dates where date_day = '2026-11-01'"),
         (
             "customer_versions_follow_each_other",
-            "insert into marts.dim_customers by name select * replace (2 as version_number, true as is_current) "
+            "insert into marts.dim_customers by name select * replace (2 as version_number, true "
+            "as is_current) "
             "from marts.dim_customers where customer_id = 1",
         ),
     ],
 )
-def test_a_broken_invariant_stops_the_day(first_day: Path, target_path: Path, test: str, breakage: str) -> None:
+def test_a_broken_invariant_stops_the_day(
+    first_day: Path, target_path: Path, test: str, breakage: str
+) -> None:
     assert stops(first_day, target_path, test, lambda connection: connection.execute(breakage))
 
 
@@ -84,5 +120,10 @@ def test_an_example_of_the_analysts_guide_runs(first_day: Path, title: str, quer
 
 
 def test_the_guide_explains_every_mart() -> None:
-    marts = {path.stem for path in (GUIDE.parents[1] / "dbt_ecommerce" / "models" / "marts").glob("*.sql")}
-    assert marts == set(re.findall(r"^## ((?:dim|fct)_\w+)$", GUIDE.read_text(), flags=re.MULTILINE))
+    marts = {
+        path.stem
+        for path in (GUIDE.parents[1] / "dbt_ecommerce" / "models" / "marts").glob("*.sql")
+    }
+    assert marts == set(
+        re.findall(r"^## ((?:dim|fct)_\w+)$", GUIDE.read_text(), flags=re.MULTILINE)
+    )

@@ -12,7 +12,15 @@ from raw_shop import RawShop, Row
 from run_dbt import runner, warehouse
 
 pytestmark = pytest.mark.slow
-BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
+BUILD = (
+    "build",
+    "--resource-type",
+    "model",
+    "--resource-type",
+    "seed",
+    "--resource-type",
+    "snapshot",
+)
 HISTORY = (*BUILD, "--select", "path:models/intermediate", "path:snapshots", "dim_customers")
 
 
@@ -26,7 +34,9 @@ class Diary:
     def __init__(self, folder: Path, target_path: Path) -> None:
         self.folder, self.dbt = folder, runner(folder, target_path)
         self.shop = RawShop(1, date(2026, 11, 1))
-        self.customer(address="1 Main Street", created_at=at("2026-01-01"), updated_at=at("2026-01-01"))
+        self.customer(
+            address="1 Main Street", created_at=at("2026-01-01"), updated_at=at("2026-01-01")
+        )
         self.shop.write(folder)
         self.dbt(*BUILD)
 
@@ -37,7 +47,13 @@ class Diary:
         moment = at(ordered_at)
         values = {"status": "completed", "updated_at": moment} | values
         return self.shop.put(
-            "orders", order_id=number, customer_id=1, order_date=moment, total_amount=Decimal(total), created_at=moment, **values
+            "orders",
+            order_id=number,
+            customer_id=1,
+            order_date=moment,
+            total_amount=Decimal(total),
+            created_at=moment,
+            **values,
         )
 
     def next_day(self) -> None:
@@ -49,7 +65,8 @@ class Diary:
         self.dbt(*HISTORY)
         with warehouse(self.folder) as connection:
             return connection.execute(
-                "select tier, address, valid_from, valid_to, is_current from ecommerce_analytics.marts.dim_customers order by 3"
+                "select tier, address, valid_from, valid_to, is_current from "
+                "ecommerce_analytics.marts.dim_customers order by 3"
             ).fetchall()
 
 
@@ -83,7 +100,9 @@ def test_a_change_that_leaves_no_time_behind_counts_from_the_load(diary: Diary) 
     order = diary.order(1, 600, "2026-11-01 09:30")
     diary.run()
     diary.next_day()
-    diary.shop.delete(order)  # the source no longer has it: the tier falls, and no updated_at says when
+    diary.shop.delete(
+        order
+    )  # the source no longer has it: the tier falls, and no updated_at says when
     diary.customer(address="1 Main Street", updated_at=at("2026-01-01"))
     rows = diary.run()
     assert [row[0] for row in rows] == ["bronze", "silver", "bronze"]

@@ -20,14 +20,31 @@ INCREMENTAL = (
     "int_customer_lifetime", "int_customer_profiles", "int_orders_cleaned", "int_first_orders", "int_refunds_matched",
     "int_payments_matched", "int_order_items_cleaned",
 )  # fmt: skip
-BUILD = ("build", "--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot")
-LAYERS = ("path:models/intermediate", "path:snapshots", "path:models/marts", "path:models/watermark")
+BUILD = (
+    "build",
+    "--resource-type",
+    "model",
+    "--resource-type",
+    "seed",
+    "--resource-type",
+    "snapshot",
+)
+LAYERS = (
+    "path:models/intermediate",
+    "path:snapshots",
+    "path:models/marts",
+    "path:models/watermark",
+)
 A_DAY = (*BUILD, "--select", *LAYERS)  # staging are views: they follow
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "marts") -> list[dict[str, Any]]:
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, table: str, schema: str = "marts"
+) -> list[dict[str, Any]]:
     rows = f"select * from ecommerce_analytics.{schema}.{table}"
-    if "_build_number" in [column[0] for column in connection.execute(f"{rows} limit 0").description or ()]:
+    if "_build_number" in [
+        column[0] for column in connection.execute(f"{rows} limit 0").description or ()
+    ]:
         rows = rows.replace("*", "* exclude (_build_number)")  # the one thing that differs
     cursor = connection.execute(f"{rows} order by all")
     names = [column[0] for column in cursor.description or ()]
@@ -47,7 +64,9 @@ def snapshot_of_intermediates(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [20261122])
-def test_twenty_days_built_one_by_one_equal_one_full_refresh(seed: int, tmp_path: Path, target_path: Path) -> None:
+def test_twenty_days_built_one_by_one_equal_one_full_refresh(
+    seed: int, tmp_path: Path, target_path: Path
+) -> None:
     dbt = runner(tmp_path, target_path)
     shop = RawShop(seed, date(2026, 11, 1))
     shop.open()

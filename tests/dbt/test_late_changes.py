@@ -1,4 +1,6 @@
-"""What changes long after its order reaches the incremental tables on its day, and the rows that hang on it with it."""
+"""What changes long after its order reaches the incremental tables on its day, and the rows that
+hang on it with it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from pathlib import Path
 import pytest
 from raw_shop import RawShop, Row
 from run_dbt import runner
-from test_incremental import A_DAY, BUILD, INCREMENTAL, MARTS, snapshot_of_intermediates, snapshot_of_marts
+from test_incremental import (
+    A_DAY,
+    BUILD,
+    INCREMENTAL,
+    MARTS,
+    snapshot_of_intermediates,
+    snapshot_of_marts,
+)
 
 pytestmark = pytest.mark.slow
 TODAY = date(2026, 11, 2)
@@ -17,20 +26,46 @@ LONG_AGO = datetime(2026, 8, 1, 12)
 
 
 def shop_of_three_months() -> RawShop:
-    """Four customers; orders 1 to 4 of the first of them, order 5 of the second, each with one line and one charge."""
+    """Four customers; orders 1 to 4 of the first of them, order 5 of the second, each with one line
+    and one charge.
+    """
     shop = RawShop(5, date(2026, 11, 1))
     for _ in range(4):
         shop.new_customer()
     price = Decimal("100.00")
-    shop.put("products", product_id=1, name="Lamp", price=price, cost=Decimal("40.00"), is_active=True, updated_at=LONG_AGO)
+    shop.put(
+        "products",
+        product_id=1,
+        name="Lamp",
+        price=price,
+        cost=Decimal("40.00"),
+        is_active=True,
+        updated_at=LONG_AGO,
+    )
     for number in range(1, 6):
         at = LONG_AGO + timedelta(days=number)
         customer = 1 if number < 5 else 2
-        order: Row = {"order_id": number, "customer_id": customer, "order_date": at, "status": "completed"}
+        order: Row = {
+            "order_id": number,
+            "customer_id": customer,
+            "order_date": at,
+            "status": "completed",
+        }
         shop.put("orders", **order, total_amount=price, created_at=at, updated_at=at)
-        item: Row = {"order_item_id": number, "order_id": number, "product_id": 1, "quantity": 1, "unit_price": price}
+        item: Row = {
+            "order_item_id": number,
+            "order_id": number,
+            "product_id": 1,
+            "quantity": 1,
+            "unit_price": price,
+        }
         shop.put("order_items", **item, discount_pct=Decimal(0), line_total=price, created_at=at)
-        money: Row = {"currency": "usd", "amount": price, "amount_minor": 10_000, "amount_captured": price}
+        money: Row = {
+            "currency": "usd",
+            "amount": price,
+            "amount_minor": 10_000,
+            "amount_captured": price,
+        }
         shop.put(
             "charges",
             charge_id=f"ch_{number}",
@@ -46,7 +81,9 @@ def shop_of_three_months() -> RawShop:
     return shop
 
 
-def test_late_changes_reach_old_rows_and_what_hangs_on_them(tmp_path: Path, target_path: Path) -> None:
+def test_late_changes_reach_old_rows_and_what_hangs_on_them(
+    tmp_path: Path, target_path: Path
+) -> None:
     dbt, shop = runner(tmp_path, target_path), shop_of_three_months()
     shop.write(tmp_path)
     dbt(*BUILD)
@@ -54,10 +91,22 @@ def test_late_changes_reach_old_rows_and_what_hangs_on_them(tmp_path: Path, targ
 
     shop.day = TODAY
     shop.start_load()
-    shop.delete(shop.tables["orders"][(1,)])  # the customer's first order is only marked: order 2 becomes the first
-    refund: Row = {"refund_id": "re_1", "charge_id": "ch_2", "status": "succeeded", "currency": "usd"}
+    shop.delete(
+        shop.tables["orders"][(1,)]
+    )  # the customer's first order is only marked: order 2 becomes the first
+    refund: Row = {
+        "refund_id": "re_1",
+        "charge_id": "ch_2",
+        "status": "succeeded",
+        "currency": "usd",
+    }
     shop.put(
-        "refunds", **refund, amount=Decimal("30.00"), amount_minor=3000, created_at=shop.moment(), _fetched_at=shop.loaded_at
+        "refunds",
+        **refund,
+        amount=Decimal("30.00"),
+        amount_minor=3000,
+        created_at=shop.moment(),
+        _fetched_at=shop.loaded_at,
     )
     shop.put("charges", charge_id="ch_3", order_id="4")  # matched to another order
     shop.put("order_items", order_item_id=5, order_id=4)  # a line moves
@@ -68,17 +117,28 @@ def test_late_changes_reach_old_rows_and_what_hangs_on_them(tmp_path: Path, targ
 
     orders = {row["order_id"]: row for row in after["fct_orders"]}
     assert set(orders) == {2, 3, 4, 5}
-    assert orders[2]["is_first_order"] and not {row["order_id"]: row for row in before["fct_orders"]}[2]["is_first_order"]
-    assert (orders[2]["refunded_amount"], orders[2]["net_revenue"]) == (Decimal("30.00"), Decimal("70.00"))
+    assert (
+        orders[2]["is_first_order"]
+        and not {row["order_id"]: row for row in before["fct_orders"]}[2]["is_first_order"]
+    )
+    assert (orders[2]["refunded_amount"], orders[2]["net_revenue"]) == (
+        Decimal("30.00"),
+        Decimal("70.00"),
+    )
     assert [orders[number]["payment_status"] for number in (3, 4)] == ["unpaid", "overpaid"]
     assert [orders[number]["item_count"] for number in (4, 5)] == [2, 0]
     charges = {row["charge_id"]: row for row in after["fct_payments"]}
     assert charges["ch_1"]["match_status"] == "orphan_charge"
     assert [charges[name]["match_status"] for name in ("ch_3", "ch_4")] == ["overpaid", "overpaid"]
     (line,) = (row for row in after["fct_order_items"] if row["order_item_id"] == 1)
-    assert line["is_order_missing"] and line["gross_revenue"] == before["fct_order_items"][0]["gross_revenue"]
+    assert (
+        line["is_order_missing"]
+        and line["gross_revenue"] == before["fct_order_items"][0]["gross_revenue"]
+    )
     (product,) = after["dim_products"]
-    assert (product["units_sold"], product["gross_margin"]) == (4, 4 * Decimal("45.00")), "old sales at today's cost"
+    assert (product["units_sold"], product["gross_margin"]) == (4, 4 * Decimal("45.00")), (
+        "old sales at today's cost"
+    )
 
     dbt(*BUILD, "--full-refresh")
     at_once, beneath_at_once = snapshot_of_marts(tmp_path), snapshot_of_intermediates(tmp_path)

@@ -1,7 +1,9 @@
-"""The same project on Snowflake: it parses without credentials, signs in three ways, and its SQL is Snowflake's.
+"""The same project on Snowflake: it parses without credentials, signs in three ways, and its SQL is
+Snowflake's.
 
-Models run here on fakesnow, through the real dbt-snowflake and the real connector, the days after the first one too. What only
-a real account can show (precision of sums, rights, locks) is not asserted.
+Models run here on fakesnow, through the real dbt-snowflake and the real connector, the days after
+the first one too. What only a real account can show (precision of sums, rights, locks) is not
+asserted.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from dbt_common.context import set_invocation_context
 from raw_shop import TABLES, RawShop
 from run_dbt import PROJECT, environment, failures
 
-from ingestion.settings import SnowflakeSettings
-from ingestion.sources import METADATA_COLUMNS, ColumnType
+from pipeline.contracts import METADATA_COLUMNS, ColumnType
 from tests.fake_snowflake import FakeAccount
 from transform import snowflake
+from warehouse.snowflake.settings import SnowflakeSettings
 
 PROFILE = """
 ecommerce:
@@ -58,14 +60,26 @@ MARTS = {  # without amounts: fakesnow sums decimals as floats
     "dim_customers": "customer_id, version_number, customer_key, tier, address, is_current, valid_from, valid_to",
     "fct_daily_revenue": "order_date, orders_placed, cancelled_orders, customers, refund_count",
 }
-SNOWFLAKE = {"integer": "integer", "bigint": "bigint", "string": "varchar", "json": "variant", "boolean": "boolean"}
+SNOWFLAKE = {
+    "integer": "integer",
+    "bigint": "bigint",
+    "string": "varchar",
+    "json": "variant",
+    "boolean": "boolean",
+}
 SNOWFLAKE |= {"timestamp": "timestamp_ntz", "date": "date"}
 
 
 def key_pem(passphrase: str | None) -> str:
     key = rsa.generate_private_key(65537, 2048)
-    how = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how).decode()
+    how = (
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how
+    ).decode()
 
 
 def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeCredentials:
@@ -78,23 +92,40 @@ def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeC
     set_invocation_context(os.environ)
     set_from_args(Namespace(), None)
     raw = yaml.safe_load((PROJECT / "profiles.yml").read_text())
-    profile = Profile.from_raw_profiles(raw, "ecommerce", ProfileRenderer({}), target_override="snowflake")
+    profile = Profile.from_raw_profiles(
+        raw, "ecommerce", ProfileRenderer({}), target_override="snowflake"
+    )
     assert isinstance(profile.credentials, SnowflakeCredentials)
     return profile.credentials
 
 
 def test_the_project_parses_for_snowflake_without_credentials(tmp_path: Path) -> None:
     with environment(WAREHOUSE_KIND="snowflake"):
-        paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(tmp_path)]
-        result = dbtRunner().invoke(["parse", *paths, "--log-path", str(tmp_path), "--log-level", "none"])
+        paths = [
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(tmp_path),
+        ]
+        result = dbtRunner().invoke(
+            ["parse", *paths, "--log-path", str(tmp_path), "--log-level", "none"]
+        )
     assert result.success, result.exception
 
 
 def test_sign_in_by_the_key_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "dbt.p8"
     file.write_text(key_pem("secret"))
-    given = credentials(monkeypatch, private_key_file=str(file), private_key_file_pwd="secret", password="not-used")
-    assert (given.private_key_path, given.private_key_passphrase, given.user) == (str(file), "secret", "loader")
+    given = credentials(
+        monkeypatch, private_key_file=str(file), private_key_file_pwd="secret", password="not-used"
+    )
+    assert (given.private_key_path, given.private_key_passphrase, given.user) == (
+        str(file),
+        "secret",
+        "loader",
+    )
     assert (given.password, given.token, given.private_key) == (None, None, None)
 
 
@@ -102,7 +133,9 @@ def test_sign_in_by_the_key_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_sign_in_by_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     pem = key_pem(None)
     body = "".join(pem.splitlines()[1:-1])
-    given = credentials(monkeypatch, private_key=pem if form == "pem" else body, transform_user="transformer")
+    given = credentials(
+        monkeypatch, private_key=pem if form == "pem" else body, transform_user="transformer"
+    )
     assert given.private_key is not None and given.private_key.split() == pem.split()
     assert (given.private_key_path, given.password, given.user) == (None, None, "transformer")
     assert private_key_from_string(given.private_key).key_size == 2048
@@ -116,19 +149,29 @@ def test_sign_in_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sign_in_by_password(monkeypatch: pytest.MonkeyPatch) -> None:
     given = credentials(monkeypatch, password="a-password")
-    assert (given.user, given.password, given.authenticator) == ("loader", "a-password", "snowflake")
+    assert (given.user, given.password, given.authenticator) == (
+        "loader",
+        "a-password",
+        "snowflake",
+    )
     assert (given.token, given.private_key_path) == (None, None)
 
 
 def test_a_private_link_is_dbts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     given = credentials(monkeypatch, password="a-password")
     assert (given.host, given.port, given.protocol) == (None, 443, "https")
-    given = credentials(monkeypatch, password="a-password", host="my.privatelink.example", port=8443)
+    given = credentials(
+        monkeypatch, password="a-password", host="my.privatelink.example", port=8443
+    )
     assert (given.host, given.port) == ("my.privatelink.example", 8443)
 
 
-def test_another_environment_of_the_account_has_its_own_databases(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = credentials(monkeypatch, password="a-password", name_prefix="test_", marts_warehouse="BIG_WH")
+def test_another_environment_of_the_account_has_its_own_databases(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = credentials(
+        monkeypatch, password="a-password", name_prefix="test_", marts_warehouse="BIG_WH"
+    )
     assert (given.database, given.role, given.warehouse) == (
         "test_ECOMMERCE_ANALYTICS",
         "TEST_TRANSFORMER",
@@ -138,14 +181,23 @@ def test_another_environment_of_the_account_has_its_own_databases(monkeypatch: p
 
 
 def _snowflake_type(type_: ColumnType) -> str:
-    return f"number({type_.precision},{type_.scale})" if type_.name == "decimal" else SNOWFLAKE[type_.name]
+    return (
+        f"number({type_.precision},{type_.scale})"
+        if type_.name == "decimal"
+        else SNOWFLAKE[type_.name]
+    )
 
 
 @pytest.fixture(scope="module")
 def account(fake_snowflake: FakeAccount) -> dict[str, Any]:
     """A fakesnow account with the three databases."""
     fake_snowflake.reset()
-    arguments: dict[str, Any] = {"account": "fakesnow", "user": "fake", "password": "Fake-Pass-4711", "protocol": "http"}
+    arguments: dict[str, Any] = {
+        "account": "fakesnow",
+        "user": "fake",
+        "password": "Fake-Pass-4711",
+        "protocol": "http",
+    }
     arguments |= {"host": "127.0.0.1", "port": fake_snowflake.port, "network_timeout": 5}
     with connector.connect(**arguments) as connection, connection.cursor() as cursor:
         for database in ("ECOMMERCE_RAW", "ECOMMERCE_STAGING", "ECOMMERCE_ANALYTICS"):
@@ -158,15 +210,26 @@ def write(shop: RawShop, account: dict[str, Any]) -> None:
     with connector.connect(**account) as connection, connection.cursor() as cursor:
         for table in TABLES.values():
             address = f"ECOMMERCE_RAW.{table.schema}.{table.raw_name}"
-            columns = [f"{column.name} {_snowflake_type(column.type)}" for column in (*table.columns, *METADATA_COLUMNS)]
+            columns = [
+                f"{column.name} {_snowflake_type(column.type)}"
+                for column in (*table.columns, *METADATA_COLUMNS)
+            ]
             cursor.execute(f"create schema if not exists ECOMMERCE_RAW.{table.schema}")
             cursor.execute(f"create or replace table {address} ({', '.join(columns)})")
-            filled = [column.name for column in (*table.columns, *METADATA_COLUMNS) if column.name != "payload"]
+            filled = [
+                column.name
+                for column in (*table.columns, *METADATA_COLUMNS)
+                if column.name != "payload"
+            ]
             rows = [[row.get(name) for name in filled] for row in shop.tables[table.name].values()]
             if rows:
                 one = f"({', '.join(['%s'] * len(filled))})"
                 values = [value for row in rows for value in row]
-                cursor.execute(f"insert into {address} ({', '.join(filled)}) values {', '.join([one] * len(rows))}", values)
+                cursor.execute(
+                    f"insert into {address} ({', '.join(filled)}) values "
+                    f"{', '.join([one] * len(rows))}",
+                    values,
+                )
 
 
 def in_marts(account: dict[str, Any], question: str) -> list[Any]:
@@ -179,9 +242,18 @@ def in_marts(account: dict[str, Any], question: str) -> list[Any]:
 def test_the_star_is_built_by_dbt_snowflake_day_by_day(
     account: dict[str, Any], fake_snowflake: FakeAccount, tmp_path: Path
 ) -> None:
-    """The first day creates, the next ones delete, insert, merge and keep history; a full refresh says the same."""
+    """The first day creates, the next ones delete, insert, merge and keep history; a full refresh
+    says the same.
+    """
     (tmp_path / "profiles.yml").write_text(PROFILE.format(**account))
-    paths = ["--project-dir", str(PROJECT), "--profiles-dir", str(tmp_path), "--target-path", str(tmp_path / "target")]
+    paths = [
+        "--project-dir",
+        str(PROJECT),
+        "--profiles-dir",
+        str(tmp_path),
+        "--target-path",
+        str(tmp_path / "target"),
+    ]
     paths += ["--log-path", str(tmp_path), "--log-level", "none"]
     kinds = ["--resource-type", "model", "--resource-type", "seed", "--resource-type", "snapshot"]
     shop = RawShop(3, date(2026, 11, 1))
@@ -195,15 +267,27 @@ def test_the_star_is_built_by_dbt_snowflake_day_by_day(
         assert len(compiled) > 30
         for sql in compiled:
             sqlglot.parse_one(sql, dialect="snowflake")
-        return {mart: in_marts(account, f"select {columns} from {{}}.{mart} order by 1, 2") for mart, columns in MARTS.items()}
+        return {
+            mart: in_marts(account, f"select {columns} from {{}}.{mart} order by 1, 2")
+            for mart, columns in MARTS.items()
+        }
 
     build()
     for _ in range(2):
         shop.next_day()
         fake_snowflake.statements.clear()
         day_by_day = build()
-        for mart, table in {"fct_orders": "orders", "fct_order_items": "order_items", "fct_payments": "charges"}.items():
+        for mart, table in {
+            "fct_orders": "orders",
+            "fct_order_items": "order_items",
+            "fct_payments": "charges",
+        }.items():
             assert len(day_by_day[mart]) == len(shop.alive(table)), mart
-            assert any(f"merge into ecommerce_analytics.marts.{mart}" in sent.lower() for sent in fake_snowflake.statements)
-    assert any(version > 1 for _, version, *_ in day_by_day["dim_customers"]), "no customer ever changed"
+            assert any(
+                f"merge into ecommerce_analytics.marts.{mart}" in sent.lower()
+                for sent in fake_snowflake.statements
+            )
+    assert any(version > 1 for _, version, *_ in day_by_day["dim_customers"]), (
+        "no customer ever changed"
+    )
     assert build("--full-refresh") == day_by_day

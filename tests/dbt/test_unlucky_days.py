@@ -1,7 +1,8 @@
 """Whatever goes wrong between two complete builds, the next complete one equals a full refresh.
 
-Builds end half-way, rows vanish without a mark, move back and forth between two builds, or are taken out of a mart by hand:
-none of that leaves a load time behind that a window could be laid over.
+Builds end half-way, rows vanish without a mark, move back and forth between two builds, or are
+taken out of a mart by hand: none of that leaves a load time behind that a window could be laid
+over.
 """
 
 from __future__ import annotations
@@ -17,14 +18,34 @@ import duckdb
 import pytest
 from raw_shop import TABLES, RawShop, insert
 from run_dbt import failures, runner
-from test_incremental import A_DAY, BUILD, INCREMENTAL, MARTS, snapshot_of_intermediates, snapshot_of_marts
+from test_incremental import (
+    A_DAY,
+    BUILD,
+    INCREMENTAL,
+    MARTS,
+    snapshot_of_intermediates,
+    snapshot_of_marts,
+)
 
 pytestmark = pytest.mark.slow
 HALF_A_DAY = (
     (*BUILD, "--select", "path:models/intermediate/changes"),
-    (*BUILD, "--select", "path:models/intermediate/changes", "int_charges_converted", "int_order_items_summed"),
+    (
+        *BUILD,
+        "--select",
+        "path:models/intermediate/changes",
+        "int_charges_converted",
+        "int_order_items_summed",
+    ),
     (*BUILD, "--select", "path:models/intermediate"),
-    (*BUILD, "--select", "path:models/intermediate", "path:snapshots", "dim_customers", "fct_order_items"),
+    (
+        *BUILD,
+        "--select",
+        "path:models/intermediate",
+        "path:snapshots",
+        "dim_customers",
+        "fct_order_items",
+    ),
 )
 MARTS_LAYER = (*BUILD, "--select", "path:snapshots", "path:models/marts", "path:models/watermark")
 BY_HAND = {
@@ -51,11 +72,18 @@ def moves(shop: RawShop) -> None:
         shop.put("charges", charge_id=charge["charge_id"], order_id=str(other["order_id"]))
     for order in shop.some("orders", 3):
         other = shop.random.choice(shop.alive("customers"))
-        shop.put("orders", order_id=order["order_id"], customer_id=other["customer_id"], updated_at=shop.moment())
+        shop.put(
+            "orders",
+            order_id=order["order_id"],
+            customer_id=other["customer_id"],
+            updated_at=shop.moment(),
+        )
     for customer in shop.some("customers", 3):
         other = shop.random.choice(shop.alive("customers"))
         email = shop.random.choice([f"new{customer['customer_id']}@example.com", other["email"]])
-        shop.put("customers", customer_id=customer["customer_id"], email=email, updated_at=shop.moment())
+        shop.put(
+            "customers", customer_id=customer["customer_id"], email=email, updated_at=shop.moment()
+        )
 
 
 def vanish(shop: RawShop) -> None:
@@ -66,13 +94,17 @@ def vanish(shop: RawShop) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_after_unlucky_days_a_complete_build_equals_a_full_refresh(seed: int, tmp_path: Path, target_path: Path) -> None:
+def test_after_unlucky_days_a_complete_build_equals_a_full_refresh(
+    seed: int, tmp_path: Path, target_path: Path
+) -> None:
     dbt, luck = runner(tmp_path, target_path), random.Random(seed)
     shop = RawShop(seed, date(2026, 11, 1))
     shop.open()
     shop.write(tmp_path)
     if luck.random() < 0.5:
-        dbt(*BUILD, "--exclude", "path:models/marts", "path:models/watermark")  # the very first build fails
+        dbt(
+            *BUILD, "--exclude", "path:models/marts", "path:models/watermark"
+        )  # the very first build fails
     dbt(*BUILD)
     for _ in range(4):
         for _ in range(luck.randint(1, 3)):  # days whose build ends half-way
@@ -86,8 +118,16 @@ def test_after_unlucky_days_a_complete_build_equals_a_full_refresh(seed: int, tm
         shop.write(tmp_path)
         mart, key = luck.choice(list(BY_HAND.items()))
         with marts(tmp_path) as connection:
-            keys = [row[0] for row in connection.execute(f"select distinct {key} from marts.{mart} order by 1").fetchall()]
-            connection.execute(f"delete from marts.{mart} where {key} in (select unnest(?))", [luck.sample(keys, 3)])
+            keys = [
+                row[0]
+                for row in connection.execute(
+                    f"select distinct {key} from marts.{mart} order by 1"
+                ).fetchall()
+            ]
+            connection.execute(
+                f"delete from marts.{mart} where {key} in (select unnest(?))",
+                [luck.sample(keys, 3)],
+            )
         dbt(*A_DAY)
 
     assert_equal_to_a_full_refresh(tmp_path, dbt)
@@ -107,7 +147,11 @@ class Scene:
     """A small shop that has been built once."""
 
     def __init__(self, folder: Path, target: Path) -> None:
-        self.folder, self.dbt, self.shop = folder, runner(folder, target), RawShop(7, date(2026, 11, 1))
+        self.folder, self.dbt, self.shop = (
+            folder,
+            runner(folder, target),
+            RawShop(7, date(2026, 11, 1)),
+        )
         self.shop.open()
         self.build(*BUILD)
 
@@ -135,9 +179,18 @@ def scene(tmp_path: Path, target_path: Path) -> Scene:
 
 def test_a_row_that_is_changed_and_then_marked_before_it_is_built_is_gone(scene: Scene) -> None:
     shop = scene.shop
-    order, customer, item, charge = (shop.alive(name)[-1] for name in ("orders", "customers", "order_items", "charges"))
-    shop.put("orders", order_id=order["order_id"], total_amount=order["total_amount"] + 1, updated_at=shop.moment())
-    shop.put("customers", customer_id=customer["customer_id"], address="x", updated_at=shop.moment())
+    order, customer, item, charge = (
+        shop.alive(name)[-1] for name in ("orders", "customers", "order_items", "charges")
+    )
+    shop.put(
+        "orders",
+        order_id=order["order_id"],
+        total_amount=order["total_amount"] + 1,
+        updated_at=shop.moment(),
+    )
+    shop.put(
+        "customers", customer_id=customer["customer_id"], address="x", updated_at=shop.moment()
+    )
     shop.put("order_items", order_item_id=item["order_item_id"], quantity=9)
     shop.put("charges", charge_id=charge["charge_id"], amount_refunded=1)
     for row in (order, customer, item, charge):
@@ -147,7 +200,9 @@ def test_a_row_that_is_changed_and_then_marked_before_it_is_built_is_gone(scene:
 
 
 @pytest.mark.parametrize("what", ["moved", "marked"])
-def test_a_line_that_a_load_changes_between_two_layers_is_taken_by_the_next_build(scene: Scene, what: str) -> None:
+def test_a_line_that_a_load_changes_between_two_layers_is_taken_by_the_next_build(
+    scene: Scene, what: str
+) -> None:
     shop = scene.shop
     line = shop.alive("order_items")[0]
     other = next(order for order in shop.alive("orders") if order["order_id"] != line["order_id"])
@@ -168,15 +223,27 @@ def test_a_load_in_the_middle_of_a_layer_leaves_no_row_twice(scene: Scene) -> No
     shop, order = scene.shop, scene.shop.alive("orders")[0]
     line = next(item for item in shop.alive("order_items") if item["order_id"] == order["order_id"])
     shop.put("order_items", order_item_id=line["order_item_id"], quantity=7)
-    keys = ("int_build_window", "int_touched_order_items", "int_touched_charges", "int_touched_orders")
+    keys = (
+        "int_build_window",
+        "int_touched_order_items",
+        "int_touched_charges",
+        "int_touched_orders",
+    )
     scene.build(*BUILD, "--select", *keys)
     scene.next_load()
     shop.put("orders", order_id=order["order_id"], status="shipped", updated_at=shop.moment())
-    layers = ("path:models/intermediate", "path:snapshots", "path:models/marts", "path:models/watermark")
+    layers = (
+        "path:models/intermediate",
+        "path:snapshots",
+        "path:models/marts",
+        "path:models/watermark",
+    )
     scene.build(*BUILD, "--select", *layers, "--exclude", *keys)
     with marts(scene.folder) as connection:
         for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
-            assert connection.execute(f"select count(*) - count(distinct order_id) from {table}").fetchone() == (0,)
+            assert connection.execute(
+                f"select count(*) - count(distinct order_id) from {table}"
+            ).fetchone() == (0,)
     scene.complete()
 
 
@@ -186,7 +253,10 @@ def test_one_row_too_few_and_one_too_many_are_noticed(scene: Scene, mart: str, k
     with marts(scene.folder) as connection:
         lost = f"{key} = (select min({key}) from marts.{mart})"
         stray = "'stray'" if mart == "fct_payments" else "-1"
-        connection.execute(f"create temp table stray as select * replace ({stray} as {key}) from marts.{mart} where {lost}")
+        connection.execute(
+            f"create temp table stray as select * replace ({stray} as {key}) from marts.{mart} "
+            f"where {lost}"
+        )
         if mart == "dim_customers":
             connection.execute("update stray set customer_key = 'stray'")
         connection.execute(f"delete from marts.{mart} where {lost}")
@@ -197,7 +267,9 @@ def test_one_row_too_few_and_one_too_many_are_noticed(scene: Scene, mart: str, k
 
 
 @pytest.mark.parametrize("name", ["orders", "order_items", "charges", "customers"])
-def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(scene: Scene, name: str) -> None:
+def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(
+    scene: Scene, name: str
+) -> None:
     """As many rows as before, and none was loaded since."""
     gone, back = scene.shop.alive(name)[:2]
     scene.shop.delete(back)
@@ -211,7 +283,13 @@ def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(scene:
 
 @pytest.mark.parametrize(
     ("name", "when"),
-    [("orders", "before"), ("orders", "since"), ("charges", "before"), ("charges", "since"), ("refunds", "with the first ones")],
+    [
+        ("orders", "before"),
+        ("orders", "since"),
+        ("charges", "before"),
+        ("charges", "since"),
+        ("refunds", "with the first ones"),
+    ],
 )
 def test_a_raw_row_that_is_there_twice_counts_once(scene: Scene, name: str, when: str) -> None:
     """No warehouse enforces a key. The loader does, but whoever restores a raw table may not."""
@@ -224,11 +302,21 @@ def test_a_raw_row_that_is_there_twice_counts_once(scene: Scene, name: str, when
         shop.put(name, **{key: row[key], "status": "failed"})
     shop.write(scene.folder)
     with duckdb.connect(str(scene.folder / "ecommerce_raw.duckdb")) as connection:
-        insert(connection, TABLES[name], [{**row, "status": "pending", "_fetched_at": None, "updated_at": None}])
+        insert(
+            connection,
+            TABLES[name],
+            [{**row, "status": "pending", "_fetched_at": None, "updated_at": None}],
+        )
     scene.dbt(*BUILD)
-    table = {"orders": "marts.fct_orders", "charges": "marts.fct_payments", "refunds": "intermediate.int_refunds_matched"}[name]
+    table = {
+        "orders": "marts.fct_orders",
+        "charges": "marts.fct_payments",
+        "refunds": "intermediate.int_refunds_matched",
+    }[name]
     with marts(scene.folder) as connection:
-        found = connection.execute(f"select count(*), count(distinct {key}) from {table}").fetchone()
+        found = connection.execute(
+            f"select count(*), count(distinct {key}) from {table}"
+        ).fetchone()
     assert found == (len(shop.alive(name)),) * 2
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
@@ -240,14 +328,20 @@ def test_a_full_refresh_mends_marts_that_hold_a_raw_row_twice(scene: Scene) -> N
         insert(connection, TABLES["orders"], [row])
     with marts(scene.folder) as connection:
         for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
-            connection.execute(f"insert into {table} select * from {table} where order_id = {row['order_id']}")
+            connection.execute(
+                f"insert into {table} select * from {table} where order_id = {row['order_id']}"
+            )
     scene.dbt(*BUILD, "--full-refresh")
     with marts(scene.folder) as connection:
-        assert connection.execute("select count(*) from marts.fct_orders").fetchone() == (len(shop.alive("orders")),)
+        assert connection.execute("select count(*) from marts.fct_orders").fetchone() == (
+            len(shop.alive("orders")),
+        )
 
 
 @pytest.mark.parametrize("vanishes", [False, True])
-def test_a_customer_who_comes_back_and_goes_again_ends_when_it_went_last(scene: Scene, vanishes: bool) -> None:
+def test_a_customer_who_comes_back_and_goes_again_ends_when_it_went_last(
+    scene: Scene, vanishes: bool
+) -> None:
     shop, customer = scene.shop, scene.shop.alive("customers")[0]
     if vanishes:
         del shop.tables["customers"][(customer["customer_id"],)]
@@ -262,15 +356,25 @@ def test_a_customer_who_comes_back_and_goes_again_ends_when_it_went_last(scene: 
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
 
-@pytest.mark.parametrize("which", ["is_deleted", "not is_current and not is_deleted", "is_current and version_number > 1"])
+@pytest.mark.parametrize(
+    "which",
+    ["is_deleted", "not is_current and not is_deleted", "is_current and version_number > 1"],
+)
 def test_a_version_taken_out_of_the_dimension_by_hand_comes_back(scene: Scene, which: str) -> None:
     shop = scene.shop
     moved, gone = shop.alive("customers")[:2]
-    shop.put("customers", customer_id=moved["customer_id"], address="1 New Street", updated_at=shop.moment())
+    shop.put(
+        "customers",
+        customer_id=moved["customer_id"],
+        address="1 New Street",
+        updated_at=shop.moment(),
+    )
     shop.delete(gone)
     scene.build(*A_DAY)
     with marts(scene.folder) as connection:
-        lost = connection.execute(f"delete from marts.dim_customers where {which} returning customer_key").fetchall()
+        lost = connection.execute(
+            f"delete from marts.dim_customers where {which} returning customer_key"
+        ).fetchall()
     assert lost
     scene.next_load()
     scene.build(*A_DAY)
@@ -278,9 +382,13 @@ def test_a_version_taken_out_of_the_dimension_by_hand_comes_back(scene: Scene, w
 
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])
-def test_a_refund_or_dispute_that_changes_its_charge_leaves_the_one_before(scene: Scene, kind: str) -> None:
+def test_a_refund_or_dispute_that_changes_its_charge_leaves_the_one_before(
+    scene: Scene, kind: str
+) -> None:
     shop = scene.shop
-    first, second = [charge for charge in shop.alive("charges") if charge["status"] == "succeeded"][:2]
+    first, second = [charge for charge in shop.alive("charges") if charge["status"] == "succeeded"][
+        :2
+    ]
     (shop.refund if kind == "refund" else shop.dispute)(first)
     scene.build(*A_DAY)
     scene.next_load()
@@ -293,10 +401,14 @@ def test_a_refund_or_dispute_that_changes_its_charge_leaves_the_one_before(scene
 def test_half_a_full_refresh_is_refused_until_it_is_whole(scene: Scene) -> None:
     scene.build(*BUILD, "--select", "path:models/intermediate", "--full-refresh")
     refused = scene.build(*MARTS_LAYER, succeeds=False)
-    assert any("run all of it again with --full-refresh" in failure for failure in failures(refused))
+    assert any(
+        "run all of it again with --full-refresh" in failure for failure in failures(refused)
+    )
     scene.next_load()
     refused = scene.build(*BUILD, succeeds=False)
-    assert any("run all of it again with --full-refresh" in failure for failure in failures(refused))
+    assert any(
+        "run all of it again with --full-refresh" in failure for failure in failures(refused)
+    )
     scene.build(*BUILD, "--full-refresh")
     scene.complete()
 
@@ -311,7 +423,12 @@ def test_a_day_without_changes_builds_nothing_again(tmp_path: Path, target_path:
     with marts(tmp_path) as connection:
         changed = {
             name: connection.execute(f"select count(*) from intermediate.{name}").fetchone()
-            for name in ("int_changed_orders", "int_changed_charges", "int_changed_customers", "int_touched_order_items")
+            for name in (
+                "int_changed_orders",
+                "int_changed_charges",
+                "int_changed_customers",
+                "int_touched_order_items",
+            )
         }
     assert set(changed.values()) == {(0,)}, changed
     assert snapshot_of_marts(tmp_path) == before

@@ -1,4 +1,6 @@
-"""docs/adding-a-source.md followed to the letter: its blocks go where their titles say, and a day of the new source is loaded."""
+"""docs/adding-a-source.md followed to the letter: its blocks go where their titles say, and a day
+of the new source is loaded.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from ingestion.days import current_day
-from ingestion.settings import PROJECT
+from pipeline.days import current_day
+from pipeline.settings import PROJECT
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase
@@ -24,8 +26,21 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PAGE = (PROJECT / "docs" / "adding-a-source.md").read_text()
-BLOCK = re.compile(r'^```(?P<language>\w+) title="(?P<title>[^"]+)"\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
-PARTS = ("alerting", "dags", "dashboard", "dbt_ecommerce", "docs", "ingestion", "operations", "sandbox", "tests", "transform")
+BLOCK = re.compile(
+    r'^```(?P<language>\w+) title="(?P<title>[^"]+)"\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
+)
+PARTS = (
+    "alerting",
+    "dags",
+    "dashboard",
+    "dbt_ecommerce",
+    "docs",
+    "ingestion",
+    "operations",
+    "sandbox",
+    "tests",
+    "transform",
+)
 
 DRAWN = """
 from pathlib import Path
@@ -53,7 +68,9 @@ def text_of(title: str) -> str:
 
 
 def put(block: Block, project: Path) -> None:
-    """Where the block's title says: ``FILE``, ``FILE, at the end``, ``FILE, above NAME`` or ``FILE, the last entry of NAME``."""
+    """Where the block's title says: ``FILE``, ``FILE, at the end``, ``FILE, above NAME`` or ``FILE,
+    the last entry of NAME``.
+    """
     name, _, place = block.title.partition(", ")
     file = project / name
     if not place:
@@ -69,7 +86,11 @@ def put(block: Block, project: Path) -> None:
         file.write_text(f"{before[: start.start()]}{block.text}\n{before[start.start() :]}")
     else:
         assert place.startswith("the last entry of "), f"nobody knows where {block.title!r} is"
-        start = re.search(rf"^{place.removeprefix('the last entry of ')}\b.*?^\)$", before, re.MULTILINE | re.DOTALL)
+        start = re.search(
+            rf"^{place.removeprefix('the last entry of ')}\b.*?^\)$",
+            before,
+            re.MULTILINE | re.DOTALL,
+        )
         assert start, block.title
         end = start.end() - 1
         file.write_text(f"{before[:end]}    {block.text.strip()},\n{before[end:]}")
@@ -83,7 +104,14 @@ class Copy:
     environment: dict[str, str]
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -117,7 +145,9 @@ def copy(tmp_path: Path, source_db: SourceDatabase) -> Copy:
     return Copy(folder, environment)
 
 
-def test_whoever_follows_the_page_has_a_new_source(copy: Copy, source_db: SourceDatabase, tmp_path: Path) -> None:
+def test_whoever_follows_the_page_has_a_new_source(
+    copy: Copy, source_db: SourceDatabase, tmp_path: Path
+) -> None:
     source_db.execute(text_of("In the source database"))
     for block in BLOCKS:
         if block.title.split("/")[0] in PARTS:
@@ -125,12 +155,20 @@ def test_whoever_follows_the_page_has_a_new_source(copy: Copy, source_db: Source
 
     said = copy.run("bash", "-euc", text_of("In a shell"))
     assert said.startswith(f"suppliers {current_day()}: 2 rows read (2 new")
-    with duckdb.connect(str(tmp_path / "warehouse" / "ecommerce_raw.duckdb"), read_only=True) as connection:
-        rows = connection.execute("select name, credit_limit from postgres.raw_suppliers order by supplier_id").fetchall()
-        loaded = connection.execute("select source, rows_extracted from loads.load_records").fetchall()
+    with duckdb.connect(
+        str(tmp_path / "warehouse" / "ecommerce_raw.duckdb"), read_only=True
+    ) as connection:
+        rows = connection.execute(
+            "select name, credit_limit from postgres.raw_suppliers order by supplier_id"
+        ).fetchall()
+        loaded = connection.execute(
+            "select source, rows_extracted from loads.load_records"
+        ).fetchall()
     assert rows == [("Acme", Decimal("1000.10")), ("Globex", Decimal("25000.00"))]
     assert loaded == [("suppliers", 2)]
-    assert "0 new, 0 changed" in copy.run("bash", "-euc", text_of("In a shell")), "loading again changes nothing"
+    assert "0 new, 0 changed" in copy.run("bash", "-euc", text_of("In a shell")), (
+        "loading again changes nothing"
+    )
 
     schedule, datasets = copy.run(sys.executable, "-c", DRAWN).strip().splitlines()[-2:]
     assert schedule == "0 6 * * * ['ecommerce://raw/suppliers']"
@@ -140,7 +178,9 @@ def test_whoever_follows_the_page_has_a_new_source(copy: Copy, source_db: Source
     copy.run("dbt", "--quiet", "build", "--select", "stg_suppliers", *where)
     with duckdb.connect() as connection:
         for name in ("ecommerce_raw", "ecommerce_staging"):
-            connection.execute(f"attach '{tmp_path / 'warehouse' / name}.duckdb' as {name} (read_only)")
+            connection.execute(
+                f"attach '{tmp_path / 'warehouse' / name}.duckdb' as {name} (read_only)"
+            )
         staged = connection.execute(
             "select supplier_name, country from ecommerce_staging.staging.stg_suppliers order by 1"
         ).fetchall()

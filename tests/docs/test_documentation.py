@@ -1,4 +1,6 @@
-"""The documentation is current, complete and self-contained: no page is stale, no link is dead, no other host is asked."""
+"""The documentation is current, complete and self-contained: no page is stale, no link is dead, no
+other host is asked.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ import pytest
 
 from alerting.runbook import KILLED_SECTION, OTHER_SECTION, link, sections
 from docs.generate import DOCS, PAGES, declared, explained
-from ingestion.settings import PROJECT
-from ingestion.sources import SOURCES
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES
 from tests.chromium import DESKTOP, PHONE, launched, opened
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ def test_every_setting_is_on_the_page() -> None:
     page = (DOCS / "settings.md").read_text()
     assert len(declared()) > 40
     assert [name for name in declared() if f"| `{name}` |" not in page] == []
-    assert len({one.name for one in explained((PROJECT / ".env.example").read_text())}) == page.count("\n| `")
+    assert len(
+        {one.name for one in explained((PROJECT / ".env.example").read_text())}
+    ) == page.count("\n| `")
 
 
 def test_every_mart_and_raw_table_is_in_the_dictionary() -> None:
@@ -50,14 +54,24 @@ def test_every_mart_and_raw_table_is_in_the_dictionary() -> None:
             assert [name for name in table.column_names if f"| `{name}` |" not in section] == []
 
 
-# the site --------------------------------------------------------------------------------------------------------
+# the site
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` builds it."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(folder),
+    ]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -78,7 +92,11 @@ class Asked(HTMLParser):
         if tag == "link" and found.get("rel") in ("canonical", "next", "prev"):
             return  # names a page, fetches nothing
         if tag != "a":
-            self.addresses += [found[name] or "" for name in ("src", "href", "srcset", "poster", "data") if name in found]
+            self.addresses += [
+                found[name] or ""
+                for name in ("src", "href", "srcset", "poster", "data")
+                if name in found
+            ]
 
 
 def test_no_page_of_the_site_asks_another_host_for_anything(site: Path) -> None:
@@ -89,14 +107,22 @@ def test_no_page_of_the_site_asks_another_host_for_anything(site: Path) -> None:
         assert asked.addresses, page
         assert [address for address in asked.addresses if urlsplit(address).netloc] == [], page.name
     for style in site.rglob("*.css"):
-        assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"']+", style.read_text()) == [], style.name
+        assert (
+            re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"']+", style.read_text()) == []
+        ), style.name
 
 
 def test_every_alert_links_to_a_section_of_the_runbook(site: Path) -> None:
     ids = Asked((site / "runbook.html").read_text()).ids
-    named = {name for file in (PROJECT / "alerting").glob("*.py") for name in re.findall(r'link\("(\w+)"', file.read_text())}
+    named = {
+        name
+        for file in (PROJECT / "alerting").glob("*.py")
+        for name in re.findall(r'link\("(\w+)"', file.read_text())
+    }
     assert {"SlaBreach", "SourceDiffers"} <= named
-    classes = {section for section in sections() if section.isidentifier()}  # the others are headings for people only
+    classes = {
+        section for section in sections() if section.isidentifier()
+    }  # the others are headings for people only
     assert named | {KILLED_SECTION, OTHER_SECTION} <= classes
     for section in classes:
         assert urlsplit(link(section, "https://docs.example/runbook.html")).fragment in ids, section
@@ -105,7 +131,9 @@ def test_every_alert_links_to_a_section_of_the_runbook(site: Path) -> None:
 def test_every_page_is_found_from_the_first_one_and_from_the_readme(site: Path) -> None:
     first = (site / "index.html").read_text()
     for page in DOCS.glob("*.md"):
-        assert f'href="{page.stem}.html"' in first or page.stem == "index", f"docs/{page.name} is not in the nav of mkdocs.yml"
+        assert f'href="{page.stem}.html"' in first or page.stem == "index", (
+            f"docs/{page.name} is not in the nav of mkdocs.yml"
+        )
     readme = (PROJECT / "README.md").read_text()
     for target in re.findall(r"\]\(((?!https?:)[^)#]+)", readme):
         assert (PROJECT / target).exists(), f"README.md links to {target}"
@@ -113,10 +141,13 @@ def test_every_page_is_found_from_the_first_one_and_from_the_readme(site: Path) 
 
 
 def test_the_site_finds_what_is_searched_for(site: Path) -> None:
-    assert '"location":"runbook.html#slabreach"' in (site / "search" / "search_index.json").read_text()
+    assert (
+        '"location":"runbook.html#slabreach"' in (site / "search" / "search_index.json").read_text()
+    )
 
 
-# in a browser ----------------------------------------------------------------------------------------------------
+# in a browser
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +157,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE)])
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE)]
+)
 @pytest.mark.parametrize("page", ["index", "runbook", "settings", "adding-a-source", "benchmarks"])
 def test_the_site_is_readable_and_asks_no_other_host(
-    browser: Browser, served: str, page: str, scheme: Literal["light", "dark"], size: tuple[int, int]
+    browser: Browser,
+    served: str,
+    page: str,
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
 ) -> None:
     with opened(browser, f"{served}/{page}.html", scheme, size) as seen:
         seen.page.get_by_role("heading", level=1).first.wait_for()
         seen.page.wait_for_load_state("networkidle")
-        assert seen.page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
+        assert (
+            seen.page.evaluate("document.body.dataset.mdColorScheme")
+            == {"light": "default", "dark": "slate"}[scheme]
+        )
         assert seen.sideways() <= 0
         assert seen.serious_faults() == []
         assert (seen.foreign, seen.errors) == ([], [])

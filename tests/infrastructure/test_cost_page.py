@@ -6,7 +6,7 @@ import pytest
 
 from infrastructure.snowflake.cost import Month, items, main, stored_bytes, table
 from infrastructure.snowflake.statements import Account
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 
 def test_the_page_shows_the_computed_table() -> None:
@@ -21,7 +21,9 @@ def test_the_budgets_leave_room_for_what_a_month_takes() -> None:
     assert reading < 0.75 * account.reporting_credits
 
 
-def test_more_orders_take_more_space_and_more_reading_more_credits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_orders_take_more_space_and_more_reading_more_credits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert stored_bytes(Month(orders=1_000_000)) == pytest.approx(2 * stored_bytes(Month()))
     assert main(["--reading-hours", "8"]) == 0
     assert "| 176.0 | 352.00 |" in capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""The account's SQL is Snowflake's, can be run again and again, and gives each role what it needs and nothing else."""
+"""The account's SQL is Snowflake's, can be run again and again, and gives each role what it needs
+and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,19 @@ from sqlglot import exp
 
 from infrastructure.snowflake.__main__ import DONE, FAILED, main
 from infrastructure.snowflake.statements import FOLDER, Account, public_key_body, read, statements
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 
-ACCOUNT = Account(allowed_ips=("203.0.113.10", "198.51.100.0/24"), public_keys={"ECOMMERCE_LOADER": "MIIB"})
+ACCOUNT = Account(
+    allowed_ips=("203.0.113.10", "198.51.100.0/24"), public_keys={"ECOMMERCE_LOADER": "MIIB"}
+)
 SET = re.compile(r"\bon (all|future) (\w+) in (database|schema) ")
 
 
 @dataclass(frozen=True)
 class Right:
-    """``kind`` and ``name`` of what it is on; ``of`` is ``tables`` or ``schemas`` where it is on all or future ones in there."""
+    """``kind`` and ``name`` of what it is on; ``of`` is ``tables`` or ``schemas`` where it is on
+    all or future ones in there.
+    """
 
     role: str
     privilege: str
@@ -32,7 +38,9 @@ def rights(account: Account = ACCOUNT) -> set[Right]:
     """Every right on an object, as sqlglot reads the grants."""
     found = set()
     for statement in statements(account):
-        if not statement.startswith("grant ") or statement.startswith(("grant role ", "grant database role ")):
+        if not statement.startswith("grant ") or statement.startswith(
+            ("grant role ", "grant database role ")
+        ):
             continue
         several = SET.search(statement)
         # sqlglot does not know `all` and `future`: they are read as a right on what they are in.
@@ -42,7 +50,15 @@ def rights(account: Account = ACCOUNT) -> set[Right]:
         for privilege in grant.args["privileges"]:
             of = several[2] if several else ""
             kind = str(grant.args["kind"])
-            found.add(Right(principal.this.name, privilege.name.upper(), kind, grant.args["securable"].sql(), of))
+            found.add(
+                Right(
+                    principal.this.name,
+                    privilege.name.upper(),
+                    kind,
+                    grant.args["securable"].sql(),
+                    of,
+                )
+            )
     return found
 
 
@@ -52,11 +68,17 @@ RIGHTS = rights()
 def of(role: str) -> set[Right]:
     """The role's own rights and those of the roles it was granted."""
     inherited = re.findall(rf"grant role (\w+) to role {role}\b", "\n".join(statements(ACCOUNT)))
-    return {right for right in RIGHTS if right.role == role}.union(*(of(other) for other in inherited))
+    return {right for right in RIGHTS if right.role == role}.union(
+        *(of(other) for other in inherited)
+    )
 
 
 def databases(role: str) -> set[str]:
-    return {right.name.split(".")[0] for right in of(role) if right.kind in ("DATABASE", "SCHEMA", "TABLE")}
+    return {
+        right.name.split(".")[0]
+        for right in of(role)
+        if right.kind in ("DATABASE", "SCHEMA", "TABLE")
+    }
 
 
 def test_every_statement_is_one_that_snowflake_reads() -> None:
@@ -97,7 +119,9 @@ def test_the_transformer_reads_raw_tables_those_of_tomorrow_too_and_changes_none
     raw = {right for right in of("TRANSFORMER") if right.name.startswith("ECOMMERCE_RAW")}
     assert {right.privilege for right in raw} == {"USAGE", "SELECT"}
     for statement in ("select on future tables", "select on all tables", "usage on future schemas"):
-        assert f"grant {statement} in database ECOMMERCE_RAW to role TRANSFORMER" in statements(ACCOUNT)
+        assert f"grant {statement} in database ECOMMERCE_RAW to role TRANSFORMER" in statements(
+            ACCOUNT
+        )
 
 
 def test_only_the_admin_has_the_rights_of_the_others() -> None:
@@ -109,7 +133,11 @@ def test_only_the_admin_has_the_rights_of_the_others() -> None:
         ("ANALYST", "ADMIN"),
         ("ADMIN", "SYSADMIN"),
     }
-    assert "to role PUBLIC" not in text and "ownership" not in text.lower() and "all privileges" not in text.lower()
+    assert (
+        "to role PUBLIC" not in text
+        and "ownership" not in text.lower()
+        and "all privileges" not in text.lower()
+    )
 
 
 def test_each_service_user_has_one_role_no_password_and_no_second_role() -> None:
@@ -132,7 +160,11 @@ def test_each_warehouse_sleeps_and_has_a_budget_with_three_thresholds(warehouse:
     made = re.search(rf"create warehouse if not exists {warehouse}_WH .*", found)
     assert made and "auto_suspend = 60" in made[0] and "initially_suspended = true" in made[0]
     assert f"alter warehouse {warehouse}_WH set resource_monitor = {warehouse}_BUDGET" in found
-    budget = re.search(rf"create resource monitor if not exists {warehouse}_BUDGET[^;]*?suspend_immediate", found, re.DOTALL)
+    budget = re.search(
+        rf"create resource monitor if not exists {warehouse}_BUDGET[^;]*?suspend_immediate",
+        found,
+        re.DOTALL,
+    )
     assert budget
     assert re.findall(r"on (\d+) percent do (\w+)", budget[0]) == [
         ("75", "notify"),
@@ -146,7 +178,9 @@ def test_the_standard_edition_takes_the_retention_unless_more_is_asked_for() -> 
     assert set(re.findall(r"data_retention_time_in_days = (\d+)", found)) == {"0", "1"}
     longer = "\n".join(statements(Account(retention_days=7)))
     assert "alter database ECOMMERCE_RAW set data_retention_time_in_days = 7" in longer
-    assert "alter schema ECOMMERCE_ANALYTICS.SNAPSHOTS set data_retention_time_in_days = 7" in longer
+    assert (
+        "alter schema ECOMMERCE_ANALYTICS.SNAPSHOTS set data_retention_time_in_days = 7" in longer
+    )
 
 
 def test_a_second_environment_shares_no_name_with_the_first() -> None:
@@ -156,7 +190,9 @@ def test_a_second_environment_shares_no_name_with_the_first() -> None:
             assert (match[1] or match[2]).startswith("TEST_"), statement
 
 
-def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(capsys: pytest.CaptureFixture[str]) -> None:
+def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     made = re.findall(
         r"^create (database|user|warehouse|resource monitor|network policy|role) if not exists (\S+)",
         "\n".join(statements(Account(prefix="X_", allowed_ips=("203.0.113.10",)))),
@@ -173,14 +209,25 @@ def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(capsys: pyte
 def test_without_addresses_no_network_policy_locks_anybody_out() -> None:
     assert not [statement for statement in statements(Account()) if "network" in statement]
     assert [
-        statement for statement in statements(ACCOUNT) if "allowed_ip_list = ('203.0.113.10', '198.51.100.0/24')" in statement
+        statement
+        for statement in statements(ACCOUNT)
+        if "allowed_ip_list = ('203.0.113.10', '198.51.100.0/24')" in statement
     ]
 
 
-def test_a_dry_run_prints_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_dry_run_prints_what_would_run(
+    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     key = tmp_path_factory.mktemp("keys") / "loader.pub"
     key.write_text("-----BEGIN PUBLIC KEY-----\nMIIB\nAQAB\n-----END PUBLIC KEY-----\n")
-    arguments = ["apply", "--dry-run", "--allow-ip", "203.0.113.10", "--public-key", f"ecommerce_loader={key}"]
+    arguments = [
+        "apply",
+        "--dry-run",
+        "--allow-ip",
+        "203.0.113.10",
+        "--public-key",
+        f"ecommerce_loader={key}",
+    ]
     assert main([*arguments, "--loading-credits", "7"]) == DONE
     printed = capsys.readouterr().out
     assert "credit_quota = 7 " in printed
@@ -191,12 +238,17 @@ def test_a_dry_run_prints_what_would_run(capsys: pytest.CaptureFixture[str], tmp
     ("arguments", "says"),
     [
         (["apply"], "Say who signs in"),
-        (["apply", "--dry-run", "--allow-ip", "anywhere"], "does not appear to be an IPv4 or IPv6 network"),
+        (
+            ["apply", "--dry-run", "--allow-ip", "anywhere"],
+            "does not appear to be an IPv4 or IPv6 network",
+        ),
         (["apply", "--dry-run", "--prefix", "x; drop"], "letters, digits and underscores only"),
         (["apply", "--dry-run", "--public-key", "NOBODY=/nowhere"], "No such file"),
     ],
 )
-def test_what_cannot_be_run_is_said(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_run_is_said(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == FAILED
     assert says in capsys.readouterr().err
 
@@ -208,7 +260,14 @@ def test_a_private_key_is_never_taken_for_a_public_one() -> None:
 
 def test_the_monitoring_queries_are_snowflakes() -> None:
     queries = sorted((FOLDER / "monitoring").glob("*.sql"))
-    assert [query.stem for query in queries] == ["cost_by_task", "failed_loads", "slowest_models", "warehouse_credits"]
+    assert [query.stem for query in queries] == [
+        "cost_by_task",
+        "failed_loads",
+        "slowest_models",
+        "warehouse_credits",
+    ]
     for query in queries:
-        (statement,) = sqlglot.parse(query.read_text().rstrip().removesuffix(";"), dialect="snowflake")
+        (statement,) = sqlglot.parse(
+            query.read_text().rstrip().removesuffix(";"), dialect="snowflake"
+        )
         assert isinstance(statement, exp.Select), query

@@ -1,4 +1,6 @@
-"""A shop in a real PostgreSQL and a warehouse beside it: rows in, loads, and the two compared row by row."""
+"""A shop in a real PostgreSQL and a warehouse beside it: rows in, loads, and the two compared row
+by row.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,14 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ingestion.postgres import PostgresExtractor
-from ingestion.records import LoadRecord
-from ingestion.settings import PostgresSettings
-from ingestion.sources import ORDERS, RawTable
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.contracts import RawTable
+from pipeline.records import LoadRecord
+from pipeline.sources import ORDERS
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 3, 10)
 NEXT_DAY = date(2026, 3, 11)
@@ -33,10 +36,18 @@ class Shop:
     def settings(self, **changed: Any) -> PostgresSettings:
         return self.source.settings.model_copy(update=changed)
 
-    def load(self, day: date = DAY, table: RawTable | str = ORDERS, *, full_refresh: bool = False) -> LoadRecord:
+    def load(
+        self, day: date = DAY, table: RawTable | str = ORDERS, *, full_refresh: bool = False
+    ) -> LoadRecord:
         return self.extractor().extract_table(table, day, full_refresh=full_refresh)
 
-    def order(self, order_id: int, created_at: str | None = BEFORE, updated_at: str | None = "", **columns: Any) -> None:
+    def order(
+        self,
+        order_id: int,
+        created_at: str | None = BEFORE,
+        updated_at: str | None = "",
+        **columns: Any,
+    ) -> None:
         """A new order; ``updated_at`` is ``created_at`` unless given."""
         row = {
             "order_id": order_id,
@@ -47,14 +58,24 @@ class Shop:
             "updated_at": created_at if updated_at == "" else updated_at,
             **columns,
         }
-        self.source.execute(f"insert into orders ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", list(row.values()))
+        self.source.execute(
+            f"insert into orders ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})",
+            list(row.values()),
+        )
 
     def change(self, order_id: int, status: str, updated_at: str) -> None:
-        self.source.execute("update orders set status = %s, updated_at = %s where order_id = %s", (status, updated_at, order_id))
+        self.source.execute(
+            "update orders set status = %s, updated_at = %s where order_id = %s",
+            (status, updated_at, order_id),
+        )
 
-    def raw(self, columns: str = "*", table: RawTable = ORDERS, where: str = "true") -> list[tuple[Any, ...]]:
+    def raw(
+        self, columns: str = "*", table: RawTable = ORDERS, where: str = "true"
+    ) -> list[tuple[Any, ...]]:
         raw = f"{table.schema.lower()}.{table.raw_name.lower()}"
-        return self.warehouse.query(f"select {columns} from {raw} where {where} order by {', '.join(table.key)}")
+        return self.warehouse.query(
+            f"select {columns} from {raw} where {where} order by {', '.join(table.key)}"
+        )
 
     def statuses(self) -> dict[int, str]:
         return {int(order_id): str(status) for order_id, status in self.raw("order_id, status")}
@@ -62,7 +83,9 @@ class Shop:
     def assert_equal(self, table: RawTable = ORDERS, extra: Sequence[str] = ()) -> None:
         """Source and warehouse hold the same rows, value by value."""
         columns = ", ".join([*table.column_names, *extra])
-        expected = self.source.query(f"select {columns} from {table.name} order by {', '.join(table.key)}")
+        expected = self.source.query(
+            f"select {columns} from {table.name} order by {', '.join(table.key)}"
+        )
         assert self.raw(columns, table, "_deleted_at is null") == expected
 
 

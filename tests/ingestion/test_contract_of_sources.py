@@ -1,4 +1,6 @@
-"""The sources declare what the design's tables say: columns, types, keys, versions, names of DAGs and raw tables."""
+"""The sources declare what the design's tables say: columns, types, keys, versions, names of DAGs
+and raw tables.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,17 @@ import sys
 
 import pytest
 
-from ingestion.arrow import schema_of
-from ingestion.settings import PROJECT
-from ingestion.sources import METADATA_COLUMNS, SOURCES, Column, RawTable, Source, source
+from pipeline.contracts import (
+    METADATA_COLUMNS,
+    Column,
+    RawTable,
+    Source,
+)
+from pipeline.settings import PROJECT
+
+# As in the design: `!` not null.
+from pipeline.sources import SOURCES, source
+from warehouse.arrow import schema_of
 
 # As in the design: `!` not null.
 DESIGN = {
@@ -40,11 +50,16 @@ def shown(column: Column) -> str:
 def test_postgres_tables_have_the_columns_of_the_design(name: str) -> None:
     (table,) = source(name).tables
     columns = DESIGN[name].replace("\n", " ").split(", ")
-    assert [shown(column) for column in table.columns] == [" ".join(column.split()) for column in columns]
+    assert [shown(column) for column in table.columns] == [
+        " ".join(column.split()) for column in columns
+    ]
 
 
 def test_postgres_tables_are_keyed_by_their_serial_and_versioned_by_their_change() -> None:
-    keys = {each.name: (each.tables[0].key, each.tables[0].version, each.tables[0].append_only) for each in SOURCES[:4]}
+    keys = {
+        each.name: (each.tables[0].key, each.tables[0].version, each.tables[0].append_only)
+        for each in SOURCES[:4]
+    }
     assert keys == {
         "orders": (("order_id",), "updated_at", False),
         "customers": (("customer_id",), "updated_at", False),
@@ -55,7 +70,11 @@ def test_postgres_tables_are_keyed_by_their_serial_and_versioned_by_their_change
 
 @pytest.mark.parametrize("name", sorted(CSV))
 def test_csv_tables_have_the_columns_of_the_exports(name: str) -> None:
-    own = [column for column in source("marketing").table(name).column_names if not column.startswith("_")]
+    own = [
+        column
+        for column in source("marketing").table(name).column_names
+        if not column.startswith("_")
+    ]
     assert own == CSV[name].split(", ")
 
 
@@ -73,7 +92,12 @@ def test_the_six_sources_are_loaded_by_the_dags_people_know() -> None:
 
 def test_the_nine_raw_tables_have_the_names_of_the_design() -> None:
     assert {f"{table.schema}.{table.raw_name}" for table in RAW_TABLES} == {
-        *("POSTGRES.RAW_ORDERS", "POSTGRES.RAW_CUSTOMERS", "POSTGRES.RAW_PRODUCTS", "POSTGRES.RAW_ORDER_ITEMS"),
+        *(
+            "POSTGRES.RAW_ORDERS",
+            "POSTGRES.RAW_CUSTOMERS",
+            "POSTGRES.RAW_PRODUCTS",
+            "POSTGRES.RAW_ORDER_ITEMS",
+        ),
         *("STRIPE.RAW_CHARGES", "STRIPE.RAW_REFUNDS", "STRIPE.RAW_DISPUTES"),
         *("CSV_UPLOADS.RAW_MARKETING_SPEND", "CSV_UPLOADS.RAW_CAMPAIGN_PERFORMANCE"),
     }
@@ -92,7 +116,16 @@ def test_a_table_is_consistent_in_itself(table: RawTable) -> None:
 
 @pytest.mark.parametrize(("each", "table"), TABLES, ids=lambda value: value.name)
 def test_money_is_an_exact_decimal_and_no_type_is_a_float(each: Source, table: RawTable) -> None:
-    money = {"price", "cost", "total_amount", "unit_price", "line_total", "spend", "revenue_attributed", "amount"}
+    money = {
+        "price",
+        "cost",
+        "total_amount",
+        "unit_price",
+        "line_total",
+        "spend",
+        "revenue_attributed",
+        "amount",
+    }
     for column in table.columns:
         assert column.type.name != "float"
         if column.name in money:
@@ -105,9 +138,10 @@ def test_an_unknown_source_is_answered_with_the_known_ones() -> None:
 
 
 def test_drawing_dags_from_the_sources_imports_nothing_heavy() -> None:
-    script = (
-        "import sys, ingestion.sources; print(sorted({'pyarrow', 'duckdb', 'pandas', 'psycopg2', 'stripe'} & set(sys.modules)))"
-    )
+    script = "import sys, pipeline.sources; print(sorted({'pyarrow', 'duckdb', 'pandas', 'psycopg2', 'stripe'} & set(sys.modules)))"
     assert (
-        subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True).stdout == "[]\n"
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
     )

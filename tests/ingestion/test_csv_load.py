@@ -1,4 +1,6 @@
-"""The load of a day of the CSV inbox into a real DuckDB warehouse: bad rows set aside, good ones loaded, once."""
+"""The load of a day of the CSV inbox into a real DuckDB warehouse: bad rows set aside, good ones
+loaded, once.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ import pytest
 
 from ingestion.csv_uploads import CsvLoader
 from ingestion.csv_uploads.inbox import Inbox as CsvInbox
-from ingestion.errors import (
+from ingestion.csv_uploads.settings import CsvSettings
+from pipeline.errors import (
     ContractError,
     MissingInputError,
     SettingsError,
@@ -25,12 +28,11 @@ from ingestion.errors import (
     TooManyRejectsError,
     WarehouseUnavailableError,
 )
-from ingestion.records import LoadRecord
-from ingestion.settings import CsvSettings
-from ingestion.sources import source
+from pipeline.records import LoadRecord
+from pipeline.sources import source
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 1, 20)
 SPEND = "date,channel,campaign_name,spend,impressions,clicks"
@@ -52,22 +54,37 @@ class Inbox:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         os.utime(path, (modified, modified))
 
-    def load(self, day: date = DAY, *, full_refresh: bool = False, ratio: float = 0.1, inbox: str | None = None) -> LoadRecord:
-        settings = CsvSettings(_env_file=None, inbox=inbox or str(self.folder), max_reject_ratio=ratio)
+    def load(
+        self,
+        day: date = DAY,
+        *,
+        full_refresh: bool = False,
+        ratio: float = 0.1,
+        inbox: str | None = None,
+    ) -> LoadRecord:
+        settings = CsvSettings(
+            _env_file=None, inbox=inbox or str(self.folder), max_reject_ratio=ratio
+        )
         return CsvLoader(settings, self.warehouse).run(day, full_refresh=full_refresh)
 
     def spend(self) -> list[tuple[object, ...]]:
         return self.warehouse.query(
-            "select date, channel, campaign_name, spend, impressions, clicks from csv_uploads.raw_marketing_spend order by all"
+            "select date, channel, campaign_name, spend, impressions, clicks from "
+            "csv_uploads.raw_marketing_spend order by all"
         )
 
     def amounts(self) -> dict[str, Decimal]:
         """Spend by campaign."""
-        rows = self.warehouse.query("select campaign_name, spend from csv_uploads.raw_marketing_spend")
+        rows = self.warehouse.query(
+            "select campaign_name, spend from csv_uploads.raw_marketing_spend"
+        )
         return {str(name): Decimal(str(spend)) for name, spend in rows}
 
     def rejects(self) -> list[tuple[object, ...]]:
-        return self.warehouse.query("select file, line, column_name, reason, text from loads.rejected_rows order by file, line")
+        return self.warehouse.query(
+            "select file, line, column_name, reason, text from loads.rejected_rows order by file, "
+            "line"
+        )
 
     def is_untouched(self) -> bool:
         """Nothing was ever written: no raw table, no load record, no reject."""
@@ -83,24 +100,36 @@ def inbox(tmp_path: Path, warehouse: DuckDBWarehouse) -> Inbox:
 
 def rows(count: int, start: int = 1) -> str:
     """Good rows of January 1st, campaigns c-<start>..."""
-    return "".join(f"2026-01-01,google,c-{number},1.50,10,1\n" for number in range(start, start + count))
+    return "".join(
+        f"2026-01-01,google,c-{number},1.50,10,1\n" for number in range(start, start + count)
+    )
 
 
 def test_a_day_is_loaded_with_exact_money(inbox: Inbox) -> None:
-    inbox.write("marketing_spend.csv", f"{SPEND}\n2026-01-01,google,Brand,0.10,1000,50\n2026-01-02,meta,Brand,9999999999.99,,\n")
+    inbox.write(
+        "marketing_spend.csv",
+        f"{SPEND}\n2026-01-01,google,Brand,0.10,1000,50\n2026-01-02,meta,Brand,9999999999.99,,\n",
+    )
     record = inbox.load()
     assert inbox.spend() == [
         (date(2026, 1, 1), "google", "Brand", Decimal("0.10"), 1000, 50),
         (date(2026, 1, 2), "meta", "Brand", Decimal("9999999999.99"), None, None),
     ]
-    assert [(table.table, table.inserted) for table in record.tables] == [("marketing_spend", 2), ("campaign_performance", 1)]
+    assert [(table.table, table.inserted) for table in record.tables] == [
+        ("marketing_spend", 2),
+        ("campaign_performance", 1),
+    ]
     assert record.watermark == datetime(2026, 1, 20, 6)
     assert inbox.warehouse.load_records(DAY) == (record,)
 
 
-def test_every_defect_in_one_file_is_rejected_on_its_line_and_every_good_row_loads(inbox: Inbox) -> None:
+def test_every_defect_in_one_file_is_rejected_on_its_line_and_every_good_row_loads(
+    inbox: Inbox,
+) -> None:
     """One of each: the expected outcome stands beside the line."""
-    lines: list[tuple[str | bytes, str | None, str]] = [  # raw line(s), column of the reject, words of its reason ("" = good)
+    lines: list[
+        tuple[str | bytes, str | None, str]
+    ] = [  # raw line(s), column of the reject, words of its reason ("" = good)
         ("2026-01-01,google,plain,1.50,10,1", None, ""),
         ('2026-01-02,google,"two\r\nlines",1.50,10,1', None, ""),
         ('2026-01-02,google,grouped,"1,234.50","1,000",1', None, ""),
@@ -132,8 +161,16 @@ def test_every_defect_in_one_file_is_rejected_on_its_line_and_every_good_row_loa
         ('2026-01-05,google,"closed"early,1.50,10,1', None, "broken quote"),
         ("2026-01-05,google,nul\x00,1.50,10,1", None, "NUL"),
         ("2026-01-05,google,Café,1.50,10,1".encode("latin-1"), None, "not valid"),
-        ("2026-01-06,google,twice,1.50,10,1", None, "same (date, channel, campaign_name) as line 35"),
-        ("2026-01-06,google,twice,2.50,10,1", None, "same (date, channel, campaign_name) as line 34"),
+        (
+            "2026-01-06,google,twice,1.50,10,1",
+            None,
+            "same (date, channel, campaign_name) as line 35",
+        ),
+        (
+            "2026-01-06,google,twice,2.50,10,1",
+            None,
+            "same (date, channel, campaign_name) as line 34",
+        ),
         ("2026-01-07,google,repeated,1.50,10,1", None, ""),
         ("2026-01-07,google,repeated,1.50,10,1", None, ""),
         ("2026-01-08,google,Crème,1.50,10,1", None, ""),
@@ -149,7 +186,9 @@ def test_every_defect_in_one_file_is_rejected_on_its_line_and_every_good_row_loa
     record = inbox.load(ratio=0.9)
 
     found = inbox.rejects()
-    assert [(at, column) for _, at, column, _, _ in found] == [(at, column) for at, column, _ in expected]
+    assert [(at, column) for _, at, column, _, _ in found] == [
+        (at, column) for at, column, _ in expected
+    ]
     for (file, _, _, reason, text), (_, _, words) in zip(found, expected, strict=True):
         assert file == "marketing_spend.csv"
         assert words in str(reason)
@@ -157,23 +196,40 @@ def test_every_defect_in_one_file_is_rejected_on_its_line_and_every_good_row_loa
     assert record.rows_rejected == len(expected)
     assert [reject.line for reject in record.rejects] == [at for at, _, _ in expected[:5]]
     assert set(inbox.amounts()) == {
-        *("plain", "two\nlines", "grouped", "dotted", "month first", "day first", "dollars", "repeated", "Crème"),
+        *(
+            "plain",
+            "two\nlines",
+            "grouped",
+            "dotted",
+            "month first",
+            "day first",
+            "dollars",
+            "repeated",
+            "Crème",
+        ),
     }
     assert inbox.amounts()["grouped"] == Decimal("1234.50")
 
 
-def test_over_the_threshold_nothing_loads_and_the_first_rejects_are_in_the_error(inbox: Inbox) -> None:
+def test_over_the_threshold_nothing_loads_and_the_first_rejects_are_in_the_error(
+    inbox: Inbox,
+) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(8)}" + "bad\n2026-01-01,google,c-9,x,1,1\n")
     with pytest.raises(TooManyRejectsError) as error:
         inbox.load()
     assert "2 of 10 rows of marketing_spend are bad" in str(error.value)
     assert "marketing_spend.csv line 10: has 1 value where the header has 6" in str(error.value)
     assert "line 11: spend 'x' is not a number" in str(error.value)
-    assert [(reject.line, reject.column) for reject in error.value.rejects] == [(10, None), (11, "spend")]
+    assert [(reject.line, reject.column) for reject in error.value.rejects] == [
+        (10, None),
+        (11, "spend"),
+    ]
     assert inbox.is_untouched()
 
 
-def test_at_the_threshold_the_good_rows_load_and_the_bad_ones_are_said(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_at_the_threshold_the_good_rows_load_and_the_bad_ones_are_said(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(9)}bad\n")
     assert inbox.load().rows_rejected == 1
     assert len(inbox.spend()) == 9
@@ -181,10 +237,14 @@ def test_at_the_threshold_the_good_rows_load_and_the_bad_ones_are_said(inbox: In
     assert "marketing_spend.csv line 11: has 1 value where the header has 6" in caplog.text
 
 
-def test_a_file_without_one_good_row_stops_the_load_however_large_the_others_are(inbox: Inbox) -> None:
+def test_a_file_without_one_good_row_stops_the_load_however_large_the_others_are(
+    inbox: Inbox,
+) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(500)}")
     inbox.write("marketing_spend_new.csv", f"{SPEND}\n03/04/2026,google,a,1,1,1\n")
-    with pytest.raises(TooManyRejectsError, match=r"Not one row of marketing_spend_new\.csv is good"):
+    with pytest.raises(
+        TooManyRejectsError, match=r"Not one row of marketing_spend_new\.csv is good"
+    ):
         inbox.load()
     assert inbox.is_untouched()
 
@@ -205,11 +265,17 @@ def test_the_same_file_again_changes_nothing(inbox: Inbox) -> None:
     for _ in range(2):
         record = inbox.load()
         assert inbox.warehouse.query(everything) == before
-        assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (0, 0, 3)
+        assert (
+            record.tables[0].inserted,
+            record.tables[0].updated,
+            record.tables[0].unchanged,
+        ) == (0, 0, 3)
 
 
 def test_the_same_content_with_a_new_time_and_name_changes_no_row(inbox: Inbox) -> None:
-    """Where it was seen last moves along (`_file_name`, `_file_modified_at`): values, load and time of loading do not."""
+    """Where it was seen last moves along (`_file_name`, `_file_modified_at`): values, load and time
+    of loading do not.
+    """
     content = f"{SPEND}\n{rows(3)}"
     inbox.write("marketing_spend.csv", content)
     inbox.load()
@@ -219,31 +285,56 @@ def test_the_same_content_with_a_new_time_and_name_changes_no_row(inbox: Inbox) 
     inbox.write("marketing_spend_copy.csv", content, modified=1_900_000_000)
     record = inbox.load(date(2026, 1, 21))
     assert inbox.warehouse.query(rows_and_loads) == before
-    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (0, 0, 3)
+    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (
+        0,
+        0,
+        3,
+    )
 
 
 def test_a_corrected_file_upserts_the_rows_it_corrects(inbox: Inbox) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(3)}")
     inbox.load()
-    inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(2)}2026-01-01,google,c-3,99.00,10,1\n", modified=1_800_000_000)
+    inbox.write(
+        "marketing_spend.csv",
+        f"{SPEND}\n{rows(2)}2026-01-01,google,c-3,99.00,10,1\n",
+        modified=1_800_000_000,
+    )
     record = inbox.load()
-    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (0, 1, 2)
+    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (
+        0,
+        1,
+        2,
+    )
     assert inbox.amounts()["c-3"] == Decimal("99.00")
 
 
-def test_of_two_files_with_one_key_the_newer_counts_and_among_equals_the_last_name(inbox: Inbox) -> None:
+def test_of_two_files_with_one_key_the_newer_counts_and_among_equals_the_last_name(
+    inbox: Inbox,
+) -> None:
     row = "2026-01-01,google,{},{},10,1\n"
     inbox.write(
-        "marketing_spend_a.csv", SPEND + "\n" + row.format("by time", 2) + row.format("by name", 1), modified=1_700_000_002
+        "marketing_spend_a.csv",
+        SPEND + "\n" + row.format("by time", 2) + row.format("by name", 1),
+        modified=1_700_000_002,
     )
-    inbox.write("marketing_spend_b.csv", SPEND + "\n" + row.format("by name", 2), modified=1_700_000_002)
-    inbox.write("marketing_spend_c.csv", SPEND + "\n" + row.format("by time", 1), modified=1_700_000_001)
+    inbox.write(
+        "marketing_spend_b.csv", SPEND + "\n" + row.format("by name", 2), modified=1_700_000_002
+    )
+    inbox.write(
+        "marketing_spend_c.csv", SPEND + "\n" + row.format("by time", 1), modified=1_700_000_001
+    )
     inbox.load()
     assert inbox.amounts() == {"by time": Decimal(2), "by name": Decimal(2)}
 
 
-def test_rows_dated_after_the_day_wait_for_their_day(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
-    inbox.write("marketing_spend.csv", f"{SPEND}\n2026-01-20,google,today,1,1,1\n2026-01-21,google,tomorrow,1,1,1\n")
+def test_rows_dated_after_the_day_wait_for_their_day(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox.write(
+        "marketing_spend.csv",
+        f"{SPEND}\n2026-01-20,google,today,1,1,1\n2026-01-21,google,tomorrow,1,1,1\n",
+    )
     with caplog.at_level(logging.INFO):
         record = inbox.load()
     assert set(inbox.amounts()) == {"today"}
@@ -254,7 +345,10 @@ def test_rows_dated_after_the_day_wait_for_their_day(inbox: Inbox, caplog: pytes
 
 
 def test_days_in_any_order_give_the_same_table(inbox: Inbox) -> None:
-    inbox.write("marketing_spend.csv", f"{SPEND}\n" + "".join(f"2026-01-{day},google,c-{day},1,1,1\n" for day in range(18, 23)))
+    inbox.write(
+        "marketing_spend.csv",
+        f"{SPEND}\n" + "".join(f"2026-01-{day},google,c-{day},1,1,1\n" for day in range(18, 23)),
+    )
     inbox.load(date(2026, 1, 22))
     complete = inbox.spend()
     for day in (20, 18, 21, 22, 20):
@@ -276,7 +370,8 @@ def test_a_full_refresh_removes_what_is_in_no_file_but_keeps_later_days(inbox: I
 
 def test_columns_in_another_order_and_spelling_are_the_same_columns(inbox: Inbox) -> None:
     inbox.write(
-        "marketing_spend.csv", '"Clicks", Campaign Name,SPEND,date,channel,impressions\n1,Brand,2.50,2026-01-01,google,10\n'
+        "marketing_spend.csv",
+        '"Clicks", Campaign Name,SPEND,date,channel,impressions\n1,Brand,2.50,2026-01-01,google,10\n',
     )
     inbox.load()
     assert inbox.spend() == [(date(2026, 1, 1), "google", "Brand", Decimal("2.50"), 10, 1)]
@@ -299,7 +394,10 @@ def test_a_new_column_is_added_as_text_and_stays_when_a_later_file_lacks_it(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("date,channel,campaign_name,impressions,clicks\n", "marketing_spend.csv lacks the column spend."),
+        (
+            "date,channel,campaign_name,impressions,clicks\n",
+            "marketing_spend.csv lacks the column spend.",
+        ),
         (SPEND.replace(",", ";") + "\n2026-01-01;google;a;1,50;1;1\n", "separated by semicolons"),
         (SPEND.replace(",", "\t") + "\n", "separated by tabs"),
         (SPEND + ",spend\n", "has the column spend twice"),
@@ -327,7 +425,9 @@ def test_a_header_without_rows_is_a_day_without_campaigns(inbox: Inbox) -> None:
     assert (record.tables[0].extracted, record.rows_rejected) == (0, 0)
 
 
-def test_a_windows_file_is_read_right_and_said_so(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_windows_file_is_read_right_and_said_so(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
     inbox.write("marketing_spend.csv", f"{SPEND}\n2026-01-01,google,Été,1,1,1\n".encode("cp1252"))
     inbox.load()
     assert set(inbox.amounts()) == {"Été"}
@@ -358,7 +458,9 @@ def test_upper_case_names_are_files_too_and_temporary_ones_are_not(inbox: Inbox)
     assert inbox.load().tables[0].inserted == 2
 
 
-def test_a_link_to_a_file_is_a_file_and_a_folder_with_such_a_name_is_none(inbox: Inbox, tmp_path: Path) -> None:
+def test_a_link_to_a_file_is_a_file_and_a_folder_with_such_a_name_is_none(
+    inbox: Inbox, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere.csv").write_text(f"{SPEND}\n{rows(2)}")
     (inbox.folder / "marketing_spend.csv").symlink_to(tmp_path / "elsewhere.csv")
     (inbox.folder / "marketing_spend_folder.csv").mkdir()
@@ -378,7 +480,9 @@ def memory_inbox(files: Mapping[str, str]) -> Iterator[str]:
 
 
 def test_an_inbox_at_an_fsspec_address_is_read_like_a_folder(inbox: Inbox) -> None:
-    with memory_inbox({"marketing_spend.csv": f"{SPEND}\n{rows(3)}", "campaign_performance.csv": GOOD_PERFORMANCE}) as address:
+    with memory_inbox(
+        {"marketing_spend.csv": f"{SPEND}\n{rows(3)}", "campaign_performance.csv": GOOD_PERFORMANCE}
+    ) as address:
         assert inbox.load(inbox=address).tables[0].inserted == 3
     with (
         memory_inbox({"campaign_performance.csv": GOOD_PERFORMANCE}) as address,
@@ -387,21 +491,27 @@ def test_an_inbox_at_an_fsspec_address_is_read_like_a_folder(inbox: Inbox) -> No
         inbox.load(inbox=address)
 
 
-def test_an_unknown_address_is_a_setting_to_correct_and_its_password_stays_secret(inbox: Inbox) -> None:
+def test_an_unknown_address_is_a_setting_to_correct_and_its_password_stays_secret(
+    inbox: Inbox,
+) -> None:
     with pytest.raises(SettingsError) as error:
         inbox.load(inbox="nosuch://user:hunter2@host/inbox?signature=hunter3")
     assert "CSV_INBOX=nosuch://***@host/inbox" in str(error.value)
     assert "hunter" not in str(error.value)
 
 
-def test_an_inbox_that_does_not_answer_is_worth_another_try_and_its_password_stays_secret(inbox: Inbox) -> None:
+def test_an_inbox_that_does_not_answer_is_worth_another_try_and_its_password_stays_secret(
+    inbox: Inbox,
+) -> None:
     with pytest.raises(SourceUnavailableError) as error:
         inbox.load(inbox="ftp://user:hunter2@127.0.0.1:1/inbox")
     assert "hunter2" not in str(error.value)
     assert error.value.__cause__ is None
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="the system has no device that is always full"
+)
 def test_a_full_disk_is_not_blamed_on_the_inbox(inbox: Inbox) -> None:
     reading = CsvInbox(str(inbox.folder))
     (file,) = reading.files("campaign_performance*.csv")
@@ -409,7 +519,9 @@ def test_a_full_disk_is_not_blamed_on_the_inbox(inbox: Inbox) -> None:
         reading.copy(file, Path("/dev/full"))
 
 
-def test_a_file_that_grows_while_it_is_read_is_not_loaded_in_half(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_while_it_is_read_is_not_loaded_in_half(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     inbox.write("marketing_spend.csv", f"{SPEND}\n{rows(3)}")
@@ -420,7 +532,9 @@ def test_a_file_that_grows_while_it_is_read_is_not_loaded_in_half(inbox: Inbox, 
         with (inbox.folder / "marketing_spend.csv").open("a") as file:
             file.write(rows(1, 9))
 
-    monkeypatch.setattr("ingestion.csv_uploads.inbox.shutil.copyfileobj", copy_while_somebody_writes)
+    monkeypatch.setattr(
+        "ingestion.csv_uploads.inbox.shutil.copyfileobj", copy_while_somebody_writes
+    )
     with pytest.raises(SourceUnavailableError, match="was changed while it was read"):
         inbox.load()
     monkeypatch.undo()

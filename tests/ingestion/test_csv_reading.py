@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.csv_uploads.reading import MAX_LINE_CHARACTERS, Record, encoding_of, printable, read_records
-from ingestion.errors import ContractError
+from ingestion.csv_uploads.reading import (
+    MAX_LINE_CHARACTERS,
+    Record,
+    encoding_of,
+    printable,
+    read_records,
+)
+from pipeline.errors import ContractError
 
 HEADER = "date,channel,campaign_name,spend,impressions,clicks"
 
@@ -41,7 +47,10 @@ def lines_of(records: list[Record], *, bad: bool) -> list[int]:
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_any_line_end_is_read_and_counted(read: Read, line_end: str) -> None:
     records = read(line_end.join([HEADER, row(1), row(2), ""]))
-    assert [(record.line, record.values[0]) for record in records] == [(2, "2026-01-01"), (3, "2026-01-02")]
+    assert [(record.line, record.values[0]) for record in records] == [
+        (2, "2026-01-01"),
+        (3, "2026-01-02"),
+    ]
 
 
 def test_a_file_without_a_last_line_end_is_whole(read: Read) -> None:
@@ -59,7 +68,9 @@ def test_blank_lines_and_rows_of_commas_are_skipped_but_counted(read: Read) -> N
 
 
 def test_a_quoted_line_break_belongs_to_its_field_and_counts_as_a_line(read: Read) -> None:
-    first, second = read(f"{HEADER}\n{row(1, chr(34) + 'two' + chr(10) + 'lines' + chr(34))}\n{row(2)}\n")
+    first, second = read(
+        f"{HEADER}\n{row(1, chr(34) + 'two' + chr(10) + 'lines' + chr(34))}\n{row(2)}\n"
+    )
     assert first.values[2] == "two\nlines"
     assert (first.line, second.line) == (2, 4)
 
@@ -76,11 +87,16 @@ def test_an_unclosed_quote_costs_its_own_row_only(read: Read) -> None:
     records = read("\n".join([HEADER, *rows]))
     assert lines_of(records, bad=True) == [6]
     assert len(lines_of(records, bad=False)) == 29
-    assert next(record for record in records if record.problem).problem == "opens a quote that is never closed"
+    assert (
+        next(record for record in records if record.problem).problem
+        == "opens a quote that is never closed"
+    )
 
 
 def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(read: Read) -> None:
-    """`"a` on one line and `b"` on a later one are a legal field to any CSV parser, which would hide three rows in a name."""
+    """`"a` on one line and `b"` on a later one are a legal field to any CSV parser, which would
+    hide three rows in a name.
+    """
     rows = [row(1), row(2, '"a'), row(3), row(4), row(5, 'b"'), row(6)]
     records = read("\n".join([HEADER, *rows]))
     assert lines_of(records, bad=True) == [3]
@@ -98,7 +114,10 @@ def test_text_behind_a_closing_quote_is_a_broken_quote(read: Read) -> None:
 
 def test_a_row_with_too_many_or_too_few_values_says_how_many(read: Read) -> None:
     records = read(f"{HEADER}\n{row(1)},9\n2026-01-02\n")
-    assert [record.problem for record in records] == ["has 7 values where the header has 6", "has 1 value where the header has 6"]
+    assert [record.problem for record in records] == [
+        "has 7 values where the header has 6",
+        "has 1 value where the header has 6",
+    ]
     assert records[0].text == f"{row(1)},9"
 
 
@@ -122,7 +141,9 @@ def test_a_line_longer_than_any_row_is_rejected_and_reading_goes_on(read: Read) 
 
 
 def test_an_overlong_line_inside_quotes_is_never_cut_into_a_row(read: Read) -> None:
-    records = read(f'{HEADER}\n2026-01-01,google,"a\nb",1,1,{"1" * (2 * MAX_LINE_CHARACTERS)}\n{row(2)}\n')
+    records = read(
+        f'{HEADER}\n2026-01-01,google,"a\nb",1,1,{"1" * (2 * MAX_LINE_CHARACTERS)}\n{row(2)}\n'
+    )
     assert lines_of(records, bad=False) == [4]
 
 
@@ -151,23 +172,41 @@ def test_utf_16_and_32_are_refused_by_name(tmp_path: Path, encoding: str) -> Non
 
 
 GOOD = st.sampled_from(
-    [row(1), row(2, '"quoted"'), row(3, '"a, b"'), row(4, '"two\nlines"'), row(5, '"say ""hi"""'), row(6, "Été")]
+    [
+        row(1),
+        row(2, '"quoted"'),
+        row(3, '"a, b"'),
+        row(4, '"two\nlines"'),
+        row(5, '"say ""hi"""'),
+        row(6, "Été"),
+    ]
 )
 BAD = st.sampled_from(
-    [row(1) + ",9", "2026-01-02", row(3, '"open'), row(4, '"a"b'), row(5, "a\0"), "2026-01-06,google,\ufffd,1,1,1"]
+    [
+        row(1) + ",9",
+        "2026-01-02",
+        row(3, '"open'),
+        row(4, '"a"b'),
+        row(5, "a\0"),
+        "2026-01-06,google,\ufffd,1,1,1",
+    ]
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    parts=st.lists(st.one_of(GOOD.map(lambda t: (t, True)), BAD.map(lambda t: (t, False)), st.just(("", None)))),
+    parts=st.lists(
+        st.one_of(GOOD.map(lambda t: (t, True)), BAD.map(lambda t: (t, False)), st.just(("", None)))
+    ),
     end=st.booleans(),
 )
 def test_in_any_mixture_every_good_row_is_read_and_every_bad_one_rejected_on_its_line(
     tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, bool | None]], end: bool
 ) -> None:
     path = tmp_path_factory.mktemp("mixture") / "file.csv"
-    path.write_bytes(("\n".join([HEADER, *(text for text, _ in parts)]) + ("\n" if end else "")).encode())
+    path.write_bytes(
+        ("\n".join([HEADER, *(text for text, _ in parts)]) + ("\n" if end else "")).encode()
+    )
     expected, line = [], 2
     for text, good in parts:
         if good is not None:

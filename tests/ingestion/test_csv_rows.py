@@ -1,4 +1,6 @@
-"""Files of an inbox against an independent model: any mixture of good, bad, repeated and corrected rows; memory stays flat."""
+"""Files of an inbox against an independent model: any mixture of good, bad, repeated and corrected
+rows; memory stays flat.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from ingestion.csv_uploads.inbox import InboxFile
 from ingestion.csv_uploads.loader import OpenedFile, read_file
 from ingestion.csv_uploads.reading import encoding_of
 from ingestion.csv_uploads.sorting import RowSorter
-from ingestion.records import Reject
-from ingestion.sources import MARKETING_SPEND
+from pipeline.records import Reject
+from pipeline.sources import MARKETING_SPEND
 
 NAMES = ["date", "channel", "campaign_name", "spend", "impressions", "clicks"]
 DAY = date(2026, 1, 20)
@@ -30,7 +32,9 @@ def opened(folder: Path, name: str, lines: list[str], modified_at: datetime) -> 
     path = folder / name
     path.write_bytes("\n".join([",".join(NAMES), *lines]).encode())
     listed = InboxFile(name, str(path), path.stat().st_size, modified_at)
-    return OpenedFile(listed, path, encoding_of(path, name), check_header(NAMES, MARKETING_SPEND, name))
+    return OpenedFile(
+        listed, path, encoding_of(path, name), check_header(NAMES, MARKETING_SPEND, name)
+    )
 
 
 def outcome(folder: Path, files: list[OpenedFile]) -> tuple[dict[Key, Decimal], list[Reject]]:
@@ -47,10 +51,16 @@ def outcome(folder: Path, files: list[OpenedFile]) -> tuple[dict[Key, Decimal], 
 
 
 GOOD = st.tuples(
-    st.sampled_from([18, 19, 20, 21]), st.sampled_from(["a", "b, c", "two\nlines"]), st.sampled_from(["1.00", "2.00"])
+    st.sampled_from([18, 19, 20, 21]),
+    st.sampled_from(["a", "b, c", "two\nlines"]),
+    st.sampled_from(["1.00", "2.00"]),
 )
-BAD = st.sampled_from(["2026-01-20,g,x", "2026-01-20,g,x,free,1,1", '2026-01-20,g,"x,1,1,1', "01/02/2026,g,x,1,1,1"])
-FILES = st.lists(st.tuples(st.integers(0, 2), st.lists(st.one_of(GOOD, BAD), max_size=8)), min_size=1, max_size=3)
+BAD = st.sampled_from(
+    ["2026-01-20,g,x", "2026-01-20,g,x,free,1,1", '2026-01-20,g,"x,1,1,1', "01/02/2026,g,x,1,1,1"]
+)
+FILES = st.lists(
+    st.tuples(st.integers(0, 2), st.lists(st.one_of(GOOD, BAD), max_size=8)), min_size=1, max_size=3
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -71,7 +81,9 @@ def test_what_loads_and_what_is_rejected_is_what_an_independent_model_says(
                     rejected.append((name, at))
                 else:
                     text = f'2026-01-{row[0]},g,"{row[1]}",{row[2]},1,1'
-                    found.setdefault((date(2026, 1, row[0]), "g", row[1]), []).append((at, Decimal(row[2])))
+                    found.setdefault((date(2026, 1, row[0]), "g", row[1]), []).append(
+                        (at, Decimal(row[2]))
+                    )
                 lines.append(text)
                 at += 1 + text.count("\n")
             files.append(opened(folder, name, lines, modified_at))
@@ -79,28 +91,43 @@ def test_what_loads_and_what_is_rejected_is_what_an_independent_model_says(
                 if len({spend for _, spend in places}) > 1:
                     rejected += [(name, line) for line, _ in places]
                 elif key[0] <= DAY:
-                    newest[key] = max(newest.get(key, (datetime(1, 1, 1), "", Decimal(0))), (modified_at, name, places[0][1]))
+                    newest[key] = max(
+                        newest.get(key, (datetime(1, 1, 1), "", Decimal(0))),
+                        (modified_at, name, places[0][1]),
+                    )
         loaded, rejects = outcome(folder, files)
     assert loaded == {key: spend for key, (_, _, spend) in newest.items()}
     assert [(reject.file, reject.line) for reject in rejects] == sorted(rejected)
 
 
-def test_rows_of_one_key_that_contradict_each_other_leave_the_older_file_in_place(tmp_path: Path) -> None:
+def test_rows_of_one_key_that_contradict_each_other_leave_the_older_file_in_place(
+    tmp_path: Path,
+) -> None:
     row = "2026-01-20,g,a,{},1,1"
     older = opened(tmp_path, "older.csv", [row.format("1.00")], datetime(2026, 1, 1))
-    newer = opened(tmp_path, "newer.csv", [row.format("2.00"), row.format("3.00")], datetime(2026, 1, 2))
+    newer = opened(
+        tmp_path, "newer.csv", [row.format("2.00"), row.format("3.00")], datetime(2026, 1, 2)
+    )
     loaded, rejects = outcome(tmp_path, [older, newer])
     assert loaded == {(DAY, "g", "a"): Decimal("1.00")}
-    assert [(reject.file, reject.line) for reject in rejects] == [("newer.csv", 2), ("newer.csv", 3)]
+    assert [(reject.file, reject.line) for reject in rejects] == [
+        ("newer.csv", 2),
+        ("newer.csv", 3),
+    ]
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loader, "BATCH_ROWS", 200)
 
     def peak(count: int) -> int:
         folder = tmp_path / str(count)
         folder.mkdir()
-        lines = [f"2026-01-20,g,{number},1.00,1,1" if number % 2 else f"bad,{number}" for number in range(count)]
+        lines = [
+            f"2026-01-20,g,{number},1.00,1,1" if number % 2 else f"bad,{number}"
+            for number in range(count)
+        ]
         file = opened(folder, "large.csv", lines, datetime(2026, 1, 1))
         del lines
         with RowSorter(MARKETING_SPEND, (), folder) as rows:

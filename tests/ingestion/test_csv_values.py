@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.csv_uploads.values import ValueRefusedError, reader_for
-from ingestion.sources import BIGINT, DATE, Column, decimal, string
+from pipeline.contracts import BIGINT, DATE, Column, decimal, string
 
 read_day = reader_for(Column("date", DATE, nullable=False))
 read_spend = reader_for(Column("spend", decimal(12, 2), nullable=False))
@@ -25,7 +25,14 @@ AMOUNTS = st.decimals(min_value=0, max_value=Decimal("9999999999.99"), places=2)
 @given(DAYS)
 def test_a_date_is_read_from_every_form_with_one_meaning(day: date) -> None:
     y, m, d = day.year, day.month, day.day
-    for text in (day.isoformat(), f"{y}/{m}/{d}", f"{day} 00:00:00", f"{day}T00:00", f" {d}.{m}.{y} ", f"{d:02d}.{m:02d}.{y}"):
+    for text in (
+        day.isoformat(),
+        f"{y}/{m}/{d}",
+        f"{day} 00:00:00",
+        f"{day}T00:00",
+        f" {d}.{m}.{y} ",
+        f"{d:02d}.{m:02d}.{y}",
+    ):
         assert read_day(text) == day
 
 
@@ -44,10 +51,20 @@ def test_a_date_with_two_meanings_is_refused_and_one_with_one_is_read(day: date)
     [
         *(
             (text, "is not a date")
-            for text in ("22.11.26", "11/22/26", "46348", "Nov 22, 2026", "2026-11-22 14:30", "２０２６-11-22")
+            for text in (
+                "22.11.26",
+                "11/22/26",
+                "46348",
+                "Nov 22, 2026",
+                "2026-11-22 14:30",
+                "２０２６-11-22",
+            )
         ),
         *((text, "is not a date") for text in ("2026-11/22", "today", "2026-11", "11.22.2026x")),
-        *((text, "is not in the calendar") for text in ("2026-02-30", "31.11.2026", "13/32/2026", "11.22.2026", "2026-00-01")),
+        *(
+            (text, "is not in the calendar")
+            for text in ("2026-02-30", "31.11.2026", "13/32/2026", "11.22.2026", "2026-00-01")
+        ),
         *((text, "lies before 2000") for text in ("1926-11-22", "0026-11-22")),
         *((text, "is empty") for text in ("", "  ", "\u00a0")),
     ],
@@ -59,7 +76,14 @@ def test_anything_else_is_no_date(text: str, reason: str) -> None:
 
 @given(AMOUNTS)
 def test_an_amount_is_read_exactly_from_every_form_with_one_meaning(amount: Decimal) -> None:
-    for text in (f"{amount:.2f}", f"{amount:,.2f}", f"${amount:,.2f}", f"+{amount:.2f}", f"{amount:.2f}00", f" {amount:.2f} "):
+    for text in (
+        f"{amount:.2f}",
+        f"{amount:,.2f}",
+        f"${amount:,.2f}",
+        f"+{amount:.2f}",
+        f"{amount:.2f}00",
+        f" {amount:.2f} ",
+    ):
         read = read_spend(text)
         assert read == amount
         assert isinstance(read, Decimal)
@@ -85,11 +109,35 @@ def test_spend_below_zero_is_refused_and_revenue_below_zero_is_not(amount: Decim
         ("99,999,999,999.00", "too large"),
         *(
             (text, "is not a number")
-            for text in ("12,50", "1,23.50", "1,2345.00", "1.234,50", "€5", "5 €", "USD 5", "1e5", "NaN", "inf")
+            for text in (
+                "12,50",
+                "1,23.50",
+                "1,2345.00",
+                "1.234,50",
+                "€5",
+                "5 €",
+                "USD 5",
+                "1e5",
+                "NaN",
+                "inf",
+            )
         ),
         *(
             (text, "is not a number")
-            for text in ("(5.00)", "--5", "5-", ".", "$", "-", "1 000", "٣", "1_000", "0x10", "#REF!", "NULL")
+            for text in (
+                "(5.00)",
+                "--5",
+                "5-",
+                ".",
+                "$",
+                "-",
+                "1 000",
+                "٣",
+                "1_000",
+                "0x10",
+                "#REF!",
+                "NULL",
+            )
         ),
         ("", "is empty"),
     ],
@@ -100,7 +148,15 @@ def test_anything_else_is_no_amount(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("5", "5"), ("5.", "5"), (".5", "0.5"), ("007.10", "7.1"), ("1,234,567", "1234567"), ("-0", "0")]
+    ("text", "value"),
+    [
+        ("5", "5"),
+        ("5.", "5"),
+        (".5", "0.5"),
+        ("007.10", "7.1"),
+        ("1,234,567", "1234567"),
+        ("-0", "0"),
+    ],
 )
 def test_unusual_but_clear_amounts_are_read(text: str, value: str) -> None:
     assert read_spend(text) == Decimal(value)

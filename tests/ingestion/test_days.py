@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.days import DayError, current_day, parse_day, past_day, upper_bound
-from ingestion.errors import PermanentError
+from pipeline.days import DayError, current_day, parse_day, past_day, upper_bound
+from pipeline.errors import PermanentError
 
 NOW = datetime(2026, 11, 22, 5, 59, 59, tzinfo=UTC)
 
@@ -28,7 +28,17 @@ def test_any_text_is_the_one_key_of_a_day_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-1-2", "20261122", "2026-02-30", "22.11.2026", "2026-W47-7", " 2026-11-22", "２０２６-11-22", ""]
+    "text",
+    [
+        "2026-1-2",
+        "20261122",
+        "2026-02-30",
+        "22.11.2026",
+        "2026-W47-7",
+        " 2026-11-22",
+        "２０２６-11-22",
+        "",
+    ],
 )
 def test_other_ways_to_write_a_day_are_refused_for_good(text: str) -> None:
     with pytest.raises(PermanentError, match="is not a day"):
@@ -47,7 +57,11 @@ def test_the_zone_of_the_clock_does_not_matter() -> None:
     assert current_day(tokyo) == date(2026, 11, 21)
 
 
-@given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))
+@given(
+    st.datetimes(
+        min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+    )
+)
 def test_the_current_day_is_the_latest_whose_upper_bound_has_passed(now: datetime) -> None:
     day = current_day(now)
     assert upper_bound(day) <= now.replace(tzinfo=None) < upper_bound(day + timedelta(days=1))

@@ -1,4 +1,6 @@
-"""The doctor finds what is wrong with a connection, says what to do, shows no secret, and leaves nothing behind."""
+"""The doctor finds what is wrong with a connection, says what to do, shows no secret, and leaves
+nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ from ingestion.doctor import (
     check_stripe,
     check_warehouse,
 )
-from ingestion.settings import settings
-from ingestion.warehouse.duckdb import warehouse_lock
+from pipeline.settings import settings
+from warehouse.duckdb.warehouse import warehouse_lock
 
 if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox
@@ -93,9 +95,14 @@ def test_a_source_that_can_be_read_works(source: SourceDatabase) -> None:
     assert "readable, as declared, and empty." in found["table orders"][1]
 
 
-def test_a_role_without_rights_is_told_which_table_it_may_not_read(source: SourceDatabase, monkeypatch: Set) -> None:
+def test_a_role_without_rights_is_told_which_table_it_may_not_read(
+    source: SourceDatabase, monkeypatch: Set
+) -> None:
     role = f"reader_{source.settings.db}"
-    source.execute(f"create role {role} login password 'reads-little'; grant select on orders, products, order_items to {role}")
+    source.execute(
+        f"create role {role} login password 'reads-little'; grant select on orders, products, "
+        f"order_items to {role}"
+    )
     monkeypatch.setenv("POSTGRES_USER", role)
     monkeypatch.setenv("POSTGRES_PASSWORD", "reads-little")
     try:
@@ -109,7 +116,9 @@ def test_a_role_without_rights_is_told_which_table_it_may_not_read(source: Sourc
     assert state == "look" and "GRANT pg_read_all_stats" in said and "24 hours" in said
 
 
-def test_a_wrong_password_ends_the_checks_of_the_source(source: SourceDatabase, monkeypatch: Set) -> None:
+def test_a_wrong_password_ends_the_checks_of_the_source(
+    source: SourceDatabase, monkeypatch: Set
+) -> None:
     role = f"liar_{source.settings.db}"
     source.execute(f"create role {role} login password 'the-right-one'")
     monkeypatch.setenv("POSTGRES_USER", role)
@@ -118,18 +127,26 @@ def test_a_wrong_password_ends_the_checks_of_the_source(source: SourceDatabase, 
         (finding,) = check_postgres()
     finally:
         source.execute(f"drop role {role}")
-    assert finding.state == "fails" and "POSTGRES_PASSWORD" in finding.said and WRONG not in finding.said
+    assert (
+        finding.state == "fails"
+        and "POSTGRES_PASSWORD" in finding.said
+        and WRONG not in finding.said
+    )
 
 
 def test_a_table_that_is_not_as_declared_is_named(source: SourceDatabase) -> None:
     source.execute("alter table products alter column price type text; drop table order_items")
     found = states(check_postgres())
     assert found["table products"][0] == "fails" and "price" in found["table products"][1]
-    assert found["table order_items"][0] == "fails" and "order_items" in found["table order_items"][1]
+    assert (
+        found["table order_items"][0] == "fails" and "order_items" in found["table order_items"][1]
+    )
     assert found["table orders"][0] == "works"
 
 
-def test_a_server_that_does_not_answer_may_be_tried_again(source: SourceDatabase, monkeypatch: Set) -> None:
+def test_a_server_that_does_not_answer_may_be_tried_again(
+    source: SourceDatabase, monkeypatch: Set
+) -> None:
     monkeypatch.setenv("POSTGRES_PORT", str(free_port()))
     (finding,) = check_postgres()
     assert finding.state == "try again" and "did not answer" in finding.said
@@ -145,8 +162,12 @@ def test_a_key_that_may_read_everything_works(stripe: StripeEmulator) -> None:
     assert "sk_test_..." in found["key"][1] and "doctor" not in found["key"][1]
 
 
-@pytest.mark.parametrize("key", [f"sk_live_{WRONG}", f"rk_test_{WRONG}"], ids=["wrong key", "missing rights"])
-def test_a_key_that_is_wrong_or_lacks_rights_fails_at_each_list(stripe: StripeEmulator, monkeypatch: Set, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", [f"sk_live_{WRONG}", f"rk_test_{WRONG}"], ids=["wrong key", "missing rights"]
+)
+def test_a_key_that_is_wrong_or_lacks_rights_fails_at_each_list(
+    stripe: StripeEmulator, monkeypatch: Set, key: str
+) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", key)
     found = states(check_stripe())
     assert {found[name][0] for name in found if name.startswith("list")} == {"fails"}
@@ -155,7 +176,9 @@ def test_a_key_that_is_wrong_or_lacks_rights_fails_at_each_list(stripe: StripeEm
 
 
 def test_what_is_not_set_is_named() -> None:
-    assert [(finding.state, "STRIPE_API_KEY is not set" in finding.said) for finding in check_stripe()] == [("fails", True)]
+    assert [
+        (finding.state, "STRIPE_API_KEY is not set" in finding.said) for finding in check_stripe()
+    ] == [("fails", True)]
     (finding,) = check_postgres()
     assert finding.state == "fails" and "POSTGRES_HOST is not set" in finding.said
     assert states(check_csv())["marketing_spend*.csv"][0] == "fails"
@@ -183,7 +206,7 @@ def test_the_embedded_warehouse_can_be_written() -> None:
 
 
 def test_a_warehouse_that_somebody_holds_may_be_tried_again(monkeypatch: Set) -> None:
-    from ingestion.settings import WarehouseSettings
+    from warehouse.settings import WarehouseSettings
 
     with warehouse_lock(settings(WarehouseSettings)):
         (finding,) = check_warehouse()
@@ -198,12 +221,19 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: Set) 
 
 
 @pytest.mark.slow
-def test_a_snowflake_account_is_examined_in_both_roles(fake_snowflake: FakeAccount, monkeypatch: Set, tmp_path: Path) -> None:
+def test_a_snowflake_account_is_examined_in_both_roles(
+    fake_snowflake: FakeAccount, monkeypatch: Set, tmp_path: Path
+) -> None:
     fake_snowflake.reset()
     for name, value in fake_snowflake.variables.items():
         monkeypatch.setenv(name, value)
-    first = states(check_warehouse())  # creates the databases on the way; their schemas are not there yet
-    assert first["loader: schemas"][0] == "fails" and "infrastructure.snowflake apply" in first["loader: schemas"][1]
+    first = states(
+        check_warehouse()
+    )  # creates the databases on the way; their schemas are not there yet
+    assert (
+        first["loader: schemas"][0] == "fails"
+        and "infrastructure.snowflake apply" in first["loader: schemas"][1]
+    )
     for schema in ("POSTGRES", "STRIPE", "CSV_UPLOADS", "LOADS"):
         fake_snowflake.execute(f'create schema if not exists "ECOMMERCE_RAW"."{schema}"')
     import snowflake.connector
@@ -215,7 +245,15 @@ def test_a_snowflake_account_is_examined_in_both_roles(fake_snowflake: FakeAccou
         pass
     found = states(check_warehouse())
     assert {what: state for what, (state, _) in found.items()} == dict.fromkeys(
-        ["sign-in", "loader: schemas", "loader: tables, stage", "dbt: sign-in", "dbt: raw tables", "dbt: marts"], "works"
+        [
+            "sign-in",
+            "loader: schemas",
+            "loader: tables, stage",
+            "dbt: sign-in",
+            "dbt: raw tables",
+            "dbt: marts",
+        ],
+        "works",
     )
     assert "by password" in found["sign-in"][1]
     assert fake_snowflake.staged_files() == []
@@ -231,7 +269,9 @@ def test_the_webhook_is_asked_without_posting(slack_inbox: SlackInbox, monkeypat
     assert slack_inbox.messages() == []
 
 
-def test_a_webhook_that_is_gone_or_not_reached_shows_no_address(slack_inbox: SlackInbox, monkeypatch: Set) -> None:
+def test_a_webhook_that_is_gone_or_not_reached_shows_no_address(
+    slack_inbox: SlackInbox, monkeypatch: Set
+) -> None:
     base = slack_inbox.webhook_url.split("/services/")[0]
     monkeypatch.setenv("SLACK_WEBHOOK_URL", f"{base}/gone/{WRONG}")
     state, said = states(check_slack())["webhook"]

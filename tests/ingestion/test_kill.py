@@ -1,8 +1,10 @@
-"""A load killed (SIGKILL) at any of its steps has either happened or not, and its retry ends in the source's state, row by row.
+"""A load killed (SIGKILL) at any of its steps has either happened or not, and its retry ends in the
+source's state, row by row.
 
-The steps are the calls that change something on disk, counted by a profile function. The processes that are killed are forked
-from a clean server that has the modules loaded already, so that a round takes a fraction of a second.
-``test_kill_postgres`` kills at random times, which hits the middle of a call into DuckDB or Arrow as well.
+The steps are the calls that change something on disk, counted by a profile function. The processes
+that are killed are forked from a clean server that has the modules loaded already, so that a round
+takes a fraction of a second. ``test_kill_postgres`` kills at random times, which hits the middle of
+a call into DuckDB or Arrow as well.
 """
 
 from __future__ import annotations
@@ -24,17 +26,29 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingestion.arrow import schema_of
-from ingestion.records import Window
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import PRODUCTS, source
-from ingestion.warehouse import duckdb_beside, parquet
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from pipeline.records import Window
+from pipeline.sources import PRODUCTS, source
+from warehouse import parquet
+from warehouse.arrow import schema_of
+from warehouse.duckdb import beside as duckdb_beside
+from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.settings import WarehouseSettings
 
 DAY = date(2026, 11, 22)
 END = datetime(2026, 11, 22, 6)
 SHOP = source("products")
-STEPS = {"execute", "open", "mkdir", "rename", "replace", "flock", "close", "write_table", "rmtree", "write"}
+STEPS = {
+    "execute",
+    "open",
+    "mkdir",
+    "rename",
+    "replace",
+    "flock",
+    "close",
+    "write_table",
+    "rmtree",
+    "write",
+}
 
 _clean = multiprocessing.get_context("forkserver")
 _clean.set_forkserver_preload(["tests.ingestion.test_kill"])
@@ -42,7 +56,9 @@ _clean.set_forkserver_preload(["tests.ingestion.test_kill"])
 
 @dataclass(frozen=True)
 class Shop:
-    """The source after a number of changes: every third row changes in each generation, and 200 rows are born."""
+    """The source after a number of changes: every third row changes in each generation, and 200
+    rows are born.
+    """
 
     generation: int
     size: int = 900
@@ -50,18 +66,28 @@ class Shop:
     @cache  # noqa: B019 - two shops live as long as the tests
     def batches(self) -> list[pa.RecordBatch]:
         schema = schema_of(PRODUCTS)
-        rows = [dict.fromkeys(schema.names) | self._row(key) for key in range(1, self.size + 200 * self.generation + 1)]
+        rows = [
+            dict.fromkeys(schema.names) | self._row(key)
+            for key in range(1, self.size + 200 * self.generation + 1)
+        ]
         whole = pa.RecordBatch.from_pylist(rows, schema=schema)
         return [whole.slice(start, 100) for start in range(0, len(rows), 100)]
 
     def _row(self, key: int) -> dict[str, Any]:
         changed = max((g for g in range(self.generation + 1) if (key + g) % 3 == 0), default=0)
         at = datetime(2026, 1, 1) + timedelta(hours=changed)
-        return {"product_id": key, "name": f"product {key} in {changed}", "price": Decimal(changed), "updated_at": at}
+        return {
+            "product_id": key,
+            "name": f"product {key} in {changed}",
+            "price": Decimal(changed),
+            "updated_at": at,
+        }
 
     def rows(self) -> list[tuple[int, str, Decimal, datetime]]:
         return [
-            tuple(row) for batch in self.batches() for row in zip(*(batch.column(n).to_pylist() for n in COMPARED), strict=True)
+            tuple(row)
+            for batch in self.batches()
+            for row in zip(*(batch.column(n).to_pylist() for n in COMPARED), strict=True)
         ]
 
 
@@ -69,7 +95,9 @@ COMPARED = ("product_id", "name", "price", "updated_at")
 
 
 def warehouse_in(folder: Path) -> DuckDBWarehouse:
-    return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=folder, lock_timeout_seconds=20))  # type: ignore[call-arg]
+    return DuckDBWarehouse(
+        WarehouseSettings(_env_file=None, duckdb_dir=folder, lock_timeout_seconds=20)
+    )  # type: ignore[call-arg]
 
 
 def load(folder: Path, shop: Shop, *, replace: bool) -> None:
@@ -79,7 +107,9 @@ def load(folder: Path, shop: Shop, *, replace: bool) -> None:
 
 
 def with_small_files() -> None:
-    """As many files as a large table has: their rows go into a table beside while others are still being staged."""
+    """As many files as a large table has: their rows go into a table beside while others are still
+    being staged.
+    """
     parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = 100, 1, 24
 
 
@@ -107,7 +137,9 @@ def state(folder: Path) -> tuple[list[tuple[object, ...]], int]:
     (records,) = warehouse.query("select count(*) from ecommerce_raw.loads.load_records")[0]
     if not warehouse.raw_columns(PRODUCTS):
         return [], int(str(records))
-    rows = warehouse.query(f"select {', '.join(COMPARED)} from ecommerce_raw.postgres.raw_products order by product_id")
+    rows = warehouse.query(
+        f"select {', '.join(COMPARED)} from ecommerce_raw.postgres.raw_products order by product_id"
+    )
     return rows, int(str(records))
 
 
@@ -132,28 +164,39 @@ class Round:
 
     def start(self, step: int = -1) -> tuple[Any, Any]:
         counted = _clean.Value("i", 0)
-        process = _clean.Process(target=load_until_step, args=(self.folder, self.shop, self.kind == "refresh", step, counted))
+        process = _clean.Process(
+            target=load_until_step,
+            args=(self.folder, self.shop, self.kind == "refresh", step, counted),
+        )
         process.start()
         return process, counted
 
     def check(self) -> None:
         rows, records = state(self.folder)
         happened = (list(self.shop.rows()), self.before[1] + 1)
-        assert (rows, records) in (self.before, happened), f"half a load is visible after a kill in a {self.kind} load"
+        assert (rows, records) in (self.before, happened), (
+            f"half a load is visible after a kill in a {self.kind} load"
+        )
         load(self.folder, self.shop, replace=self.kind == "refresh")
         assert state(self.folder) == (happened[0], records + 1)
         assert [path.name for path in (self.folder / "staged").iterdir()] == [".lock"], (
             "staged rows of a dead process were not swept"
         )
-        tables = warehouse_in(self.folder).query("select table_name from duckdb_tables() where schema_name = 'postgres'")
-        assert tables == [("raw_products",)], "a table that a dead process had begun beside the raw one was not swept"
+        tables = warehouse_in(self.folder).query(
+            "select table_name from duckdb_tables() where schema_name = 'postgres'"
+        )
+        assert tables == [("raw_products",)], (
+            "a table that a dead process had begun beside the raw one was not swept"
+        )
         assert warehouse_in(self.folder).watermark(SHOP) == END + timedelta(minutes=1)
         shutil.rmtree(self.folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 1, 2], ids=["first", "incremental", "refresh"])
-def test_a_load_killed_at_any_of_its_steps_is_finished_by_the_retry(tmp_path: Path, kind: int) -> None:
+def test_a_load_killed_at_any_of_its_steps_is_finished_by_the_retry(
+    tmp_path: Path, kind: int
+) -> None:
     whole = Round(tmp_path / "whole", kind)
     process, counted = whole.start()
     process.join()

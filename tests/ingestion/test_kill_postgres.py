@@ -1,7 +1,9 @@
-"""A load out of a real PostgreSQL, killed (SIGKILL) at random, has either happened or not; its retry ends in the source's state.
+"""A load out of a real PostgreSQL, killed (SIGKILL) at random, has either happened or not; its
+retry ends in the source's state.
 
-Staged files are made small, so that a small table takes the ways of a large one: rows are loaded ahead into a table beside
-while others are still read, and in every second round there are more files than may be loaded ahead.
+Staged files are made small, so that a small table takes the ways of a large one: rows are loaded
+ahead into a table beside while others are still read, and in every second round there are more
+files than may be loaded ahead.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from ingestion.postgres import PostgresExtractor
-from ingestion.settings import PostgresSettings, WarehouseSettings
-from ingestion.sources import ORDERS
-from ingestion.warehouse import duckdb_beside, parquet
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.sources import ORDERS
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY
+from warehouse import parquet
+from warehouse.duckdb import beside as duckdb_beside
+from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase
@@ -39,19 +43,31 @@ _clean.set_forkserver_preload(["tests.ingestion.test_kill_postgres"])
 
 
 def warehouse_in(folder: Path) -> DuckDBWarehouse:
-    return DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=folder, lock_timeout_seconds=20))
+    return DuckDBWarehouse(
+        WarehouseSettings(_env_file=None, duckdb_dir=folder, lock_timeout_seconds=20)
+    )
 
 
-def load(settings: PostgresSettings, folder: Path, kind: Kind, most_files: int, begun: Any = None) -> None:
-    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = FILE_ROWS, 1, most_files
+def load(
+    settings: PostgresSettings, folder: Path, kind: Kind, most_files: int, begun: Any = None
+) -> None:
+    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = (
+        FILE_ROWS,
+        1,
+        most_files,
+    )
     if begun:
         begun.set()
-    PostgresExtractor(settings, warehouse_in(folder)).extract_table(ORDERS, NEXT_DAY, full_refresh=kind == "refresh")
+    PostgresExtractor(settings, warehouse_in(folder)).extract_table(
+        ORDERS, NEXT_DAY, full_refresh=kind == "refresh"
+    )
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A source of which ``before`` is a warehouse that has loaded the day before; a third of the rows changed since."""
+    """A source of which ``before`` is a warehouse that has loaded the day before; a third of the
+    rows changed since.
+    """
 
     source: SourceDatabase
     before: Path
@@ -59,21 +75,31 @@ class Shop:
     @classmethod
     def open(cls, source: SourceDatabase, folder: Path) -> Shop:
         source.execute(
-            "insert into orders (order_id, order_date, status, total_amount, created_at, updated_at) "
-            "select i, '2026-03-09', 'pending', i / 100.0, '2026-03-09', '2026-03-09' from generate_series(1, %s) i",
+            "insert into orders (order_id, order_date, status, total_amount, created_at, "
+            "updated_at) "
+            "select i, '2026-03-09', 'pending', i / 100.0, '2026-03-09', '2026-03-09' from "
+            "generate_series(1, %s) i",
             (ROWS,),
         )
         PostgresExtractor(source.settings, warehouse_in(folder)).extract_table(ORDERS, DAY)
-        source.execute("update orders set status = 'paid', updated_at = '2026-03-10 12:00' where order_id %% 3 = 0", ())
         source.execute(
-            "insert into orders (order_id, order_date, status, total_amount, created_at, updated_at) "
-            "select i, '2026-03-10', 'new', i / 100.0, '2026-03-10 09:00', '2026-03-10 09:00' from generate_series(%s, %s) i",
+            "update orders set status = 'paid', updated_at = '2026-03-10 12:00' where order_id %% "
+            "3 = 0",
+            (),
+        )
+        source.execute(
+            "insert into orders (order_id, order_date, status, total_amount, created_at, "
+            "updated_at) "
+            "select i, '2026-03-10', 'new', i / 100.0, '2026-03-10 09:00', '2026-03-10 09:00' from "
+            "generate_series(%s, %s) i",
             (ROWS + 1, ROWS + 300),
         )
         return cls(source, folder)
 
     def rows(self) -> list[tuple[Any, ...]]:
-        return self.source.query(f"select {', '.join(ORDERS.column_names)} from orders order by order_id")
+        return self.source.query(
+            f"select {', '.join(ORDERS.column_names)} from orders order by order_id"
+        )
 
 
 class Round:
@@ -88,9 +114,14 @@ class Round:
         self.before = self.state()
 
     def run(self, seconds: float | None = None) -> tuple[float, bool]:
-        """Load in a process of its own, killed after so many seconds: how long it took, and whether it was killed."""
+        """Load in a process of its own, killed after so many seconds: how long it took, and whether
+        it was killed.
+        """
         begun = _clean.Event()
-        process = _clean.Process(target=load, args=(self.shop.source.settings, self.folder, self.kind, self.most_files, begun))
+        process = _clean.Process(
+            target=load,
+            args=(self.shop.source.settings, self.folder, self.kind, self.most_files, begun),
+        )
         process.start()
         assert begun.wait(60)
         started = time.monotonic()
@@ -107,21 +138,34 @@ class Round:
         records = warehouse.query("select count(*) from loads.load_records")
         rows = []
         if warehouse.raw_columns(ORDERS):
-            rows = warehouse.query(f"select {', '.join(ORDERS.column_names)} from postgres.raw_orders order by order_id")
+            rows = warehouse.query(
+                f"select {', '.join(ORDERS.column_names)} from postgres.raw_orders order by "
+                "order_id"
+            )
         return rows, int(str(records[0][0]))
 
     def tables(self) -> list[str]:
-        rows = warehouse_in(self.folder).query("select table_name from duckdb_tables() where schema_name = 'postgres'")
+        rows = warehouse_in(self.folder).query(
+            "select table_name from duckdb_tables() where schema_name = 'postgres'"
+        )
         return [str(name) for (name,) in rows]
 
     def check(self) -> None:
         after, records = self.shop.rows(), self.before[1]
         killed_in = self.state()
-        assert killed_in in (self.before, (after, records + 1)), f"half a load is visible after a kill in a {self.kind} load"
+        assert killed_in in (self.before, (after, records + 1)), (
+            f"half a load is visible after a kill in a {self.kind} load"
+        )
         load(self.shop.source.settings, self.folder, self.kind, self.most_files)
-        assert self.state() == (after, killed_in[1] + 1), "after the retry, source and warehouse differ"
-        assert self.tables() == ["raw_orders"], "a table that a dead process had begun beside the raw one was not swept"
-        assert [path.name for path in (self.folder / "staged").iterdir()] == [".lock"], "staged rows were not swept"
+        assert self.state() == (after, killed_in[1] + 1), (
+            "after the retry, source and warehouse differ"
+        )
+        assert self.tables() == ["raw_orders"], (
+            "a table that a dead process had begun beside the raw one was not swept"
+        )
+        assert [path.name for path in (self.folder / "staged").iterdir()] == [".lock"], (
+            "staged rows were not swept"
+        )
 
 
 @pytest.mark.slow
@@ -129,22 +173,37 @@ class Round:
 def test_a_load_from_postgres_killed_at_a_hundred_random_moments_is_finished_by_the_retry(
     source_db: SourceDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((parquet, "ROW_GROUP_ROWS"), (parquet, "FILE_ROW_GROUPS"), (duckdb_beside, "MOST_FILES")):
-        monkeypatch.setattr(module, name, getattr(module, name))  # retries run in this process: put back afterwards
+    for module, name in (
+        (parquet, "ROW_GROUP_ROWS"),
+        (parquet, "FILE_ROW_GROUPS"),
+        (duckdb_beside, "MOST_FILES"),
+    ):
+        monkeypatch.setattr(
+            module, name, getattr(module, name)
+        )  # retries run in this process: put back afterwards
     seed = int(os.environ.get("KILL_SEED", time.time_ns()))
     print(f"KILL_SEED={seed}")
     moments = random.Random(seed)
     shop = Shop.open(source_db, tmp_path / "before")
-    whole = {kind: Round(shop, tmp_path / f"whole-{kind}", number).run()[0] for number, kind in enumerate(KINDS)}
+    whole = {
+        kind: Round(shop, tmp_path / f"whole-{kind}", number).run()[0]
+        for number, kind in enumerate(KINDS)
+    }
     kills = dict.fromkeys(KINDS, 0)
     while_loaded_ahead = {True: 0, False: 0}  # by whether all files may be loaded ahead
     for number in range(ROUNDS):
         attempt = Round(shop, tmp_path / f"round-{number}", number)
         _, was_killed = attempt.run(moments.uniform(0, whole[attempt.kind]))
         kills[attempt.kind] += was_killed
-        while_loaded_ahead[attempt.most_files > ROWS / FILE_ROWS] += any("__staged_by_" in name for name in attempt.tables())
+        while_loaded_ahead[attempt.most_files > ROWS / FILE_ROWS] += any(
+            "__staged_by_" in name for name in attempt.tables()
+        )
         attempt.check()
         shutil.rmtree(attempt.folder)
     print(f"kills {kills}, of them while rows were loaded ahead {while_loaded_ahead}")
-    assert min(kills.values()) >= 10, "most loads ended before they were killed: the moments are too late"
-    assert min(while_loaded_ahead.values()) >= 2, "hardly a kill came while a table beside was there"
+    assert min(kills.values()) >= 10, (
+        "most loads ended before they were killed: the moments are too late"
+    )
+    assert min(while_loaded_ahead.values()) >= 2, (
+        "hardly a kill came while a table beside was there"
+    )

@@ -1,4 +1,6 @@
-"""A source table that changed its shape: each change by name, and nothing written when it is refused."""
+"""A source table that changed its shape: each change by name, and nothing written when it is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.errors import ContractError, CredentialsError, MissingInputError
-from ingestion.sources import ORDERS
+from pipeline.errors import ContractError, CredentialsError, MissingInputError
+from pipeline.sources import ORDERS
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def test_a_renamed_column_is_refused_by_name(shop: Shop) -> None:
         ("shipping_city", "type bytea using shipping_city::bytea"),
     ],
 )
-def test_a_type_that_may_not_arrive_exactly_is_refused_by_name(shop: Shop, column: str, change: str) -> None:
+def test_a_type_that_may_not_arrive_exactly_is_refused_by_name(
+    shop: Shop, column: str, change: str
+) -> None:
     shop.source.execute("alter table orders drop constraint orders_customer_id_fkey")
     shop.source.execute(f"alter table orders alter column {column} {change}")
     assert " instead of " in assert_refused(shop, column)
@@ -79,7 +83,9 @@ def test_a_type_that_may_not_arrive_exactly_is_refused_by_name(shop: Shop, colum
         ("order_date", "type timestamptz using order_date at time zone 'UTC'"),
     ],
 )
-def test_a_type_whose_values_all_arrive_exactly_is_accepted(shop: Shop, column: str, change: str) -> None:
+def test_a_type_whose_values_all_arrive_exactly_is_accepted(
+    shop: Shop, column: str, change: str
+) -> None:
     shop.source.execute("alter table orders drop constraint orders_customer_id_fkey")
     shop.source.execute(f"alter table orders alter column {column} {change}")
     shop.load(NEXT_DAY)
@@ -94,7 +100,9 @@ def test_a_domain_is_judged_by_its_base_type(shop: Shop) -> None:
 
 
 def test_several_changes_are_all_told_at_once(shop: Shop) -> None:
-    shop.source.execute("alter table orders drop column shipping_zip, alter column total_amount type real")
+    shop.source.execute(
+        "alter table orders drop column shipping_zip, alter column total_amount type real"
+    )
     assert_refused(shop, "shipping_zip", "total_amount")
 
 
@@ -106,7 +114,9 @@ def test_a_null_in_a_column_that_must_have_a_value_is_refused_by_name(shop: Shop
 
 def test_a_null_key_is_refused_by_name(shop: Shop) -> None:
     shop.source.execute("alter table order_items drop constraint order_items_order_id_fkey")
-    shop.source.execute("alter table orders drop constraint orders_pkey, alter column order_id drop not null")
+    shop.source.execute(
+        "alter table orders drop constraint orders_pkey, alter column order_id drop not null"
+    )
     shop.source.execute("update orders set order_id = null where order_id = 2")
     assert_refused(shop, "order_id")
 
@@ -117,7 +127,9 @@ def test_a_key_that_comes_twice_is_refused_and_shown(shop: Shop) -> None:
     shop.load(NEXT_DAY)
     shop.order(2, "2026-03-10 13:00:00")
     shop.source.execute("update orders set updated_at = '2026-03-11 04:00:00'")
-    with pytest.raises(ContractError, match="orders has more than one row with the key order_id = 2"):
+    with pytest.raises(
+        ContractError, match="orders has more than one row with the key order_id = 2"
+    ):
         shop.load(NEXT_DAY)
 
 
@@ -138,8 +150,12 @@ def test_a_table_that_may_not_be_read_is_refused_by_name(shop: Shop) -> None:
     name = "stranger_" + shop.source.settings.db[-8:]
     shop.source.execute(f"create role {name} login password 'p4ssw0rd-of-stranger'")
     try:
-        with pytest.raises(CredentialsError, match=r"public\.orders.*GRANT|public\.orders.*Grant") as refused:
-            shop.extractor(user=name, password=SecretStr("p4ssw0rd-of-stranger")).extract_table("orders", NEXT_DAY)
+        with pytest.raises(
+            CredentialsError, match=r"public\.orders.*GRANT|public\.orders.*Grant"
+        ) as refused:
+            shop.extractor(user=name, password=SecretStr("p4ssw0rd-of-stranger")).extract_table(
+                "orders", NEXT_DAY
+            )
         assert "p4ssw0rd" not in str(refused.value)
     finally:
         shop.source.execute(f"drop role {name}")
@@ -149,21 +165,38 @@ def test_rows_hidden_by_a_policy_are_an_error_not_a_smaller_table(shop: Shop) ->
     from pydantic import SecretStr
 
     name = "tenant_" + shop.source.settings.db[-8:]
-    shop.source.execute(f"create role {name} login password 'tenant'; grant select on orders to {name}")
-    shop.source.execute("alter table orders enable row level security; create policy mine on orders using (order_id = 1)")
+    shop.source.execute(
+        f"create role {name} login password 'tenant'; grant select on orders to {name}"
+    )
+    shop.source.execute(
+        "alter table orders enable row level security; create policy mine on orders using "
+        "(order_id = 1)"
+    )
     try:
         with pytest.raises(CredentialsError, match="row-level security"):
-            shop.extractor(user=name, password=SecretStr("tenant")).extract_table("orders", NEXT_DAY)
+            shop.extractor(user=name, password=SecretStr("tenant")).extract_table(
+                "orders", NEXT_DAY
+            )
     finally:
         shop.source.execute(f"drop owned by {name}; drop role {name}")
 
 
-def test_a_new_column_is_added_and_filled_for_rows_that_did_not_change(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    shop.source.execute("alter table orders add column channel varchar(20) default 'web', add column gift_value numeric(8,2)")
-    shop.source.execute("update orders set gift_value = 1.10 where order_id = 1")  # behind the window
+def test_a_new_column_is_added_and_filled_for_rows_that_did_not_change(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.source.execute(
+        "alter table orders add column channel varchar(20) default 'web', add column gift_value "
+        "numeric(8,2)"
+    )
+    shop.source.execute(
+        "update orders set gift_value = 1.10 where order_id = 1"
+    )  # behind the window
     with caplog.at_level(logging.WARNING):
         shop.load(NEXT_DAY)
-    assert shop.raw("order_id, channel, gift_value") == [(1, "web", Decimal("1.10")), (2, "web", None)]
+    assert shop.raw("order_id, channel, gift_value") == [
+        (1, "web", Decimal("1.10")),
+        (2, "web", None),
+    ]
     assert "channel, gift_value" in caplog.text
     assert shop.load(NEXT_DAY).window.start is not None
     shop.assert_equal(extra=["channel", "gift_value"])
@@ -171,16 +204,22 @@ def test_a_new_column_is_added_and_filled_for_rows_that_did_not_change(shop: Sho
 
 def test_new_columns_keep_exact_values_of_every_type(shop: Shop) -> None:
     shop.source.execute(
-        "alter table orders add a_number numeric default 0.1234567890123456789012345678901234567890, "
+        "alter table orders add a_number numeric default "
+        "0.1234567890123456789012345678901234567890, "
         "add a_float float8 default 0.1, "
-        "add a_big bigint default 9007199254740993, add a_flag boolean default false, add a_day date default '2026-02-28', "
-        "add a_zone timestamptz default '2026-03-10 02:00:00+02', add a_document jsonb default '{\"a\": [1]}', "
-        "add a_list int[] default '{1,2}', add a_uuid uuid default '6b1e1f0e-7e1c-4c3e-9d1f-111111111111', "
-        "add a_blob bytea default '\\x00ff', add an_age interval default '1 day', add \"Quoted \"\" Name\" text default 'q'"
+        "add a_big bigint default 9007199254740993, add a_flag boolean default false, add a_day "
+        "date default '2026-02-28', "
+        "add a_zone timestamptz default '2026-03-10 02:00:00+02', add a_document jsonb default "
+        "'{\"a\": [1]}', "
+        "add a_list int[] default '{1,2}', add a_uuid uuid default "
+        "'6b1e1f0e-7e1c-4c3e-9d1f-111111111111', "
+        "add a_blob bytea default '\\x00ff', add an_age interval default '1 day', add \"Quoted "
+        '"" Name" text default \'q\''
     )
     shop.load(NEXT_DAY)
     (row,) = shop.raw(
-        "a_number, a_float, a_big, a_flag, a_day::varchar, a_zone::varchar, a_document->>'a', a_list, a_uuid, a_blob, an_age, "
+        "a_number, a_float, a_big, a_flag, a_day::varchar, a_zone::varchar, a_document->>'a', "
+        "a_list, a_uuid, a_blob, an_age, "
         '"quoted "" name"',
         where="order_id = 1",
     )
@@ -223,18 +262,33 @@ def test_columns_that_differ_in_case_only_are_refused(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("order_date", "infinity"), ("created_at", "-infinity"), ("order_date", "0044-03-15 BC"), ("total_amount", "NaN")],
+    [
+        ("order_date", "infinity"),
+        ("created_at", "-infinity"),
+        ("order_date", "0044-03-15 BC"),
+        ("total_amount", "NaN"),
+    ],
 )
-def test_a_value_the_declared_type_cannot_hold_is_refused_by_name(shop: Shop, column: str, value: str) -> None:
-    shop.source.execute(f"update orders set {column} = %s, updated_at = '2026-03-10 13:00:00' where order_id = 2", (value,))
+def test_a_value_the_declared_type_cannot_hold_is_refused_by_name(
+    shop: Shop, column: str, value: str
+) -> None:
+    shop.source.execute(
+        f"update orders set {column} = %s, updated_at = '2026-03-10 13:00:00' where order_id = 2",
+        (value,),
+    )
     assert_refused(shop, column)
 
 
 def test_a_view_and_a_partitioned_table_are_read_like_a_table(shop: Shop) -> None:
-    shop.source.execute("alter table orders rename to orders_stored; create view orders as select * from orders_stored")
+    shop.source.execute(
+        "alter table orders rename to orders_stored; create view orders as select * from "
+        "orders_stored"
+    )
     shop.load(NEXT_DAY)
     shop.assert_equal()
-    shop.source.execute("drop view orders; create table orders (like orders_stored) partition by range (order_id)")
+    shop.source.execute(
+        "drop view orders; create table orders (like orders_stored) partition by range (order_id)"
+    )
     shop.source.execute(
         "create table orders_low partition of orders for values from (0) to (2);"
         "create table orders_high partition of orders for values from (2) to (1000);"

@@ -1,4 +1,6 @@
-"""A source that refuses, is gone, or breaks off: a sentence for who must act, nothing half-loaded, and a retry that works."""
+"""A source that refuses, is gone, or breaks off: a sentence for who must act, nothing half-loaded,
+and a retry that works.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,24 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from ingestion.errors import ContractError, CredentialsError, MissingInputError, SourceUnavailableError
 from ingestion.postgres import PostgresExtractor
-from ingestion.settings import PostgresSettings
-from ingestion.sources import ORDERS, RawTable
-from ingestion.warehouse.duckdb import DuckDBLoad
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.contracts import RawTable
+from pipeline.errors import (
+    ContractError,
+    CredentialsError,
+    MissingInputError,
+    SourceUnavailableError,
+)
+from pipeline.sources import ORDERS
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
 from tests.ingestion.postgres_shop import DAY, Shop
+from warehouse.duckdb.warehouse import DuckDBLoad
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 SECRET = "hunter2-and-more"
 
@@ -69,7 +77,9 @@ def test_a_host_that_accepts_and_says_nothing_is_given_up(shop: Shop) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         with pytest.raises(SourceUnavailableError):
-            shop.extractor(port=silent.getsockname()[1], connect_timeout_seconds=2).extract_table("orders", DAY)
+            shop.extractor(port=silent.getsockname()[1], connect_timeout_seconds=2).extract_table(
+                "orders", DAY
+            )
 
 
 def test_a_host_name_nobody_knows_is_a_passing_error(shop: Shop) -> None:
@@ -80,7 +90,10 @@ def test_a_host_name_nobody_knows_is_a_passing_error(shop: Shop) -> None:
 def test_a_statement_over_its_time_is_broken_off(shop: Shop) -> None:
     shop.source.execute("alter table orders rename to stored")
     shop.source.execute("create view orders as select stored.* from stored, pg_sleep(30)")
-    shop.source.execute("insert into stored (order_id, order_date, status, total_amount) values (1, '2026-03-01', 'x', 1)")
+    shop.source.execute(
+        "insert into stored (order_id, order_date, status, total_amount) values (1, '2026-03-01', "
+        "'x', 1)"
+    )
     with pytest.raises(SourceUnavailableError, match="POSTGRES_STATEMENT_TIMEOUT_SECONDS"):
         shop.extractor(statement_timeout_seconds=1).extract_table("orders", DAY)
 
@@ -103,12 +116,16 @@ def test_a_server_restarted_in_mid_copy_loses_nothing(
     shop = Shop(SourceDatabase(settings, server.dsn("restarted")), warehouse)
     shop.source.execute(SCHEMA)
     shop.source.execute(
-        "insert into orders (order_id, order_date, status, total_amount, shipping_address, created_at, updated_at) "
-        "select i, '2026-03-01', 'pending', i, repeat('x', 450), '2026-03-01', '2026-03-01' from generate_series(1, 120000) i"
+        "insert into orders (order_id, order_date, status, total_amount, shipping_address, "
+        "created_at, updated_at) "
+        "select i, '2026-03-01', 'pending', i, repeat('x', 450), '2026-03-01', '2026-03-01' from "
+        "generate_series(1, 120000) i"
     )
     stage = DuckDBLoad.stage
 
-    def restarting(self: DuckDBLoad, table: RawTable, batches: Iterable[pa.RecordBatch], **options: Any) -> int:
+    def restarting(
+        self: DuckDBLoad, table: RawTable, batches: Iterable[pa.RecordBatch], **options: Any
+    ) -> int:
         rows = iter(batches)
         first = next(rows)
         server.stop()
@@ -121,20 +138,29 @@ def test_a_server_restarted_in_mid_copy_loses_nothing(
             PostgresExtractor(settings, warehouse).extract_table("orders", DAY)
     assert warehouse.raw_columns(ORDERS) == ()
     assert warehouse.load_records(DAY) == ()
-    shop = Shop(SourceDatabase(settings.model_copy(update={"port": server.port}), server.dsn("restarted")), warehouse)
+    shop = Shop(
+        SourceDatabase(settings.model_copy(update={"port": server.port}), server.dsn("restarted")),
+        warehouse,
+    )
     shop.load()
     shop.assert_equal()
 
 
 def test_a_table_that_is_being_rebuilt_is_never_read_as_empty(shop: Shop) -> None:
-    """A rewrite is not seen by older snapshots: they would find no rows. The load waits for its end instead."""
+    """A rewrite is not seen by older snapshots: they would find no rows. The load waits for its end
+    instead.
+    """
     for order_id in range(1, 20):
         shop.order(order_id)
     with closing(shop.source.connect()) as rebuilding, rebuilding.cursor() as cursor:
-        cursor.execute("alter table orders alter column shipping_city type text using shipping_city || ''")
+        cursor.execute(
+            "alter table orders alter column shipping_city type text using shipping_city || ''"
+        )
         loading = threading.Thread(target=shop.load)
         loading.start()
-        while not shop.source.query("select 1 from pg_locks where not granted and relation = 'orders'::regclass"):
+        while not shop.source.query(
+            "select 1 from pg_locks where not granted and relation = 'orders'::regclass"
+        ):
             loading.join(0.05)
         rebuilding.commit()
         loading.join()
@@ -146,8 +172,10 @@ def test_a_failed_load_leaves_the_warehouse_as_it_was(shop: Shop) -> None:
     shop.load()
     before = shop.raw()
     shop.source.execute(
-        "insert into orders (order_id, order_date, status, total_amount, shipping_address, created_at, updated_at) "
-        "select i, case when i = 50000 then 'infinity'::timestamp else '2026-03-10' end, 'new', 1, repeat('x', 400), "
+        "insert into orders (order_id, order_date, status, total_amount, shipping_address, "
+        "created_at, updated_at) "
+        "select i, case when i = 50000 then 'infinity'::timestamp else '2026-03-10' end, 'new', 1, "
+        "repeat('x', 400), "
         "'2026-03-10 05:00', '2026-03-10 05:00' from generate_series(2, 50000) i"
     )
     with pytest.raises(ContractError, match="order_date"):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.errors import ContractError, PermanentError
 from ingestion.postgres import Part
+from pipeline.errors import ContractError, PermanentError
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 ROWS = 5_000
 
@@ -23,7 +23,8 @@ def shop(source_db: SourceDatabase, warehouse: DuckDBWarehouse) -> Shop:
     shop = Shop(source_db, warehouse)
     shop.source.execute(
         "insert into orders (order_id, order_date, status, total_amount, created_at, updated_at) "
-        "select i * 3, '2026-03-01', 'pending', i, '2026-03-01', '2026-03-01' from generate_series(1, %s) i",
+        "select i * 3, '2026-03-01', 'pending', i, '2026-03-01', '2026-03-01' from "
+        "generate_series(1, %s) i",
         (ROWS,),
     )
     shop.source.execute("analyze orders")

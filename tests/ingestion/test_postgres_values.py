@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from psycopg2 import sql
 
 from ingestion.postgres.stream import copy_batches
-from ingestion.sources import CUSTOMERS, ORDERS, PRODUCTS
+from pipeline.sources import CUSTOMERS, ORDERS, PRODUCTS
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
-SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("amount", pa.decimal128(12, 2))])
+SCHEMA = pa.schema(
+    [("number", pa.int64()), ("text", pa.string()), ("amount", pa.decimal128(12, 2))]
+)
 AWKWARD = [
     None,
     "",
@@ -71,7 +73,9 @@ def test_a_change_from_null_to_the_empty_string_is_a_change(shop: Shop) -> None:
     shop.assert_equal()
 
 
-@pytest.mark.parametrize("amount", ["0.00", "-0.01", "0.10", "9999999999.99", "-9999999999.99", "1234567.89"])
+@pytest.mark.parametrize(
+    "amount", ["0.00", "-0.01", "0.10", "9999999999.99", "-9999999999.99", "1234567.89"]
+)
 def test_money_is_exact(shop: Shop, amount: str) -> None:
     shop.order(1, total_amount=amount)
     shop.load()
@@ -80,7 +84,8 @@ def test_money_is_exact(shop: Shop, amount: str) -> None:
 
 def test_every_column_of_every_table_arrives(shop: Shop) -> None:
     shop.source.execute(
-        "insert into customers values (1, 'a@b.c', 'Ann', null, '', '1 \"Main\" St', 'X', 'CA', 'US', '01234', "
+        "insert into customers values (1, 'a@b.c', 'Ann', null, '', '1 \"Main\" St', 'X', 'CA', "
+        "'US', '01234', "
         "'2026-03-01', '2026-03-02')"
     )
     shop.source.execute(
@@ -92,9 +97,9 @@ def test_every_column_of_every_table_arrives(shop: Shop) -> None:
     shop.load(DAY, CUSTOMERS)
     shop.load(DAY, PRODUCTS)
     shop.assert_equal(CUSTOMERS)
-    assert shop.raw(", ".join(PRODUCTS.column_names), PRODUCTS, "product_id < 3") == shop.source.query(
-        "select * from products where product_id < 3 order by 1"
-    )
+    assert shop.raw(
+        ", ".join(PRODUCTS.column_names), PRODUCTS, "product_id < 3"
+    ) == shop.source.query("select * from products where product_id < 3 order by 1")
 
 
 def test_an_empty_table_is_a_complete_load(shop: Shop) -> None:
@@ -110,7 +115,9 @@ def test_blocks_smaller_than_a_row_change_nothing(shop: Shop) -> None:
     query = sql.SQL("select order_id, shipping_address, total_amount from orders order by order_id")
     with psycopg2.connect(shop.source.dsn) as connection:
         for block_bytes in (1, 50, 10_000):
-            batches = list(copy_batches(connection, query, SCHEMA, "orders", block_bytes=block_bytes))
+            batches = list(
+                copy_batches(connection, query, SCHEMA, "orders", block_bytes=block_bytes)
+            )
             rows = [row for batch in batches for row in batch.to_pylist()]
             assert [row["text"] for row in rows] == AWKWARD[:-1]
     connection.close()
@@ -118,19 +125,29 @@ def test_blocks_smaller_than_a_row_change_nothing(shop: Shop) -> None:
 
 def test_a_reader_who_stops_early_ends_the_copy(shop: Shop) -> None:
     with psycopg2.connect(shop.source.dsn) as connection:
-        endless = sql.SQL("select a, repeat('x', 1000), 1.5 from generate_series(1, 9999) a, generate_series(1, 9999)")
+        endless = sql.SQL(
+            "select a, repeat('x', 1000), 1.5 from generate_series(1, 9999) a, generate_series(1, "
+            "9999)"
+        )
         batches = copy_batches(connection, endless, SCHEMA, "orders", block_bytes=10_000)
         assert next(batches).num_rows > 0
         batches.close()  # type: ignore[attr-defined]
     connection.close()
-    assert shop.source.query("select count(*) from pg_stat_activity where query like 'copy (select a%%'") == [(0,)]
+    assert shop.source.query(
+        "select count(*) from pg_stat_activity where query like 'copy (select a%%'"
+    ) == [(0,)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.lists(
         st.tuples(
-            st.one_of(st.none(), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))),
+            st.one_of(
+                st.none(),
+                st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])),
+            ),
             st.one_of(st.none(), st.decimals("-9999999999.99", "9999999999.99", places=2)),
         ),
         min_size=1,
@@ -139,12 +156,16 @@ def test_a_reader_who_stops_early_ends_the_copy(shop: Shop) -> None:
 )
 @example([(None, None)])
 @example([('"\n"', Decimal("-0.01")), ("", Decimal("0.00"))])
-def test_any_text_and_any_decimal_come_back_as_they_were(shop: Shop, rows: list[tuple[str | None, Decimal | None]]) -> None:
+def test_any_text_and_any_decimal_come_back_as_they_were(
+    shop: Shop, rows: list[tuple[str | None, Decimal | None]]
+) -> None:
     values = sql.SQL(", ").join(
         sql.SQL("({}, {}, {})").format(sql.Literal(number), sql.Literal(text), sql.Literal(amount))
         for number, (text, amount) in enumerate(rows)
     )
-    query = sql.SQL("select n, t::text, a::numeric(12,2) from (values {}) v (n, t, a) order by n").format(values)
+    query = sql.SQL(
+        "select n, t::text, a::numeric(12,2) from (values {}) v (n, t, a) order by n"
+    ).format(values)
     with psycopg2.connect(shop.source.dsn) as connection:
         batches = list(copy_batches(connection, query, SCHEMA, "orders", block_bytes=40))
     connection.close()
@@ -152,8 +173,8 @@ def test_any_text_and_any_decimal_come_back_as_they_were(shop: Shop, rows: list[
 
 
 def test_a_batch_has_the_types_of_the_contract(shop: Shop) -> None:
-    from ingestion.arrow import schema_of
     from ingestion.postgres.snapshot import open_snapshot
+    from warehouse.arrow import schema_of
 
     shop.order(1)
     with open_snapshot(shop.source.settings, ORDERS) as snapshot:

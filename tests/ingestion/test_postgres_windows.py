@@ -1,4 +1,6 @@
-"""What a load of a PostgreSQL table reads: nothing lost, nothing doubled, whatever else goes on in the source."""
+"""What a load of a PostgreSQL table reads: nothing lost, nothing doubled, whatever else goes on in
+the source.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ import psycopg2
 import pytest
 
 from ingestion.postgres import window
-from ingestion.records import Window
-from ingestion.sources import ORDER_ITEMS
+from pipeline.records import Window
+from pipeline.sources import ORDER_ITEMS
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop, moment
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 
 @pytest.fixture
@@ -32,7 +34,10 @@ def narrow_role(shop: Shop) -> Iterator[str]:
     """A user who may read the tables and nothing else."""
     name = "reader_" + shop.source.settings.db[-8:]
     shop.source.execute(f"create role {name} login password 'narrow'")
-    shop.source.execute(f"grant usage on schema public to {name}; grant select on all tables in schema public to {name}")
+    shop.source.execute(
+        f"grant usage on schema public to {name}; grant select on all tables in schema public to "
+        f"{name}"
+    )
     yield name
     shop.source.execute(f"drop owned by {name}; drop role {name}")
 
@@ -54,12 +59,20 @@ def test_the_next_load_reads_from_the_watermark_less_the_overlap(shop: Shop) -> 
     shop.change(1, "paid", "2026-03-11 05:59:59")
     record = shop.load(NEXT_DAY)
     assert record.window == Window(moment("2026-03-10 05:00:00"), moment("2026-03-11 06:00:00"))
-    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (1, 1, 0)
+    assert (record.tables[0].inserted, record.tables[0].updated, record.tables[0].unchanged) == (
+        1,
+        1,
+        0,
+    )
     shop.assert_equal()
 
 
-def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A back-fill begins two days of a new source at once, and the later one commits while the earlier looks around."""
+def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A back-fill begins two days of a new source at once, and the later one commits while the
+    earlier looks around.
+    """
     shop.order(1)
     shop.order(2, "2026-03-10 12:00:00")
     asked: list[str] = []
@@ -86,13 +99,16 @@ def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(shop: S
 
 
 def test_a_late_commit_is_not_lost(shop: Shop) -> None:
-    """A transaction opened before 06:00 stays open over the extraction, and commits behind its upper bound."""
+    """A transaction opened before 06:00 stays open over the extraction, and commits behind its
+    upper bound.
+    """
     now = shop.source.query("select (now() at time zone 'utc')")[0][0]
     today = now.date() if now.hour >= 6 else now.date() - timedelta(days=1)
     shop.order(1, "2020-01-01 00:00:00")
     with closing(shop.source.connect()) as late, late.cursor() as cursor:
         cursor.execute(
-            "insert into orders (order_id, order_date, status, total_amount) values (2, now(), 'late', 5) returning updated_at"
+            "insert into orders (order_id, order_date, status, total_amount) values (2, now(), "
+            "'late', 5) returning updated_at"
         )
         (changed_at,) = cursor.fetchone()  # type: ignore[misc]
         tomorrow = today + timedelta(days=1)  # its 06:00 lies behind the open transaction
@@ -104,7 +120,9 @@ def test_a_late_commit_is_not_lost(shop: Shop) -> None:
     assert shop.statuses() == {1: "pending", 2: "late"}
 
 
-def test_the_watermark_waits_for_a_transaction_that_was_open_far_longer_than_the_overlap(shop: Shop) -> None:
+def test_the_watermark_waits_for_a_transaction_that_was_open_far_longer_than_the_overlap(
+    shop: Shop,
+) -> None:
     shop.order(1)
     with closing(shop.source.connect()) as open_one, open_one.cursor() as cursor:
         cursor.execute("select now() at time zone 'utc'")  # has not written yet, but still may
@@ -124,12 +142,19 @@ def test_the_watermark_waits_for_a_prepared_transaction(shop: Shop, postgres: ob
     shop.order(1)
     with closing(shop.source.connect()) as connection, connection.cursor() as cursor:
         connection.tpc_begin(connection.xid(1, "shop", "late"))
-        cursor.execute("insert into orders (order_id, order_date, status, total_amount) values (2, now(), 'prepared', 5)")
+        cursor.execute(
+            "insert into orders (order_id, order_date, status, total_amount) values (2, now(), "
+            "'prepared', 5)"
+        )
         connection.tpc_prepare()
         connection.reset()
-        prepared = shop.source.query("select prepared at time zone 'utc' from pg_prepared_xacts")[0][0]
+        prepared = shop.source.query("select prepared at time zone 'utc' from pg_prepared_xacts")[
+            0
+        ][0]
         far = (prepared + timedelta(days=30)).date()
-        assert shop.load(far).watermark == prepared - timedelta(minutes=shop.source.settings.blind_overlap_minutes)
+        assert shop.load(far).watermark == prepared - timedelta(
+            minutes=shop.source.settings.blind_overlap_minutes
+        )
         connection.tpc_commit(connection.xid(1, "shop", "late"))
     shop.load(far + timedelta(days=1))
     shop.assert_equal()
@@ -149,25 +174,37 @@ def test_where_other_sessions_are_hidden_the_window_reaches_further_back_and_one
     from pydantic import SecretStr
 
     monkeypatch.setattr(window, "_warned", set())
-    extractor = shop.extractor(user=narrow_role, password=SecretStr("narrow"), blind_overlap_minutes=600)
+    extractor = shop.extractor(
+        user=narrow_role, password=SecretStr("narrow"), blind_overlap_minutes=600
+    )
     shop.order(1)
     with caplog.at_level(logging.WARNING):
         first = extractor.extract_table("orders", DAY)
         second = extractor.extract_table("orders", NEXT_DAY)
     assert first.watermark == moment("2026-03-09 20:00:00")
     assert second.window.start == moment("2026-03-09 19:00:00")
-    warnings = [record.getMessage() for record in caplog.records if "cannot be seen" in record.getMessage()]
+    warnings = [
+        record.getMessage() for record in caplog.records if "cannot be seen" in record.getMessage()
+    ]
     assert len(warnings) == 1
-    assert "pg_read_all_stats" in warnings[0] and "POSTGRES_BLIND_OVERLAP_MINUTES" in warnings[0] and "narrow'" not in warnings[0]
+    assert (
+        "pg_read_all_stats" in warnings[0]
+        and "POSTGRES_BLIND_OVERLAP_MINUTES" in warnings[0]
+        and "narrow'" not in warnings[0]
+    )
 
 
 def test_a_hidden_transaction_that_commits_late_is_not_lost(shop: Shop, narrow_role: str) -> None:
     from pydantic import SecretStr
 
-    extractor = shop.extractor(user=narrow_role, password=SecretStr("narrow"), blind_overlap_minutes=600)
+    extractor = shop.extractor(
+        user=narrow_role, password=SecretStr("narrow"), blind_overlap_minutes=600
+    )
     shop.order(1)
     extractor.extract_table("orders", DAY)
-    shop.order(2, "2026-03-09 20:30:00")  # seen now only, nine hours behind the end of the first window
+    shop.order(
+        2, "2026-03-09 20:30:00"
+    )  # seen now only, nine hours behind the end of the first window
     extractor.extract_table("orders", NEXT_DAY)
     shop.assert_equal()
 
@@ -217,11 +254,16 @@ def test_days_loaded_in_reverse_end_in_the_sources_state(shop: Shop) -> None:
     shop.assert_equal()
 
 
-def test_an_old_day_loaded_again_reads_that_day_again_and_moves_no_watermark_back(shop: Shop) -> None:
+def test_an_old_day_loaded_again_reads_that_day_again_and_moves_no_watermark_back(
+    shop: Shop,
+) -> None:
     shop.order(1, "2026-03-01 00:00:00")
     for number in range(3):
         shop.load(DAY + timedelta(days=number))
-    shop.source.execute("update orders set status = 'forgotten', updated_at = '2026-03-10 03:00:00' where order_id = 1")
+    shop.source.execute(
+        "update orders set status = 'forgotten', updated_at = '2026-03-10 03:00:00' where order_id "
+        "= 1"
+    )
     record = shop.load(DAY)
     assert record.window == Window(moment("2026-03-09 05:00:00"), moment("2026-03-10 06:00:00"))
     assert record.watermark == moment("2026-03-12 06:00:00")
@@ -232,8 +274,10 @@ def test_rows_updated_while_they_are_extracted_are_read_as_of_one_instant(shop: 
     """Each update moves an amount between two orders: every consistent read has the same total."""
     count = 20_000
     shop.source.execute(
-        "insert into orders (order_id, order_date, status, total_amount, shipping_address, created_at, updated_at) "
-        "select i, '2026-03-01', 'pending', 100, repeat('x', 400), '2026-03-01', '2026-03-01' from generate_series(1, %s) i",
+        "insert into orders (order_id, order_date, status, total_amount, shipping_address, "
+        "created_at, updated_at) "
+        "select i, '2026-03-01', 'pending', 100, repeat('x', 400), '2026-03-01', '2026-03-01' from "
+        "generate_series(1, %s) i",
         (count,),
     )
     stop = threading.Event()
@@ -244,7 +288,8 @@ def test_rows_updated_while_they_are_extracted_are_read_as_of_one_instant(shop: 
             while not stop.is_set():
                 step += 1
                 cursor.execute(
-                    "update orders set total_amount = total_amount + case when order_id = %(a)s then 1 else -1 end, "
+                    "update orders set total_amount = total_amount + case when order_id = %(a)s "
+                    "then 1 else -1 end, "
                     "updated_at = '2026-03-10 05:30' where order_id in (%(a)s, %(b)s)",
                     {"a": step * 7919 % count + 1, "b": (step * 104729 + count // 2) % count + 1},
                 )
@@ -256,7 +301,9 @@ def test_rows_updated_while_they_are_extracted_are_read_as_of_one_instant(shop: 
         totals = set()
         for _ in range(4):
             shop.load()
-            totals.add(shop.warehouse.query("select sum(total_amount) from postgres.raw_orders")[0][0])
+            totals.add(
+                shop.warehouse.query("select sum(total_amount) from postgres.raw_orders")[0][0]
+            )
     finally:
         stop.set()
         writer.join()
@@ -267,14 +314,19 @@ def test_rows_updated_while_they_are_extracted_are_read_as_of_one_instant(shop: 
 
 def test_a_column_with_time_zone_is_read_as_utc(shop: Shop) -> None:
     shop.order(1, "2026-03-10 04:00:00")
-    shop.source.execute("alter table orders alter updated_at type timestamptz using updated_at at time zone 'UTC'")
+    shop.source.execute(
+        "alter table orders alter updated_at type timestamptz using updated_at at time zone 'UTC'"
+    )
     shop.load()
     shop.source.execute(
         "insert into orders (order_id, order_date, status, total_amount, created_at, updated_at) "
         "values (2, now(), 'zoned', 1, '2026-03-10 23:30:00', '2026-03-11 01:30:00.000001+02')"
     )
     shop.load(NEXT_DAY)
-    assert shop.raw("updated_at") == [(moment("2026-03-10 04:00:00"),), (moment("2026-03-10 23:30:00.000001"),)]
+    assert shop.raw("updated_at") == [
+        (moment("2026-03-10 04:00:00"),),
+        (moment("2026-03-10 23:30:00.000001"),),
+    ]
 
 
 def test_order_items_are_appended_by_creation_and_still_idempotent(shop: Shop) -> None:
@@ -301,7 +353,9 @@ def test_a_full_refresh_forgets_what_the_source_no_longer_has(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("reason", ["full refresh", "table lost", "new column"])
-def test_an_old_day_read_from_the_beginning_loses_nothing_that_later_days_brought(shop: Shop, reason: str) -> None:
+def test_an_old_day_read_from_the_beginning_loses_nothing_that_later_days_brought(
+    shop: Shop, reason: str
+) -> None:
     shop.order(1)
     shop.load()
     shop.order(2, "2026-03-10 12:00:00")
@@ -320,8 +374,12 @@ def test_an_old_day_read_from_the_beginning_loses_nothing_that_later_days_brough
 
 
 def test_a_replica_is_taken_for_blind() -> None:
-    horizon = window.Horizon(moment("2026-03-10 05:00:00"), None, None, blind_because="it is a replica")
-    assert horizon.watermark(moment("2026-03-10 06:00:00"), timedelta(hours=3)) == moment("2026-03-10 02:00:00")
+    horizon = window.Horizon(
+        moment("2026-03-10 05:00:00"), None, None, blind_because="it is a replica"
+    )
+    assert horizon.watermark(moment("2026-03-10 06:00:00"), timedelta(hours=3)) == moment(
+        "2026-03-10 02:00:00"
+    )
 
 
 def test_two_loads_of_one_table_at_once_end_in_the_sources_state(shop: Shop) -> None:
@@ -346,7 +404,10 @@ def test_two_loads_of_one_table_at_once_end_in_the_sources_state(shop: Shop) -> 
 
 def test_the_source_is_never_written_to(shop: Shop) -> None:
     from ingestion.postgres.snapshot import open_snapshot
-    from ingestion.sources import ORDERS
+    from pipeline.sources import ORDERS
 
-    with open_snapshot(shop.source.settings, ORDERS) as snapshot, pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+    with (
+        open_snapshot(shop.source.settings, ORDERS) as snapshot,
+        pytest.raises(psycopg2.errors.ReadOnlySqlTransaction),
+    ):
         snapshot.connection.cursor().execute("delete from orders")

@@ -1,4 +1,6 @@
-"""All six sources reconciled from the shell, as the weekly DAG and a person do it: real shop, real loads, one command."""
+"""All six sources reconciled from the shell, as the weekly DAG and a person do it: real shop, real
+loads, one command.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingestion.__main__ import main
-from ingestion.days import current_day, upper_bound
-from ingestion.settings import settings
-from ingestion.sources import SOURCES
+from pipeline.days import current_day, upper_bound
+from pipeline.settings import settings
+from pipeline.sources import SOURCES
 from sandbox.shop import open_shop
 from sandbox.stripe_emulator import StripeEmulator
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
     from tests.conftest import SourceDatabase
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +55,9 @@ def inbox(
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))
     settings.cache_clear()
-    open_shop(source_db.dsn, stripe_emulator.url, inbox, scale=0.002, until=upper_bound(current_day()))
+    open_shop(
+        source_db.dsn, stripe_emulator.url, inbox, scale=0.002, until=upper_bound(current_day())
+    )
     yield inbox
     settings.cache_clear()
 
@@ -92,11 +96,16 @@ def test_what_was_changed_behind_every_load_is_found_and_repaired_by_one_command
     assert main(["reconcile", "--repair"]) == 0
     assert capsys.readouterr().out.count("Repaired: ") == len(SOURCES)
     assert main(["reconcile"]) == 0
-    assert {record.source for record in warehouse.load_records(current_day())} == {source.name for source in SOURCES}
+    assert {record.source for record in warehouse.load_records(current_day())} == {
+        source.name for source in SOURCES
+    }
 
 
 def test_a_source_that_cannot_be_reached_does_not_hide_the_others(
-    inbox: Path, stripe_emulator: StripeEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    inbox: Path,
+    stripe_emulator: StripeEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["all"]) == 0
     monkeypatch.setenv("STRIPE_API_KEY", "rk_test_without_rights")
@@ -109,7 +118,10 @@ def test_a_source_that_cannot_be_reached_does_not_hide_the_others(
 
 
 def test_a_table_is_loaded_in_parts_through_the_functions_that_the_dag_calls(
-    inbox: Path, source_db: SourceDatabase, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
+    inbox: Path,
+    source_db: SourceDatabase,
+    warehouse: DuckDBWarehouse,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ingestion.load import commit_parts, load_part, plan_parts
 
@@ -122,5 +134,7 @@ def test_a_table_is_loaded_in_parts_through_the_functions_that_the_dag_calls(
     assert warehouse.load_records(current_day()) == ()
     record = commit_parts(parts)
     assert record == commit_parts(parts)
-    assert record.rows_extracted == sum(rows) == source_db.query("select count(*) from orders")[0][0]
+    assert (
+        record.rows_extracted == sum(rows) == source_db.query("select count(*) from orders")[0][0]
+    )
     assert main(["reconcile", "orders"]) == 0

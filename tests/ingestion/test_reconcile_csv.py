@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingestion.csv_uploads import CsvLoader
-from ingestion.errors import MissingInputError, TooManyRejectsError
+from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.reconcile import NeverLoadedError, Report
 from ingestion.reconcile.csv import reconcile_inbox
-from ingestion.settings import CsvSettings
-from ingestion.sources import source
+from pipeline.errors import MissingInputError, TooManyRejectsError
+from pipeline.sources import source
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 1, 20)
 MARKETING = source("marketing")
@@ -60,7 +60,8 @@ class Inbox:
 
     def spend(self) -> dict[tuple[Any, ...], float]:
         rows = self.warehouse.query(
-            "select date, channel, campaign_name, spend from csv_uploads.raw_marketing_spend where _deleted_at is null"
+            "select date, channel, campaign_name, spend from csv_uploads.raw_marketing_spend where "
+            "_deleted_at is null"
         )
         return {row[:3]: float(str(row[3])) for row in rows}
 
@@ -81,7 +82,10 @@ ALL = {FIFTH: 1.5, BRAND: 2.5, META: 3.5}
 def inbox(tmp_path: Path, warehouse: DuckDBWarehouse) -> Inbox:
     inbox = Inbox(tmp_path / "inbox", warehouse)
     inbox.write("marketing_spend.csv", JANUARY)
-    inbox.write("campaign_performance.csv", f"{PERFORMANCE}2026-01-01,c-1,Brand,google,3,120.50\n2026-01-25,c-1,,,,\n")
+    inbox.write(
+        "campaign_performance.csv",
+        f"{PERFORMANCE}2026-01-01,c-1,Brand,google,3,120.50\n2026-01-25,c-1,,,,\n",
+    )
     inbox.load()
     return inbox
 
@@ -93,10 +97,16 @@ def keys(report: Report, kind: str) -> list[tuple[Any, ...]]:
 def test_equal_sides_have_no_difference(inbox: Inbox) -> None:
     report = inbox.reconcile()
     assert report.is_equal, str(report)
-    assert (report.rows, report.buckets, report.watermark) == (4, 3, datetime(2026, 1, 20, 6))  # what is dated later waits
+    assert (report.rows, report.buckets, report.watermark) == (
+        4,
+        3,
+        datetime(2026, 1, 20, 6),
+    )  # what is dated later waits
 
 
-def test_a_row_changed_in_a_file_whose_time_did_not_move_is_found_and_repaired(inbox: Inbox) -> None:
+def test_a_row_changed_in_a_file_whose_time_did_not_move_is_found_and_repaired(
+    inbox: Inbox,
+) -> None:
     inbox.write("marketing_spend.csv", JANUARY.replace("2.50", "9.00"))
     found = inbox.reconcile()
     assert keys(found, "changed") == [BRAND]
@@ -112,7 +122,9 @@ def test_a_file_replaced_by_an_older_one_is_found_and_repaired(inbox: Inbox) -> 
     inbox.repaired({**ALL, BRAND: 9.0})
 
 
-def test_a_row_that_no_file_has_any_more_is_marked_and_one_that_comes_back_is_not(inbox: Inbox) -> None:
+def test_a_row_that_no_file_has_any_more_is_marked_and_one_that_comes_back_is_not(
+    inbox: Inbox,
+) -> None:
     without = JANUARY.replace("2026-01-06,meta,Ümlaut,3.50,30,3\n", "")
     inbox.write("marketing_spend.csv", without, modified=LATER)
     inbox.load()
@@ -144,10 +156,13 @@ def test_archived_files_take_no_rows_away(inbox: Inbox) -> None:
     [
         "update csv_uploads.raw_marketing_spend set spend = 0 where channel = 'meta'",
         "update csv_uploads.raw_marketing_spend set clicks = null where channel = 'meta'",
-        "update csv_uploads.raw_marketing_spend set spend = 7, _file_modified_at = '2099-01-01' where channel = 'meta'",
-        "update csv_uploads.raw_marketing_spend set spend = 7, _file_modified_at = '2001-01-01' where channel = 'meta'",
+        "update csv_uploads.raw_marketing_spend set spend = 7, _file_modified_at = '2099-01-01' "
+        "where channel = 'meta'",
+        "update csv_uploads.raw_marketing_spend set spend = 7, _file_modified_at = '2001-01-01' "
+        "where channel = 'meta'",
         "update csv_uploads.raw_marketing_spend set date = '2026-01-09' where channel = 'meta'",
-        "update csv_uploads.raw_marketing_spend set _deleted_at = '2026-01-09' where channel = 'meta'",
+        "update csv_uploads.raw_marketing_spend set _deleted_at = '2026-01-09' where channel = "
+        "'meta'",
         "delete from csv_uploads.raw_marketing_spend where channel = 'meta'",
     ],
 )
@@ -165,13 +180,23 @@ def test_the_other_table_is_compared_as_well(inbox: Inbox) -> None:
 
 
 def test_a_file_modified_after_the_last_load_is_not_due(inbox: Inbox) -> None:
-    inbox.write("marketing_spend.csv", JANUARY.replace("2.50", "9.00") + "2026-01-07,google,Brand,4,,\n", time.time() + 60)
+    inbox.write(
+        "marketing_spend.csv",
+        JANUARY.replace("2.50", "9.00") + "2026-01-07,google,Brand,4,,\n",
+        time.time() + 60,
+    )
     assert inbox.reconcile().is_equal, str(inbox.reconcile())
     assert inbox.spend() == ALL
 
 
 def test_a_column_that_the_files_gained_is_compared_once_it_is_loaded(inbox: Inbox) -> None:
-    wider = "\n".join(f"{line},{note}" for line, note in zip(JANUARY.split(), ["note", "a", "b", "c"], strict=True)) + "\n"
+    wider = (
+        "\n".join(
+            f"{line},{note}"
+            for line, note in zip(JANUARY.split(), ["note", "a", "b", "c"], strict=True)
+        )
+        + "\n"
+    )
     inbox.write("marketing_spend.csv", wider, LATER)
     assert inbox.reconcile().is_equal
     inbox.load()

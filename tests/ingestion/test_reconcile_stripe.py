@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from ingestion.errors import PermanentError
 from ingestion.reconcile import NeverLoadedError, Report
 from ingestion.reconcile.stripe import reconcile_charges
-from ingestion.settings import StripeSettings
-from ingestion.sources import CHARGES, source
 from ingestion.stripe_api import StripeConnector
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.errors import PermanentError
+from pipeline.sources import CHARGES, source
 from sandbox.stripe_emulator import StripeEmulator
+from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 11, 20)
 SIX = timegm(DAY.timetuple()) + 6 * 3600
@@ -35,7 +35,12 @@ class Account:
         self.warehouse = warehouse
 
     def settings(self, **changed: Any) -> StripeSettings:
-        values = {"api_key": "sk_test_x", "api_base": self.emulator.url, "max_requests_per_second": 10_000, **changed}
+        values = {
+            "api_key": "sk_test_x",
+            "api_base": self.emulator.url,
+            "max_requests_per_second": 10_000,
+            **changed,
+        }
         return StripeSettings(_env_file=None, relist_weekday="never", **values)
 
     def load(self, day: date = DAY) -> None:
@@ -75,12 +80,18 @@ class Account:
         for table in STRIPE.tables:
             raw = f"ecommerce_raw.stripe.raw_{table.name}"
             rows = self.warehouse.query(
-                f"select {table.key[0]}, status, amount_minor, payload from {raw} where _deleted_at is null"
+                f"select {table.key[0]}, status, amount_minor, payload from {raw} where "
+                "_deleted_at is null"
             )
-            kept = [json.loads(body) for body in self.emulator.account.store[table.name[:-1]]._bodies.values()]
+            kept = [
+                json.loads(body)
+                for body in self.emulator.account.store[table.name[:-1]]._bodies.values()
+            ]
             expected = [(o["id"], o["status"], o["amount"], o) for o in kept if o["created"] <= SIX]
             actual = [(*row[:3], json.loads(str(row[3]))) for row in rows]
-            assert sorted(actual, key=lambda row: str(row[0])) == sorted(expected, key=lambda row: row[0])
+            assert sorted(actual, key=lambda row: str(row[0])) == sorted(
+                expected, key=lambda row: row[0]
+            )
 
 
 def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
@@ -100,9 +111,28 @@ def account(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iter
                 charge(2, SIX - 90 * A_DAY + 5, currency="jpy"),
                 charge(3, SIX - 40 * A_DAY),
                 charge(4, SIX - AN_HOUR),
-                charge(5, SIX - AN_HOUR, status="failed", paid=False, captured=False, failure_code="card_declined"),
-                {"object": "refund", "id": "re_1", "charge": "ch_3", "amount": 400, "created": SIX - 39 * A_DAY},
-                {"object": "dispute", "id": "dp_1", "charge": "ch_1", "amount": 1000, "created": SIX - 80 * A_DAY},
+                charge(
+                    5,
+                    SIX - AN_HOUR,
+                    status="failed",
+                    paid=False,
+                    captured=False,
+                    failure_code="card_declined",
+                ),
+                {
+                    "object": "refund",
+                    "id": "re_1",
+                    "charge": "ch_3",
+                    "amount": 400,
+                    "created": SIX - 39 * A_DAY,
+                },
+                {
+                    "object": "dispute",
+                    "id": "dp_1",
+                    "charge": "ch_1",
+                    "amount": 1000,
+                    "created": SIX - 80 * A_DAY,
+                },
             ]
         )
         account = Account(emulator, warehouse)
@@ -126,7 +156,9 @@ def test_a_charge_changed_behind_the_cursor_is_found_and_repaired(account: Accou
     assert (keys(found, "changed"), len(found.differences)) == (["ch_3"], 1)
     assert "charges, day 2026-10-11: 1 changed (ch_3)" in str(found)
     assert account.repaired().rows_reloaded == 1  # that day of charges only
-    assert account.warehouse.query("select amount_refunded::int from stripe.raw_charges where charge_id = 'ch_3'") == [(6,)]
+    assert account.warehouse.query(
+        "select amount_refunded::int from stripe.raw_charges where charge_id = 'ch_3'"
+    ) == [(6,)]
 
 
 @pytest.mark.parametrize(
@@ -149,19 +181,27 @@ def test_any_state_that_no_event_told_of_is_found_and_repaired(
 
 def test_an_object_that_appeared_behind_the_cursor_is_found_and_repaired(account: Account) -> None:
     account.emulator.account.store.put(
-        {**account.emulator.account.store["charge"].get("ch_1"), "id": "ch_late", "created": SIX - 60 * A_DAY}  # type: ignore[dict-item]
+        {
+            **account.emulator.account.store["charge"].get("ch_1"),
+            "id": "ch_late",
+            "created": SIX - 60 * A_DAY,
+        }  # type: ignore[dict-item]
     )
     assert keys(account.reconcile(), "missing") == ["ch_late"]
     account.repaired()
 
 
-def test_an_object_gone_from_stripe_is_marked_and_one_that_comes_back_is_not(account: Account) -> None:
+def test_an_object_gone_from_stripe_is_marked_and_one_that_comes_back_is_not(
+    account: Account,
+) -> None:
     kept = account.emulator.account.store["charge"].get("ch_2")
     account.forget("charge", "ch_2")
     found = account.reconcile()
     assert keys(found, "deleted") == ["ch_2"] and not found.is_equal
     assert account.repaired().rows_marked == 1
-    marked = account.warehouse.query("select charge_id from stripe.raw_charges where _deleted_at is not null")
+    marked = account.warehouse.query(
+        "select charge_id from stripe.raw_charges where _deleted_at is not null"
+    )
     assert marked == [("ch_2",)]
     account.emulator.account.store.put(kept)  # type: ignore[arg-type]
     assert keys(account.reconcile(), "missing") == ["ch_2"]
@@ -175,15 +215,19 @@ def test_an_object_gone_from_stripe_is_marked_and_one_that_comes_back_is_not(acc
         "update stripe.raw_charges set order_id = null where charge_id = 'ch_1'",
         "update stripe.raw_charges set is_disputed = false where charge_id = 'ch_1'",
         "update stripe.raw_charges set payload = '{}' where charge_id = 'ch_1'",
-        "update stripe.raw_charges set amount_refunded = 9, _fetched_at = '2099-01-01' where charge_id = 'ch_1'",
-        "update stripe.raw_charges set created_at = created_at + interval 3 day where charge_id = 'ch_1'",
+        "update stripe.raw_charges set amount_refunded = 9, _fetched_at = '2099-01-01' where "
+        "charge_id = 'ch_1'",
+        "update stripe.raw_charges set created_at = created_at + interval 3 day where charge_id = "
+        "'ch_1'",
         "update stripe.raw_charges set created_at = '2030-01-01' where charge_id = 'ch_1'",
         "update stripe.raw_charges set created_at = null where charge_id = 'ch_1'",
         "update stripe.raw_charges set _deleted_at = '2026-01-01' where charge_id = 'ch_1'",
         "delete from stripe.raw_charges where charge_id = 'ch_1'",
     ],
 )
-def test_a_row_altered_in_the_warehouse_is_found_and_repaired(account: Account, spoiled: str) -> None:
+def test_a_row_altered_in_the_warehouse_is_found_and_repaired(
+    account: Account, spoiled: str
+) -> None:
     account.spoil(spoiled)
     found = account.reconcile()
     assert "ch_1" in keys(found, "changed") + keys(found, "missing")
@@ -194,16 +238,25 @@ def test_a_row_altered_in_the_warehouse_is_found_and_repaired(account: Account, 
 def test_two_amounts_exchanged_between_charges_of_a_day_are_found(account: Account) -> None:
     """Count, keys and total are the same: only the content tells."""
     account.spoil(
-        "update stripe.raw_charges set status = if(status = 'failed', 'succeeded', 'failed') where charge_id in ('ch_4', 'ch_5')"
+        "update stripe.raw_charges set status = if(status = 'failed', 'succeeded', 'failed') where "
+        "charge_id in ('ch_4', 'ch_5')"
     )
     assert keys(account.reconcile(), "changed") == ["ch_4", "ch_5"]
     account.repaired()
 
 
-def test_what_events_touched_after_the_cursor_is_not_due_and_no_difference(account: Account) -> None:
+def test_what_events_touched_after_the_cursor_is_not_due_and_no_difference(
+    account: Account,
+) -> None:
     account.emulator.import_objects(
         [
-            {"object": "refund", "id": "re_2", "charge": "ch_4", "amount": 1000, "created": SIX + AN_HOUR},
+            {
+                "object": "refund",
+                "id": "re_2",
+                "charge": "ch_4",
+                "amount": 1000,
+                "created": SIX + AN_HOUR,
+            },
             {"object": "dispute", "id": "dp_1", "status": "lost", "_at": SIX + AN_HOUR},
             charge(9, SIX + AN_HOUR),
         ]
@@ -228,7 +281,9 @@ def test_only_so_many_days_back_are_compared(account: Account) -> None:
     assert keys(account.reconcile(reconcile_days=0), "changed") == ["ch_1", "ch_3"]
 
 
-def test_an_account_loaded_before_the_oldest_event_cannot_be_compared(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_loaded_before_the_oldest_event_cannot_be_compared(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ingestion.reconcile.stripe._now", lambda: NOW + timedelta(days=30))
     with pytest.raises(PermanentError, match="Load a day first, then reconcile"):
         account.reconcile()
@@ -242,7 +297,9 @@ def test_an_account_never_loaded_is_told(warehouse: DuckDBWarehouse) -> None:
 def test_days_that_differ_in_a_row_are_listed_as_one_span(account: Account) -> None:
     more = [charge(100 + number, SIX - 30 * A_DAY + number * A_DAY // 4) for number in range(40)]
     for item in more:
-        account.emulator.account.store.put({**account.emulator.account.store["charge"].get("ch_1"), **item})  # type: ignore[dict-item]
+        account.emulator.account.store.put(
+            {**account.emulator.account.store["charge"].get("ch_1"), **item}
+        )  # type: ignore[dict-item]
     account.emulator.requests.clear()
     report = account.reconcile(repair=True)
     assert report.is_equal and report.rows_reloaded == 40 and len(report.differences) > 9

@@ -1,4 +1,6 @@
-"""Settings name the variable that is missing or wrong, never print a secret, and are all explained in `.env.example`."""
+"""Settings name the variable that is missing or wrong, never print a secret, and are all explained
+in `.env.example`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,16 @@ from pydantic_settings import BaseSettings
 
 import alerting.settings
 import dashboard.settings
-import ingestion.settings
 import operations.settings
+import pipeline.settings
 import sandbox.containers.settings
 import transform.settings
-from ingestion.errors import PermanentError, SettingsError
-from ingestion.settings import PROJECT, CsvSettings, PostgresSettings, StripeSettings, WarehouseSettings, settings
+from ingestion.csv_uploads.settings import CsvSettings
+from ingestion.postgres.settings import PostgresSettings
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.errors import PermanentError, SettingsError
+from pipeline.settings import PROJECT, settings
+from warehouse.settings import WarehouseSettings
 
 SECRET = "hunter2-sesame"
 EXAMPLE = (PROJECT / ".env.example").read_text()
@@ -27,9 +33,19 @@ EXAMPLE = (PROJECT / ".env.example").read_text()
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No setting from outside: neither from the environment nor from a `.env` of the person who runs the tests."""
+    """No setting from outside: neither from the environment nor from a `.env` of the person who
+    runs the tests.
+    """
     for name in list(os.environ):
-        if name.split("_")[0] in {"POSTGRES", "STRIPE", "CSV", "WAREHOUSE", "SLACK", "ECOMMERCE", "AIRFLOW"}:
+        if name.split("_")[0] in {
+            "POSTGRES",
+            "STRIPE",
+            "CSV",
+            "WAREHOUSE",
+            "SLACK",
+            "ECOMMERCE",
+            "AIRFLOW",
+        }:
             monkeypatch.delenv(name)
     empty = tmp_path / "empty.env"
     empty.touch()
@@ -95,7 +111,9 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(PostgresSettings).password.get_secret_value() == SECRET
 
 
-def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     env_file(monkeypatch, tmp_path, "WAREHOUSE_LOCK_TIMEOUT_SECONDS=5\nWAREHOUSE_KIND=duckdb\n")
     assert settings(WarehouseSettings).lock_timeout_seconds == 5
     monkeypatch.setenv("WAREHOUSE_LOCK_TIMEOUT_SECONDS", "7")
@@ -103,7 +121,9 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings(WarehouseSettings).lock_timeout_seconds == 7
 
 
-def test_a_settings_file_that_was_named_must_be_there_and_readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_settings_file_that_was_named_must_be_there_and_readable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "absent.env"))
     with pytest.raises(SettingsError, match=r"absent\.env, which is no file"):
         settings(WarehouseSettings)
@@ -112,7 +132,9 @@ def test_a_settings_file_that_was_named_must_be_there_and_readable(monkeypatch: 
         settings(CsvSettings)
 
 
-def test_a_relative_folder_is_the_same_for_every_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_folder_is_the_same_for_every_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("CSV_INBOX", "inbox")
     monkeypatch.setenv("WAREHOUSE_DUCKDB_DIR", "data/warehouse")
     monkeypatch.chdir(tmp_path)
@@ -128,7 +150,7 @@ def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def declared() -> Iterator[tuple[str, FieldInfo]]:
     """Every setting of the project: its environment variable and its field."""
     modules = (
-        ingestion.settings,
+        pipeline.settings,
         alerting.settings,
         operations.settings,
         dashboard.settings,
@@ -149,12 +171,22 @@ FIELDS = dict(declared())
 
 
 def test_the_settings_are_found() -> None:
-    assert {"POSTGRES_HOST", "STRIPE_API_KEY", "CSV_INBOX", "WAREHOUSE_KIND", "SLACK_WEBHOOK_URL"} <= set(FIELDS)
+    assert {
+        "POSTGRES_HOST",
+        "STRIPE_API_KEY",
+        "CSV_INBOX",
+        "WAREHOUSE_KIND",
+        "SLACK_WEBHOOK_URL",
+    } <= set(FIELDS)
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
-def test_every_setting_is_explained_in_the_example_with_its_default_and_no_secret(name: str) -> None:
-    found = re.search(rf"^# (?P<explanation>.*[.)])\n(?P<off># )?{name}=(?P<value>.*)$", EXAMPLE, re.MULTILINE)
+def test_every_setting_is_explained_in_the_example_with_its_default_and_no_secret(
+    name: str,
+) -> None:
+    found = re.search(
+        rf"^# (?P<explanation>.*[.)])\n(?P<off># )?{name}=(?P<value>.*)$", EXAMPLE, re.MULTILINE
+    )
     assert found, f"{name} is missing in .env.example, or has no one-line explanation above it"
     field = FIELDS[name]
     if field.is_required() or field.annotation is SecretStr or field.default is None:

@@ -1,4 +1,6 @@
-"""``python -m ingestion``: one line per source, one sentence per error, an exit code that says whether to try again."""
+"""``python -m ingestion``: one line per source, one sentence per error, an exit code that says
+whether to try again.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.days import current_day
-from ingestion.settings import PROJECT, WarehouseSettings
-from ingestion.sources import SOURCES
+from pipeline.days import current_day
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES
+from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from sandbox.stripe_emulator import StripeEmulator
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 DAY = "2026-01-20"
 SPEND = "date,channel,campaign_name,spend,impressions,clicks\n2026-01-01,google,Brand,1.50,10,1\n"
 PERFORMANCE = "date,campaign_id,campaign_name,channel,conversions,revenue_attributed\n2026-01-01,c-1,Brand,google,3,120.50\n"
-RESULT = re.compile(r"^(\w+) (\d{4}-\d\d-\d\d): ([\d,]+) rows read \(.*\) in [\d.]+ s, load \S+$", re.MULTILINE)
+RESULT = re.compile(
+    r"^(\w+) (\d{4}-\d\d-\d\d): ([\d,]+) rows read \(.*\) in [\d.]+ s, load \S+$", re.MULTILINE
+)
 TRY_AGAIN = 75
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -39,9 +44,21 @@ def run(tmp_path: Path) -> Run:
         empty.touch()
         names = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
         environment = {name: os.environ[name] for name in names if name in os.environ}
-        environment |= {"ECOMMERCE_ENV_FILE": str(empty), "WAREHOUSE_DUCKDB_DIR": str(tmp_path / "warehouse"), **settings}
+        environment |= {
+            "ECOMMERCE_ENV_FILE": str(empty),
+            "WAREHOUSE_DUCKDB_DIR": str(tmp_path / "warehouse"),
+            **settings,
+        }
         command = [sys.executable, "-m", "ingestion", *arguments]
-        return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     return running
 
@@ -94,14 +111,20 @@ def test_all_six_are_loaded_one_line_each(
     run: Run, csv_inbox: Path, source_db: SourceDatabase, stripe_emulator: StripeEmulator
 ) -> None:
     stripe = {"STRIPE_API_KEY": "sk_test_shell", "STRIPE_API_BASE": stripe_emulator.url}
-    done = run("all", "--day", DAY, CSV_INBOX=str(csv_inbox), **postgres_settings(source_db), **stripe)
+    done = run(
+        "all", "--day", DAY, CSV_INBOX=str(csv_inbox), **postgres_settings(source_db), **stripe
+    )
     assert done.returncode == 0, done.stderr
-    assert [name for name, _, _ in RESULT.findall(done.stdout)] == [source.name for source in SOURCES]
+    assert [name for name, _, _ in RESULT.findall(done.stdout)] == [
+        source.name for source in SOURCES
+    ]
 
-    from ingestion.warehouse.duckdb import DuckDBWarehouse
+    from warehouse.duckdb.warehouse import DuckDBWarehouse
 
     folder = csv_inbox.parent / "warehouse"
-    records = DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=folder)).load_records(date.fromisoformat(DAY))  # type: ignore[call-arg]
+    records = DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=folder)).load_records(
+        date.fromisoformat(DAY)
+    )  # type: ignore[call-arg]
     assert [record.source for record in records] == [source.name for source in SOURCES]
 
 
@@ -115,14 +138,23 @@ def test_of_all_six_one_that_fails_does_not_stop_the_rest(run: Run, csv_inbox: P
 
 
 @pytest.mark.parametrize(
-    ("day", "words"), [("2027-13-01", "is not a day"), ("tomorrow", "is not a day"), ("2199-01-01", "has not come yet")]
+    ("day", "words"),
+    [
+        ("2027-13-01", "is not a day"),
+        ("tomorrow", "is not a day"),
+        ("2199-01-01", "has not come yet"),
+    ],
 )
 def test_a_day_that_is_none_or_has_not_come_is_refused(run: Run, day: str, words: str) -> None:
     assert words in failed_with_a_sentence(run("orders", "--day", day), 1)
 
 
-@pytest.mark.parametrize("arguments", [(), ("ordres",), ("orders", "--dya", DAY), ("orders", "customers")])
-def test_a_command_that_is_not_understood_shows_the_usage(run: Run, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [(), ("ordres",), ("orders", "--dya", DAY), ("orders", "customers")]
+)
+def test_a_command_that_is_not_understood_shows_the_usage(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert "usage: python -m ingestion" in done.stderr
@@ -149,7 +181,9 @@ def test_a_database_that_is_not_there_is_worth_another_try(run: Run) -> None:
     assert "hunter2-sesame" not in sentence
 
 
-def test_a_wrong_password_is_for_somebody_to_correct_and_is_not_shown(run: Run, source_db: SourceDatabase) -> None:
+def test_a_wrong_password_is_for_somebody_to_correct_and_is_not_shown(
+    run: Run, source_db: SourceDatabase
+) -> None:
     settings = postgres_settings(source_db) | {"POSTGRES_PASSWORD": "hunter2-sesame"}
     for verbose in ([], ["--verbose"]):
         done = run("orders", "--day", DAY, *verbose, **settings)
@@ -161,11 +195,15 @@ def test_a_wrong_password_is_for_somebody_to_correct_and_is_not_shown(run: Run, 
 
 def test_a_missing_table_is_named(run: Run, source_db: SourceDatabase) -> None:
     source_db.execute("drop table order_items")
-    sentence = failed_with_a_sentence(run("order_items", "--day", DAY, **postgres_settings(source_db)), 1)
+    sentence = failed_with_a_sentence(
+        run("order_items", "--day", DAY, **postgres_settings(source_db)), 1
+    )
     assert "public.order_items" in sentence
 
 
-def test_a_key_that_stripe_refuses_is_for_somebody_to_correct(run: Run, stripe_emulator: StripeEmulator) -> None:
+def test_a_key_that_stripe_refuses_is_for_somebody_to_correct(
+    run: Run, stripe_emulator: StripeEmulator
+) -> None:
     settings = {"STRIPE_API_KEY": "wrong-hunter2-sesame", "STRIPE_API_BASE": stripe_emulator.url}
     sentence = failed_with_a_sentence(run("charges", "--day", DAY, **settings), 1)
     assert "STRIPE_API_KEY" in sentence
@@ -174,7 +212,13 @@ def test_a_key_that_stripe_refuses_is_for_somebody_to_correct(run: Run, stripe_e
 
 def test_a_warehouse_folder_that_cannot_be_made_is_said(run: Run, csv_inbox: Path) -> None:
     blocked = csv_inbox / "marketing_spend.csv"
-    done = run("marketing", "--day", DAY, CSV_INBOX=str(csv_inbox), WAREHOUSE_DUCKDB_DIR=str(blocked / "warehouse"))
+    done = run(
+        "marketing",
+        "--day",
+        DAY,
+        CSV_INBOX=str(csv_inbox),
+        WAREHOUSE_DUCKDB_DIR=str(blocked / "warehouse"),
+    )
     assert done.returncode in {1, TRY_AGAIN}
     assert "Traceback" not in done.stderr
     assert str(blocked) in done.stderr

@@ -1,4 +1,6 @@
-"""Reconciliation compares with Snowflake as it does with DuckDB: the same rows give the same fingerprints on both sides."""
+"""Reconciliation compares with Snowflake as it does with DuckDB: the same rows give the same
+fingerprints on both sides.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ from ingestion.reconcile.dialect import DUCKDB, SNOWFLAKE
 from ingestion.reconcile.fingerprint import warehouse_buckets, warehouse_rows
 from ingestion.reconcile.postgres import reconcile_table
 from ingestion.reconcile.report import Report
-from ingestion.sources import MARKETING_SPEND, SOURCES, source
+from pipeline.sources import MARKETING_SPEND, SOURCES, source
 from tests.ingestion.postgres_shop import Shop
 
 if TYPE_CHECKING:
-    from ingestion.warehouse.snowflake import SnowflakeWarehouse
     from tests.conftest import SourceDatabase
     from tests.fake_snowflake import FakeAccount
+    from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 
 @pytest.mark.slow
@@ -29,11 +31,19 @@ def test_a_row_lost_altered_or_deleted_is_found_and_repaired(
 ) -> None:
     shop = Shop(source_db, snowflake_warehouse)  # type: ignore[arg-type]
     for order_id in (1, 2, 3, 4):
-        shop.order(order_id, shipping_city="Zürich", shipping_state=None, shipping_zip="", total_amount=Decimal("10.50"))
+        shop.order(
+            order_id,
+            shipping_city="Zürich",
+            shipping_state=None,
+            shipping_zip="",
+            total_amount=Decimal("10.50"),
+        )
     shop.load()
 
     def reconciled(*, repair: bool = False) -> Report:
-        return reconcile_table(source("orders"), source_db.settings, snowflake_warehouse, repair=repair)
+        return reconcile_table(
+            source("orders"), source_db.settings, snowflake_warehouse, repair=repair
+        )
 
     assert reconciled().is_equal
     orders = '"ECOMMERCE_RAW"."POSTGRES"."RAW_ORDERS"'
@@ -45,7 +55,8 @@ def test_a_row_lost_altered_or_deleted_is_found_and_repaired(
     report = reconciled(repair=True)
     assert report.repaired and report.is_equal and report.rows_marked == 1
     stored = snowflake_warehouse.query(
-        "select order_id, total_amount, _deleted_at is null from postgres.raw_orders order by order_id"
+        "select order_id, total_amount, _deleted_at is null from postgres.raw_orders order by "
+        "order_id"
     )
     price = Decimal("10.50")
     assert stored == [(1, price, True), (2, price, True), (3, price, False), (4, price, True)]
@@ -62,9 +73,14 @@ def test_the_expressions_of_both_warehouses_give_the_same_text() -> None:
     columns = {column.name: column for column in MARKETING_SPEND.columns}
     with duckdb.connect() as connection:
         connection.execute(
-            "create table t as select $1 as date, $2::decimal(12,2) as spend, $3 as _file_modified_at", list(values.values())
+            "create table t as select $1 as date, $2::decimal(12,2) as spend, $3 as "
+            "_file_modified_at",
+            list(values.values()),
         )
-        texts = [connection.execute(f"select {DUCKDB.text(columns[name])} from t").fetchall()[0][0] for name in values]
+        texts = [
+            connection.execute(f"select {DUCKDB.text(columns[name])} from t").fetchall()[0][0]
+            for name in values
+        ]
     assert texts == ["2026-11-22", "1.50", "1767225600000007"]
     assert [SNOWFLAKE.text(columns[name]) for name in values] == [
         '"DATE"::varchar',
@@ -82,6 +98,9 @@ def test_the_sql_of_a_comparison_is_the_warehouses_own(dialect: object) -> None:
             shape = Shape(table, table.version, table.columns)
             queries = [f"select {shape.row(sql)} from {sql.address(table)}"]
             if each.kind == "postgres":
-                queries += [warehouse_buckets(table, table.columns, sql), warehouse_rows(table, table.columns, [(0, 9)], sql)]
+                queries += [
+                    warehouse_buckets(table, table.columns, sql),
+                    warehouse_rows(table, table.columns, [(0, 9)], sql),
+                ]
             for query in queries:
                 assert isinstance(sqlglot.parse_one(query, dialect=sql.name), sqlglot.exp.Select)

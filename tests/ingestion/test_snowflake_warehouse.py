@@ -1,4 +1,6 @@
-"""What only the Snowflake warehouse can get wrong: sign-in, its logs, its stage, lost answers, tags; on a fake account."""
+"""What only the Snowflake warehouse can get wrong: sign-in, its logs, its stage, lost answers,
+tags; on a fake account.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,23 @@ import snowflake.connector.errors as connector
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from ingestion.errors import CredentialsError, PassingError, PermanentError, SettingsError, WarehouseUnavailableError
-from ingestion.records import Window
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.sources import CHARGES, ORDERS, PRODUCTS, source
-from ingestion.warehouse import open_warehouse, parquet, snowflake_load, snowflake_merge
-from ingestion.warehouse.snowflake import SnowflakeWarehouse
-from ingestion.warehouse.snowflake_errors import explain, retried
-from ingestion.warehouse.snowflake_session import fingerprint, query_tag, sign_in
-from ingestion.warehouse.snowflake_sql import identifier, safe
+from pipeline.errors import (
+    CredentialsError,
+    PassingError,
+    PermanentError,
+    SettingsError,
+    WarehouseUnavailableError,
+)
+from pipeline.records import Window
+from pipeline.settings import settings
+from pipeline.sources import CHARGES, ORDERS, PRODUCTS, source
 from tests.ingestion.test_warehouse import DAY, END, SHOP, WINDOW, batch, load, names, product
+from warehouse import open_warehouse, parquet, snowflake_load, snowflake_merge
+from warehouse.snowflake.errors import explain, retried
+from warehouse.snowflake.session import fingerprint, query_tag, sign_in
+from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.sql import identifier, safe
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 if TYPE_CHECKING:
     from tests.fake_snowflake import FakeAccount
@@ -39,8 +48,16 @@ def account(**given: Any) -> SnowflakeSettings:
 
 
 def pem_of(key: Any, passphrase: str | None = None) -> str:
-    how = serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
-    return str(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how).decode())
+    how = (
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    return str(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how
+        ).decode()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +101,13 @@ def test_the_key_may_be_a_file_or_in_the_environment(
         "body": {"private_key": "".join(pem.splitlines()[1:-1])},
     }[form]
     found = sign_in(account(**given, private_key_file_pwd=passphrase))
-    der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    der = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     assert found.arguments() == {"authenticator": "SNOWFLAKE_JWT", "private_key": der}
-    assert (fingerprint(account(**given, private_key_file_pwd=passphrase)) or "").startswith("SHA256:")
+    assert (fingerprint(account(**given, private_key_file_pwd=passphrase)) or "").startswith(
+        "SHA256:"
+    )
 
 
 def test_a_wrong_or_missing_sign_in_is_a_sentence(key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
@@ -94,12 +115,24 @@ def test_a_wrong_or_missing_sign_in_is_a_sentence(key: rsa.RSAPrivateKey, tmp_pa
     elliptic = pem_of(ec.generate_private_key(ec.SECP256R1()))
     for given, says in (
         ({}, "Nothing is set to sign in to Snowflake with. Set SNOWFLAKE_PRIVATE_KEY_FILE"),
-        ({"private_key_file": tmp_path / "absent.p8"}, "absent.p8, which cannot be read: No such file"),
+        (
+            {"private_key_file": tmp_path / "absent.p8"},
+            "absent.p8, which cannot be read: No such file",
+        ),
         ({"private_key_file": tmp_path / "no.p8"}, "no.p8, which is no private key in PEM"),
         ({"private_key": SECRET}, "SNOWFLAKE_PRIVATE_KEY is no private key in PEM"),
-        ({"private_key": pem_of(key, "right")}, "has a passphrase, and none is set: correct SNOWFLAKE_PRIVATE_KEY_FILE_PWD"),
-        ({"private_key": pem_of(key, "right"), "private_key_file_pwd": SECRET}, "SNOWFLAKE_PRIVATE_KEY_FILE_PWD is not its pass"),
-        ({"private_key": pem_of(key), "private_key_file_pwd": SECRET}, "has no passphrase, but one is set"),
+        (
+            {"private_key": pem_of(key, "right")},
+            "has a passphrase, and none is set: correct SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
+        ),
+        (
+            {"private_key": pem_of(key, "right"), "private_key_file_pwd": SECRET},
+            "SNOWFLAKE_PRIVATE_KEY_FILE_PWD is not its pass",
+        ),
+        (
+            {"private_key": pem_of(key), "private_key_file_pwd": SECRET},
+            "has no passphrase, but one is set",
+        ),
         ({"private_key": elliptic}, "is no RSA key of 2048 bits or more"),
     ):
         with pytest.raises(SettingsError) as error:
@@ -108,11 +141,15 @@ def test_a_wrong_or_missing_sign_in_is_a_sentence(key: rsa.RSAPrivateKey, tmp_pa
         assert error.value.__cause__ is None
 
 
-def test_an_address_is_not_taken_for_an_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_address_is_not_taken_for_an_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "empty.env").touch()
     monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "empty.env"))
     monkeypatch.setenv("WAREHOUSE_KIND", "snowflake")
-    with pytest.raises(SettingsError, match=r"SNOWFLAKE_ACCOUNT is not set; SNOWFLAKE_USER is not set"):
+    with pytest.raises(
+        SettingsError, match=r"SNOWFLAKE_ACCOUNT is not set; SNOWFLAKE_USER is not set"
+    ):
         open_warehouse()
     monkeypatch.setenv("SNOWFLAKE_ACCOUNT", "https://myorg-myaccount.snowflakecomputing.com")
     monkeypatch.setenv("SNOWFLAKE_USER", "loader")
@@ -121,10 +158,14 @@ def test_an_address_is_not_taken_for_an_account(monkeypatch: pytest.MonkeyPatch,
 
 
 def let_the_connector_log_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow, dbt and others set up logging when they are loaded, and silence loggers that exist by then."""
+    """Airflow, dbt and others set up logging when they are loaded, and silence loggers that exist
+    by then.
+    """
     monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
     names = [name for name in logging.root.manager.loggerDict if name.startswith("snowflake")]
-    for logger in (logging.getLogger(name) for name in {"snowflake", "snowflake.connector", *names}):
+    for logger in (
+        logging.getLogger(name) for name in {"snowflake", "snowflake.connector", *names}
+    ):
         monkeypatch.setattr(logger, "disabled", False)
         monkeypatch.setattr(logger, "propagate", True)
         monkeypatch.setattr(logger, "level", logging.NOTSET)
@@ -138,11 +179,15 @@ def test_no_secret_is_shown_or_logged_not_even_by_the_connector(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     let_the_connector_log_everything(monkeypatch)
-    given = snowflake_warehouse.settings.model_copy(update={"password": account(password=SECRET).password})
+    given = snowflake_warehouse.settings.model_copy(
+        update={"password": account(password=SECRET).password}
+    )
     with caplog.at_level(logging.DEBUG):
         warehouse = SnowflakeWarehouse(given)
         load(warehouse, product(1))
-        logging.getLogger("snowflake.connector.network").debug("body: %s, token=%s", {"PASSWORD": SECRET}, "ETMsDgAAAXI0IS9zPQ")
+        logging.getLogger("snowflake.connector.network").debug(
+            "body: %s, token=%s", {"PASSWORD": SECRET}, "ETMsDgAAAXI0IS9zPQ"
+        )
     assert len(caplog.records) > 20
     assert any(record.name.startswith("snowflake.connector") for record in caplog.records)
     assert SECRET not in caplog.text and "ETMsDgAAAXI0IS9zPQ" not in caplog.text
@@ -150,13 +195,20 @@ def test_no_secret_is_shown_or_logged_not_even_by_the_connector(
 
 
 def test_the_private_key_is_masked_as_well(
-    key: rsa.RSAPrivateKey, fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse, caplog: pytest.LogCaptureFixture
+    key: rsa.RSAPrivateKey,
+    fake_snowflake: FakeAccount,
+    snowflake_warehouse: SnowflakeWarehouse,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    given = snowflake_warehouse.settings.model_copy(update={"private_key": account(private_key=pem_of(key)).private_key})
+    given = snowflake_warehouse.settings.model_copy(
+        update={"private_key": account(private_key=pem_of(key)).private_key}
+    )
     SnowflakeWarehouse(given).watermark(SHOP)
     body = base64.b64encode(sign_in(given).private_key or b"").decode()
     with caplog.at_level(logging.DEBUG):
-        logging.getLogger("snowflake.connector.auth.keypair").debug("signing with %s, %s", body, pem_of(key))
+        logging.getLogger("snowflake.connector.auth.keypair").debug(
+            "signing with %s, %s", body, pem_of(key)
+        )
     assert body not in caplog.text and pem_of(key).splitlines()[1] not in caplog.text
 
 
@@ -166,10 +218,28 @@ def test_the_private_key_is_masked_as_well(
 @pytest.mark.parametrize(
     ("error", "family", "says"),
     [
-        (connector.DatabaseError(msg="Incorrect username or password was specified.", errno=250001), CredentialsError, "refuses"),
-        (connector.DatabaseError(msg="JWT token is invalid. [a-b-c]", errno=250001), CredentialsError, "does not belong"),
-        (connector.DatabaseError(msg="Role 'LOADER' is not granted", errno=390189), CredentialsError, "not granted to the user"),
-        (connector.DatabaseError(msg="IP 1.2.3.4 is not allowed", errno=390422), CredentialsError, "network policy"),
+        (
+            connector.DatabaseError(
+                msg="Incorrect username or password was specified.", errno=250001
+            ),
+            CredentialsError,
+            "refuses",
+        ),
+        (
+            connector.DatabaseError(msg="JWT token is invalid. [a-b-c]", errno=250001),
+            CredentialsError,
+            "does not belong",
+        ),
+        (
+            connector.DatabaseError(msg="Role 'LOADER' is not granted", errno=390189),
+            CredentialsError,
+            "not granted to the user",
+        ),
+        (
+            connector.DatabaseError(msg="IP 1.2.3.4 is not allowed", errno=390422),
+            CredentialsError,
+            "network policy",
+        ),
         (
             connector.HttpError(msg="404 Not Found: post my-account", errno=290404),
             CredentialsError,
@@ -180,18 +250,48 @@ def test_the_private_key_is_masked_as_well(
             CredentialsError,
             "infrastructure",
         ),
-        (connector.ProgrammingError(msg="Insufficient privileges", errno=3001), CredentialsError, "the role may not use it"),
-        (connector.ProgrammingError(msg="exceeded resource monitor quota", errno=90073), PermanentError, "credits are used up"),
-        (connector.ProgrammingError(msg="syntax error", errno=1003), PermanentError, "could not load orders: "),
-        (connector.ProgrammingError(msg="statement timeout", errno=630), WarehouseUnavailableError, "for now"),
-        (connector.ProgrammingError(msg="lock timeout", errno=625), WarehouseUnavailableError, "for now"),
-        (connector.OperationalError(msg="could not connect", errno=250001), WarehouseUnavailableError, "for now"),
-        (connector.ServiceUnavailableError(msg="503", errno=290503), WarehouseUnavailableError, "for now"),
+        (
+            connector.ProgrammingError(msg="Insufficient privileges", errno=3001),
+            CredentialsError,
+            "the role may not use it",
+        ),
+        (
+            connector.ProgrammingError(msg="exceeded resource monitor quota", errno=90073),
+            PermanentError,
+            "credits are used up",
+        ),
+        (
+            connector.ProgrammingError(msg="syntax error", errno=1003),
+            PermanentError,
+            "could not load orders: ",
+        ),
+        (
+            connector.ProgrammingError(msg="statement timeout", errno=630),
+            WarehouseUnavailableError,
+            "for now",
+        ),
+        (
+            connector.ProgrammingError(msg="lock timeout", errno=625),
+            WarehouseUnavailableError,
+            "for now",
+        ),
+        (
+            connector.OperationalError(msg="could not connect", errno=250001),
+            WarehouseUnavailableError,
+            "for now",
+        ),
+        (
+            connector.ServiceUnavailableError(msg="503", errno=290503),
+            WarehouseUnavailableError,
+            "for now",
+        ),
         (ConnectionResetError("reset"), WarehouseUnavailableError, "for now"),
     ],
     ids=lambda value: f"{getattr(value, 'errno', '')}" if isinstance(value, Exception) else None,
 )
-def test_each_refusal_is_a_sentence_of_the_right_family(error: Exception, family: type[Exception], says: str) -> None:
+def test_each_refusal_is_a_sentence_of_the_right_family(
+    error: Exception, family: type[Exception], says: str
+) -> None:
     found = explain(error, account(password=SECRET), "load orders")
     assert type(found) is family
     assert says in str(found) and SECRET not in str(found)
@@ -213,7 +313,9 @@ def test_only_passing_errors_are_tried_again() -> None:
     assert len(tries) == 3
 
 
-def test_an_account_that_does_not_answer_does_not_hang(snowflake_warehouse: SnowflakeWarehouse) -> None:
+def test_an_account_that_does_not_answer_does_not_hang(
+    snowflake_warehouse: SnowflakeWarehouse,
+) -> None:
     update = {"port": 1, "login_timeout_seconds": 2, "network_timeout_seconds": 2}
     started = time.monotonic()
     with pytest.raises(WarehouseUnavailableError):
@@ -247,7 +349,7 @@ def test_a_load_whose_answer_was_lost_is_not_loaded_twice(
 def test_a_load_that_breaks_off_in_its_transaction_is_undone_and_done_again(
     snowflake_warehouse: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingestion.warehouse import snowflake_records
+    from warehouse.snowflake import records as snowflake_records
 
     load(snowflake_warehouse, product(1, "old"))
     real, tries = snowflake_records.add_record, []
@@ -264,7 +366,9 @@ def test_a_load_that_breaks_off_in_its_transaction_is_undone_and_done_again(
         load(snowflake_warehouse, newer)
     assert names(snowflake_warehouse) == {1: "old"}
     tries.clear()
-    record = load(SnowflakeWarehouse(snowflake_warehouse.settings.model_copy(update={"max_tries": 2})), newer)
+    record = load(
+        SnowflakeWarehouse(snowflake_warehouse.settings.model_copy(update={"max_tries": 2})), newer
+    )
     assert (len(tries), record.tables[0].updated) == (2, 1)
     assert names(snowflake_warehouse) == {1: "new"}
 
@@ -274,26 +378,42 @@ def test_a_load_that_breaks_off_in_its_transaction_is_undone_and_done_again(
 
 @pytest.mark.slow
 def test_a_large_load_goes_in_several_files_and_leaves_none_behind(
-    fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch
+    fake_snowflake: FakeAccount,
+    snowflake_warehouse: SnowflakeWarehouse,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ingestion.warehouse import snowflake_upload
+    from warehouse import snowflake_upload
 
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 500)
     monkeypatch.setattr(snowflake_upload, "_MIB", 1024)
-    warehouse = SnowflakeWarehouse(snowflake_warehouse.settings.model_copy(update={"part_mb": 4, "parallel_uploads": 3}))
+    warehouse = SnowflakeWarehouse(
+        snowflake_warehouse.settings.model_copy(update={"part_mb": 4, "parallel_uploads": 3})
+    )
     rows = [product(number, f"name {number * 7919}") for number in range(3000)]
     with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
-        assert open_load.stage(PRODUCTS, (batch(rows[start : start + 250]) for start in range(0, 3000, 250))) == 3000
+        assert (
+            open_load.stage(
+                PRODUCTS, (batch(rows[start : start + 250]) for start in range(0, 3000, 250))
+            )
+            == 3000
+        )
         open_load.stage(PRODUCTS, [batch([product(5000)])])
         record = open_load.commit(END)
     puts = [statement for statement in fake_snowflake.statements if statement.startswith("put ")]
-    uploaded = {statement.split("@")[1].split()[0] + statement.split("'")[1].rsplit("/")[-1] for statement in puts}
+    uploaded = {
+        statement.split("@")[1].split()[0] + statement.split("'")[1].rsplit("/")[-1]
+        for statement in puts
+    }
     assert len(uploaded) >= 4
     assert record.tables[0].inserted == 3001
-    assert warehouse.query("select count(*), count(distinct product_id) from postgres.raw_products") == [(3001, 3001)]
+    assert warehouse.query(
+        "select count(*), count(distinct product_id) from postgres.raw_products"
+    ) == [(3001, 3001)]
     assert fake_snowflake.staged_files() == []
     assert list(warehouse.settings.staging_dir.iterdir()) == []
-    left = "select table_name from information_schema.tables where startswith(table_name, 'INCOMING_')"
+    left = (
+        "select table_name from information_schema.tables where startswith(table_name, 'INCOMING_')"
+    )
     assert warehouse.query(left) == []
 
 
@@ -301,7 +421,10 @@ def test_a_large_load_goes_in_several_files_and_leaves_none_behind(
 def test_a_load_that_is_left_removes_its_files_and_a_shared_one_keeps_them(
     fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
 ) -> None:
-    with pytest.raises(ConnectionError), snowflake_warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
+    with (
+        pytest.raises(ConnectionError),
+        snowflake_warehouse.begin_load(SHOP, DAY, WINDOW) as open_load,
+    ):
         open_load.stage(PRODUCTS, [batch([product(1)])])
         raise ConnectionError
     assert fake_snowflake.staged_files() == []
@@ -309,7 +432,9 @@ def test_a_load_that_is_left_removes_its_files_and_a_shared_one_keeps_them(
         open_load.stage(PRODUCTS, [batch([product(1)])], part="a")
     assert len(fake_snowflake.staged_files()) == 1
     elsewhere = SnowflakeWarehouse(
-        snowflake_warehouse.settings.model_copy(update={"staging_dir": snowflake_warehouse.settings.staging_dir / "elsewhere"})
+        snowflake_warehouse.settings.model_copy(
+            update={"staging_dir": snowflake_warehouse.settings.staging_dir / "elsewhere"}
+        )
     )
     with elsewhere.begin_load(SHOP, DAY, WINDOW, load_id="run 1") as open_load:
         open_load.commit(END, parts=["a"])
@@ -325,9 +450,16 @@ def test_what_nobody_committed_is_swept_after_two_days(
     with snowflake_warehouse.begin_load(SHOP, DAY, WINDOW, load_id="forgotten") as open_load:
         open_load.stage(PRODUCTS, [batch([product(1)])], part="a")
     with snowflake_warehouse.session("sweep") as connection:
-        assert snowflake_load.sweep(connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)) == []
+        assert (
+            snowflake_load.sweep(
+                connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
+            )
+            == []
+        )
         assert len(fake_snowflake.staged_files()) == 1
-        assert snowflake_load.sweep(connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3)) == ["forgotten"]
+        assert snowflake_load.sweep(
+            connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3)
+        ) == ["forgotten"]
     assert fake_snowflake.staged_files() == []
     assert snowflake_warehouse.query("select count(*) from loads.shared_loads") == [(0,)]
 
@@ -353,16 +485,26 @@ def test_each_query_is_tagged_with_dag_task_day_and_try(
     monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "extract_postgres_products")
     monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "extract_postgres_products")
     monkeypatch.setenv("AIRFLOW_CTX_TRY_NUMBER", "2")
-    expected = {"app": "ecommerce_pipeline", "dag": "extract_postgres_products", "task": "extract_postgres_products"}
+    expected = {
+        "app": "ecommerce_pipeline",
+        "dag": "extract_postgres_products",
+        "task": "extract_postgres_products",
+    }
     assert json.loads(query_tag(day="2026-11-22")) == expected | {"try": "2", "day": "2026-11-22"}
     seen: list[dict[str, Any]] = []
     import snowflake.connector as driver
 
     real = driver.connect
-    monkeypatch.setattr(driver, "connect", lambda **given: seen.append(dict(given["session_parameters"])) or real(**given))
+    monkeypatch.setattr(
+        driver,
+        "connect",
+        lambda **given: seen.append(dict(given["session_parameters"])) or real(**given),
+    )
     load(snowflake_warehouse, product(1))
     tags = [json.loads(parameters["QUERY_TAG"]) for parameters in seen]
-    assert tags and all(tag == expected | {"try": "2", "day": "2026-11-22", "source": "products"} for tag in tags)
+    assert tags and all(
+        tag == expected | {"try": "2", "day": "2026-11-22", "source": "products"} for tag in tags
+    )
     assert {parameters["TIMEZONE"] for parameters in seen} == {"UTC"}
 
 

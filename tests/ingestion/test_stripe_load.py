@@ -1,4 +1,6 @@
-"""Loads from the real emulator into a real DuckDB: nothing is lost, nothing doubled, whatever happens on the way."""
+"""Loads from the real emulator into a real DuckDB: nothing is lost, nothing doubled, whatever
+happens on the way.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from typing import Any
 
 import pytest
 
-from ingestion.errors import (
+from ingestion.stripe_api import StripeConnector
+from ingestion.stripe_api.connector import plan
+from ingestion.stripe_api.settings import StripeSettings
+from pipeline.errors import (
     ContractError,
     CredentialsError,
     PassingError,
@@ -21,13 +26,10 @@ from ingestion.errors import (
     RateLimitedError,
     SourceUnavailableError,
 )
-from ingestion.records import LoadRecord
-from ingestion.settings import StripeSettings
-from ingestion.sources import source
-from ingestion.stripe_api import StripeConnector
-from ingestion.stripe_api.connector import plan
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from pipeline.records import LoadRecord
+from pipeline.sources import source
 from sandbox.stripe_emulator import Fault, StripeEmulator
+from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 KEY = "sk_test_very_secret_51Hq9Zx"
 DAY = date(2026, 11, 20)  # a Friday
@@ -61,13 +63,17 @@ class Account:
         return StripeSettings(_env_file=None, **values)
 
     def load(self, day: date = DAY, *, full_refresh: bool = False, **changed: Any) -> LoadRecord:
-        return StripeConnector(self.settings(**changed), self.warehouse).load_charges(day, full_refresh=full_refresh)
+        return StripeConnector(self.settings(**changed), self.warehouse).load_charges(
+            day, full_refresh=full_refresh
+        )
 
     def has(self, *items: dict[str, Any]) -> None:
         self.emulator.import_objects(list(items))
 
     def rows(self, table: str, columns: str) -> list[tuple[Any, ...]]:
-        return self.warehouse.query(f"select {columns} from ecommerce_raw.stripe.raw_{table} order by all")
+        return self.warehouse.query(
+            f"select {columns} from ecommerce_raw.stripe.raw_{table} order by all"
+        )
 
     def everything(self) -> list[Any]:
         """All rows of the three tables, but for when and by which load they came."""
@@ -91,12 +97,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     two_days_after = datetime(2026, 11, 22, 6)
     monkeypatch.setattr(
-        "ingestion.stripe_api.connector._now", lambda: two_days_after + timedelta(seconds=time.monotonic() - started)
+        "ingestion.stripe_api.connector._now",
+        lambda: two_days_after + timedelta(seconds=time.monotonic() - started),
     )
 
 
 def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
-    return {"object": "charge", "id": f"ch_{number:05}", "created": created, "amount": 1000, "currency": "usd", **fields}
+    return {
+        "object": "charge",
+        "id": f"ch_{number:05}",
+        "created": created,
+        "amount": 1000,
+        "currency": "usd",
+        **fields,
+    }
 
 
 def counts(record: LoadRecord, table: str) -> tuple[int, int]:
@@ -107,9 +121,19 @@ def counts(record: LoadRecord, table: str) -> tuple[int, int]:
 # What arrives
 
 
-def test_a_first_load_brings_everything_up_to_the_bound_and_nothing_after_it(account: Account) -> None:
+def test_a_first_load_brings_everything_up_to_the_bound_and_nothing_after_it(
+    account: Account,
+) -> None:
     account.has(charge(1, at(DAY - days(400))), charge(2, at(DAY)), charge(3, at(DAY) + 1))
-    account.has({"object": "refund", "id": "re_1", "charge": "ch_00002", "created": at(DAY) - 5, "amount": 100})
+    account.has(
+        {
+            "object": "refund",
+            "id": "re_1",
+            "charge": "ch_00002",
+            "created": at(DAY) - 5,
+            "amount": 100,
+        }
+    )
 
     record = account.load()
 
@@ -117,7 +141,9 @@ def test_a_first_load_brings_everything_up_to_the_bound_and_nothing_after_it(acc
         ("ch_00001", Decimal("0.000")),
         ("ch_00002", Decimal("1.000")),
     ]
-    assert account.rows("refunds", "refund_id, charge_id, amount") == [("re_1", "ch_00002", Decimal("1.000"))]
+    assert account.rows("refunds", "refund_id, charge_id, amount") == [
+        ("re_1", "ch_00002", Decimal("1.000"))
+    ]
     assert record.window.start is None
     assert record.watermark == datetime(2026, 11, 20, 6)
     assert account.warehouse.watermark(source("charges")) == record.watermark
@@ -133,7 +159,8 @@ def test_a_row_holds_the_declared_columns_and_the_whole_object(account: Account)
     account.load()
 
     columns = (
-        "charge_id, order_id, customer_id, payment_intent_id, status, currency, amount_minor, amount, amount_captured, "
+        "charge_id, order_id, customer_id, payment_intent_id, status, currency, amount_minor, "
+        "amount, amount_captured, "
         "is_paid, is_captured, is_refunded, is_disputed, failure_code, created_at, _day"
     )
     assert account.rows("charges", columns) == [
@@ -150,8 +177,20 @@ def test_a_refund_and_a_dispute_of_a_charge_from_three_months_ago_arrive(account
     account.load(DAY - days(1))
 
     account.has(
-        {"object": "refund", "id": "re_1", "charge": "ch_00001", "created": at(DAY, 3), "amount": 250},
-        {"object": "dispute", "id": "du_1", "charge": "ch_00002", "created": at(DAY, 4), "reason": "fraudulent"},
+        {
+            "object": "refund",
+            "id": "re_1",
+            "charge": "ch_00001",
+            "created": at(DAY, 3),
+            "amount": 250,
+        },
+        {
+            "object": "dispute",
+            "id": "du_1",
+            "charge": "ch_00002",
+            "created": at(DAY, 4),
+            "reason": "fraudulent",
+        },
     )
     record = account.load()
 
@@ -164,7 +203,11 @@ def test_a_refund_and_a_dispute_of_a_charge_from_three_months_ago_arrive(account
     assert account.rows("disputes", "dispute_id, charge_id, status, reason, amount") == [
         ("du_1", "ch_00002", "needs_response", "fraudulent", Decimal("10.000"))
     ]
-    assert [counts(record, table) for table in ("charges", "refunds", "disputes")] == [(0, 2), (1, 0), (1, 0)]
+    assert [counts(record, table) for table in ("charges", "refunds", "disputes")] == [
+        (0, 2),
+        (1, 0),
+        (1, 0),
+    ]
 
 
 def test_a_late_capture_arrives(account: Account) -> None:
@@ -172,7 +215,15 @@ def test_a_late_capture_arrives(account: Account) -> None:
     account.load(DAY - days(1))
     assert account.rows("charges", "is_captured, amount_captured") == [(False, Decimal("0.000"))]
 
-    account.has({"object": "charge", "id": "ch_00001", "captured": True, "amount_captured": 800, "_at": at(DAY, 2)})
+    account.has(
+        {
+            "object": "charge",
+            "id": "ch_00001",
+            "captured": True,
+            "amount_captured": 800,
+            "_at": at(DAY, 2),
+        }
+    )
     account.load()
 
     assert account.rows("charges", "is_captured, amount_captured") == [(True, Decimal("8.000"))]
@@ -180,8 +231,12 @@ def test_a_late_capture_arrives(account: Account) -> None:
 
 def test_an_old_refund_that_fails_and_an_old_dispute_that_is_won_arrive(account: Account) -> None:
     account.has(charge(1, at(DAY - days(60))), charge(2, at(DAY - days(60))))
-    account.has({"object": "refund", "id": "re_1", "charge": "ch_00001", "created": at(DAY - days(20))})
-    account.has({"object": "dispute", "id": "du_1", "charge": "ch_00002", "created": at(DAY - days(20))})
+    account.has(
+        {"object": "refund", "id": "re_1", "charge": "ch_00001", "created": at(DAY - days(20))}
+    )
+    account.has(
+        {"object": "dispute", "id": "du_1", "charge": "ch_00002", "created": at(DAY - days(20))}
+    )
     account.load(DAY - days(1))
 
     account.has({"object": "refund", "id": "re_1", "status": "failed", "_at": at(DAY, 1)})
@@ -190,24 +245,34 @@ def test_an_old_refund_that_fails_and_an_old_dispute_that_is_won_arrive(account:
 
     assert account.rows("refunds", "refund_id, status") == [("re_1", "failed")]
     assert account.rows("disputes", "dispute_id, status") == [("du_1", "won")]
-    assert account.rows("charges", "charge_id, amount_refunded")[0] == ("ch_00001", Decimal("0.000"))
+    assert account.rows("charges", "charge_id, amount_refunded")[0] == (
+        "ch_00001",
+        Decimal("0.000"),
+    )
 
 
 def test_a_cursor_older_than_the_events_lists_again_what_may_have_changed(account: Account) -> None:
     account.has(charge(1, at(DAY - days(150))), charge(2, at(DAY - days(45))))
     account.load(DAY - days(50))
-    account.has({"object": "refund", "id": "re_1", "charge": "ch_00001", "created": at(DAY - days(40))})  # its event is gone
+    account.has(
+        {"object": "refund", "id": "re_1", "charge": "ch_00001", "created": at(DAY - days(40))}
+    )  # its event is gone
 
     account.load()
 
-    assert account.rows("charges", "charge_id, is_refunded") == [("ch_00001", True), ("ch_00002", False)]
+    assert account.rows("charges", "charge_id, is_refunded") == [
+        ("ch_00001", True),
+        ("ch_00002", False),
+    ]
     assert account.rows("refunds", "refund_id") == [("re_1",)]
 
 
 def test_the_weekly_relist_finds_what_no_event_told(account: Account) -> None:
     account.has(charge(1, at(DAY - days(100))))
     account.load(DAY - days(1))
-    silently = account.emulator.account.get("charge", "ch_00001") | {"description": "changed without an event"}
+    silently = account.emulator.account.get("charge", "ch_00001") | {
+        "description": "changed without an event"
+    }
     account.emulator.account.store.put(silently)
 
     account.load(relist_weekday="thursday")
@@ -230,7 +295,9 @@ def test_the_weekly_relist_finds_what_no_event_told(account: Account) -> None:
         ("usd", 99_999_999, "999999.990"),
     ],
 )
-def test_money_is_exact_in_every_currency(account: Account, currency: str, minor: int, amount: str) -> None:
+def test_money_is_exact_in_every_currency(
+    account: Account, currency: str, minor: int, amount: str
+) -> None:
     account.has(charge(1, at(DAY, 1), currency=currency, amount=minor))
     account.has({"object": "refund", "charge": "ch_00001", "created": at(DAY, 2)})
 
@@ -252,13 +319,18 @@ def test_the_same_day_five_times_gives_the_same_table_and_changes_no_row(account
     account.load()
 
     def rows() -> list[Any]:
-        return [account.rows(table, "* exclude (_fetched_at)") for table in ("charges", "refunds", "disputes")]
+        return [
+            account.rows(table, "* exclude (_fetched_at)")
+            for table in ("charges", "refunds", "disputes")
+        ]
 
     first = rows()
     records = [account.load() for _ in range(4)]
 
     assert rows() == first  # by which load and when a row came, included
-    assert {counts(record, table) for record in records for table in ("charges", "refunds", "disputes")} == {(0, 0)}
+    assert {
+        counts(record, table) for record in records for table in ("charges", "refunds", "disputes")
+    } == {(0, 0)}
     assert all(record.rows_extracted for record in records)
 
 
@@ -267,21 +339,33 @@ def test_days_in_reverse_give_what_days_in_order_give(account: Account, tmp_path
         day = DAY - days(back)
         account.has(*(charge(back * 10 + n, at(day, n)) for n in range(6)))
     for back in range(1, 6):
-        account.has({"object": "refund", "id": f"re_{back}", "charge": f"ch_{back * 10:05}", "created": at(DAY - days(back), 9)})
+        account.has(
+            {
+                "object": "refund",
+                "id": f"re_{back}",
+                "charge": f"ch_{back * 10:05}",
+                "created": at(DAY - days(back), 9),
+            }
+        )
     span = [DAY - days(back) for back in range(6)]
     for day in reversed(span):
         account.load(day)
     in_order = account.everything()
 
     other = Account(
-        account.emulator, DuckDBWarehouse(account.warehouse.settings.model_copy(update={"duckdb_dir": tmp_path / "b"}))
+        account.emulator,
+        DuckDBWarehouse(
+            account.warehouse.settings.model_copy(update={"duckdb_dir": tmp_path / "b"})
+        ),
     )
     for day in span:
         other.load(day)
 
     assert other.everything() == in_order
     assert len(in_order[0]) == 36
-    assert other.warehouse.watermark(source("charges")) == account.warehouse.watermark(source("charges"))
+    assert other.warehouse.watermark(source("charges")) == account.warehouse.watermark(
+        source("charges")
+    )
 
 
 def test_an_old_day_is_read_again_and_moves_no_cursor_back(account: Account) -> None:
@@ -300,15 +384,24 @@ def test_an_old_day_is_read_again_and_moves_no_cursor_back(account: Account) -> 
 def test_a_full_refresh_swaps_in_the_account_and_loses_no_later_day(account: Account) -> None:
     account.has(charge(1, at(DAY - days(3), 1)), charge(2, at(DAY, 1)))
     account.load()
-    account.emulator.account.store.put(account.emulator.account.get("charge", "ch_00001") | {"amount": 77})
+    account.emulator.account.store.put(
+        account.emulator.account.get("charge", "ch_00001") | {"amount": 77}
+    )
 
     account.load(DAY - days(2), full_refresh=True)
 
-    assert account.rows("charges", "charge_id, amount") == [("ch_00001", Decimal("0.770")), ("ch_00002", Decimal("10.000"))]
+    assert account.rows("charges", "charge_id, amount") == [
+        ("ch_00001", Decimal("0.770")),
+        ("ch_00002", Decimal("10.000")),
+    ]
 
 
-def test_objects_created_while_listing_are_not_lost(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the day is loaded at its very bound: charges and a refund appear between two pages, within the window."""
+def test_objects_created_while_listing_are_not_lost(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the day is loaded at its very bound: charges and a refund appear between two pages,
+    within the window.
+    """
     now = datetime(2026, 11, 20, 5, 59, 50)
     monkeypatch.setattr("ingestion.stripe_api.connector._now", lambda: now)
     account.has(*(charge(n, at(DAY, 5) - 10 * n) for n in range(500)))
@@ -321,7 +414,14 @@ def test_objects_created_while_listing_are_not_lost(account: Account, monkeypatc
         if arguments[1] == "/v1/charges" and appeared < 20:
             appeared += 1
             account.has(charge(1000 + appeared, at(DAY, 6) - 5))
-            account.has({"object": "refund", "id": f"re_{appeared}", "charge": f"ch_{appeared:05}", "created": at(DAY, 6) - 4})
+            account.has(
+                {
+                    "object": "refund",
+                    "id": f"re_{appeared}",
+                    "charge": f"ch_{appeared:05}",
+                    "created": at(DAY, 6) - 4,
+                }
+            )
         return body
 
     monkeypatch.setattr(account.emulator.api, "answer", answer_and_go_on)
@@ -332,8 +432,12 @@ def test_objects_created_while_listing_are_not_lost(account: Account, monkeypatc
     monkeypatch.setattr(account.emulator.api, "answer", answer)
     account.load(DAY + days(1))
 
-    assert {row[0] for row in account.rows("charges", "charge_id")} == set(account.in_stripe("charge"))
-    assert {row[0] for row in account.rows("refunds", "refund_id")} == set(account.in_stripe("refund"))
+    assert {row[0] for row in account.rows("charges", "charge_id")} == set(
+        account.in_stripe("charge")
+    )
+    assert {row[0] for row in account.rows("refunds", "refund_id")} == set(
+        account.in_stripe("refund")
+    )
     assert len(account.rows("charges", "charge_id")) == 500 + appeared
     refunded = {row[0] for row in account.rows("charges", "charge_id, is_refunded") if row[1]}
     assert refunded == {item["charge"] for item in account.in_stripe("refund").values()}
@@ -341,9 +445,16 @@ def test_objects_created_while_listing_are_not_lost(account: Account, monkeypatc
 
 @pytest.mark.slow
 def test_more_than_the_warehouse_may_hold_in_memory_loads_and_loads_again(account: Account) -> None:
-    """40,000 charges of 3.5 KB are more than DuckDB is given; a refund brings one of them twice in one load."""
+    """40,000 charges of 3.5 KB are more than DuckDB is given; a refund brings one of them twice in
+    one load.
+    """
     for start in range(0, 40_000, 2_000):
-        account.has(*(charge(n, at(DAY) - n * 360, description="x" * 1_300) for n in range(start, start + 2_000)))
+        account.has(
+            *(
+                charge(n, at(DAY) - n * 360, description="x" * 1_300)
+                for n in range(start, start + 2_000)
+            )
+        )
     account.load(DAY - days(1))
     account.has({"object": "refund", "charge": "ch_25000", "created": at(DAY, 1)})
 
@@ -351,7 +462,9 @@ def test_more_than_the_warehouse_may_hold_in_memory_loads_and_loads_again(accoun
 
     assert counts(record, "charges") == (240, 1)
     assert record.tables[0].extracted == 40_001
-    assert account.rows("charges", "count(*), count(distinct charge_id), count(*) filter (is_refunded)") == [(40_000, 40_000, 1)]
+    assert account.rows(
+        "charges", "count(*), count(distinct charge_id), count(*) filter (is_refunded)"
+    ) == [(40_000, 40_000, 1)]
 
 
 # When Stripe is not well
@@ -366,8 +479,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Retry, "get_backoff_time", lambda self: real(self) / 100)
 
 
-def test_ten_thousand_charges_with_faults_every_few_pages_load_exactly_once(account: Account, quick: None) -> None:
-    account.has(*(charge(n, at(DAY) - n * 97, metadata={"order_id": str(n)}) for n in range(10_000)))
+def test_ten_thousand_charges_with_faults_every_few_pages_load_exactly_once(
+    account: Account, quick: None
+) -> None:
+    account.has(
+        *(charge(n, at(DAY) - n * 97, metadata={"order_id": str(n)}) for n in range(10_000))
+    )
     account.emulator.add_fault(Fault("429", every=7, times=0, retry_after=0))
     account.emulator.add_fault(Fault("500", every=5, times=0))
     account.emulator.add_fault(Fault("cut", every=6, times=0))
@@ -375,12 +492,14 @@ def test_ten_thousand_charges_with_faults_every_few_pages_load_exactly_once(acco
 
     record = account.load(max_retries=20)
 
-    assert account.rows("charges", "count(*), count(distinct charge_id), sum(amount_minor)") == [(10_000, 10_000, 10_000_000)]
+    assert account.rows("charges", "count(*), count(distinct charge_id), sum(amount_minor)") == [
+        (10_000, 10_000, 10_000_000)
+    ]
     assert (record.tables[0].extracted, record.tables[0].inserted) == (10_000, 10_000)
     faults = [request["fault"] for request in account.emulator.requests]
-    assert {kind: faults.count(kind) > 1 for kind in ("429", "500", "cut", "timeout")} == dict.fromkeys(
-        ("429", "500", "cut", "timeout"), True
-    )
+    assert {
+        kind: faults.count(kind) > 1 for kind in ("429", "500", "cut", "timeout")
+    } == dict.fromkeys(("429", "500", "cut", "timeout"), True)
 
 
 def test_a_429_waits_as_long_as_stripe_says_and_holds_back_every_thread(account: Account) -> None:
@@ -394,7 +513,9 @@ def test_a_429_waits_as_long_as_stripe_says_and_holds_back_every_thread(account:
     assert len(account.rows("charges", "charge_id")) == 1000
     requests = list(account.emulator.requests)
     limited = next(request for request in requests if request["status"] == 429)
-    after = sorted(request["at"] - limited["at"] for request in requests if request["at"] > limited["at"] + 0.2)
+    after = sorted(
+        request["at"] - limited["at"] for request in requests if request["at"] > limited["at"] + 0.2
+    )
     assert after[0] >= 0.9
 
 
@@ -419,7 +540,8 @@ def test_a_429_for_ever_ends_as_rate_limited(account: Account, quick: None) -> N
 
 
 @pytest.mark.parametrize(
-    ("key", "status", "says"), [("sk_live_" + "x" * 20, 401, "STRIPE_API_KEY"), ("rk_test_" + "x" * 20, 403, "/v1/charges")]
+    ("key", "status", "says"),
+    [("sk_live_" + "x" * 20, 401, "STRIPE_API_KEY"), ("rk_test_" + "x" * 20, 403, "/v1/charges")],
 )
 def test_a_refused_key_is_tried_once_and_never_shown(
     account: Account, caplog: pytest.LogCaptureFixture, key: str, status: int, says: str
@@ -437,8 +559,13 @@ def test_a_refused_key_is_tried_once_and_never_shown(
     assert account.warehouse.load_records(DAY) == ()
 
 
-@pytest.mark.parametrize("fault", [Fault("500", times=1000), Fault("cut", times=1000), Fault("timeout", times=1000, seconds=0)])
-def test_an_outage_is_a_passing_error_that_leaves_nothing_behind(account: Account, fault: Fault, quick: None) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("500", times=1000), Fault("cut", times=1000), Fault("timeout", times=1000, seconds=0)],
+)
+def test_an_outage_is_a_passing_error_that_leaves_nothing_behind(
+    account: Account, fault: Fault, quick: None
+) -> None:
     account.has(charge(1, at(DAY, 1)))
     account.emulator.add_fault(fault)
 
@@ -457,7 +584,10 @@ def test_a_failure_in_the_middle_moves_no_cursor(account: Account, quick: None) 
     account.has(*(charge(n, at(DAY - days(1)) - n * 60) for n in range(300)))
     account.load(DAY - days(1))
     before = account.everything()
-    account.has({"object": "refund", "id": "re_1", "charge": "ch_00299", "created": at(DAY, 1)}, charge(900, at(DAY, 1)))
+    account.has(
+        {"object": "refund", "id": "re_1", "charge": "ch_00299", "created": at(DAY, 1)},
+        charge(900, at(DAY, 1)),
+    )
     account.emulator.add_fault(Fault("500", times=1000, path="/v1/charges/ch_00299"))
 
     with pytest.raises(SourceUnavailableError):
@@ -487,13 +617,17 @@ def test_an_object_without_its_currency_is_refused_by_name(account: Account) -> 
 
 def test_an_amount_that_is_no_integer_is_refused_by_name(account: Account) -> None:
     account.has(charge(1, at(DAY, 1)))
-    account.emulator.account.store.put(account.emulator.account.get("charge", "ch_00001") | {"amount": "ten"})
+    account.emulator.account.store.put(
+        account.emulator.account.get("charge", "ch_00001") | {"amount": "ten"}
+    )
 
     with pytest.raises(ContractError, match=r"charges\.amount"):
         account.load()
 
 
-def test_no_log_holds_the_key_or_a_customer(account: Account, caplog: pytest.LogCaptureFixture, quick: None) -> None:
+def test_no_log_holds_the_key_or_a_customer(
+    account: Account, caplog: pytest.LogCaptureFixture, quick: None
+) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="stripe")
     account.has(charge(1, at(DAY, 1), receipt_email="ada@example.com"))
@@ -506,7 +640,9 @@ def test_no_log_holds_the_key_or_a_customer(account: Account, caplog: pytest.Log
     assert "ada@example.com" not in caplog.text
 
 
-def test_a_request_that_went_well_is_not_worth_a_line(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_went_well_is_not_worth_a_line(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     account.has(*(charge(n, at(DAY) - n * 1000) for n in range(250)))
 
@@ -542,5 +678,8 @@ def test_the_plan_of_a_load(account: Account) -> None:
     assert (first.window.start, first.list_from) == (None, None)
     assert usual.window.start == usual.list_from == datetime(2026, 11, 19, 5)
     assert early.window.start == datetime(2026, 11, 18, 22)
-    assert (again.window.start, again.window.end) == (datetime(2026, 11, 14, 5), datetime(2026, 11, 15, 6))
+    assert (again.window.start, again.window.end) == (
+        datetime(2026, 11, 14, 5),
+        datetime(2026, 11, 15, 6),
+    )
     assert stale.list_from == datetime(2026, 10, 10, 5) - days(180)

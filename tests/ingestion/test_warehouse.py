@@ -1,4 +1,6 @@
-"""The contract of a warehouse. Every implementation of ``Warehouse`` passes the same tests (parametrise ``warehouse``)."""
+"""The contract of a warehouse. Every implementation of ``Warehouse`` passes the same tests
+(parametrise ``warehouse``).
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingestion.arrow import schema_of
-from ingestion.errors import ContractError, PermanentError
-from ingestion.records import LoadRecord, Reject, TableCounts, Window
-from ingestion.sources import (
+from pipeline.contracts import TEXT, Column, RawTable
+from pipeline.errors import ContractError, PermanentError
+from pipeline.records import LoadRecord, Reject, TableCounts, Window
+from pipeline.sources import (
     CHARGES,
     DISPUTES,
     MARKETING_SPEND,
     ORDER_ITEMS,
     PRODUCTS,
     REFUNDS,
-    TEXT,
-    Column,
-    RawTable,
     source,
 )
-from ingestion.warehouse import Load, Warehouse
+from warehouse import Load, Warehouse
+from warehouse.arrow import schema_of
 
 DAY = date(2026, 11, 22)
 END = datetime(2026, 11, 22, 6)
@@ -41,24 +41,49 @@ Row = dict[str, Any]
 @pytest.fixture(params=["duckdb", pytest.param("snowflake", marks=pytest.mark.slow)])
 def warehouse(request: pytest.FixtureRequest) -> Warehouse:
     """Each test runs on both: DuckDB, and Snowflake's connector on a fake account."""
-    found: Warehouse = request.getfixturevalue("warehouse" if request.param == "duckdb" else "snowflake_warehouse")
+    found: Warehouse = request.getfixturevalue(
+        "warehouse" if request.param == "duckdb" else "snowflake_warehouse"
+    )
     return found
 
 
-def product(product_id: int, name: str = "Mug", price: str = "9.90", updated_at: datetime | None = T0, **other: Any) -> Row:
+def product(
+    product_id: int,
+    name: str = "Mug",
+    price: str = "9.90",
+    updated_at: datetime | None = T0,
+    **other: Any,
+) -> Row:
     row = dict.fromkeys(PRODUCTS.column_names)
-    return row | {"product_id": product_id, "name": name, "price": Decimal(price), "updated_at": updated_at} | other
+    return (
+        row
+        | {
+            "product_id": product_id,
+            "name": name,
+            "price": Decimal(price),
+            "updated_at": updated_at,
+        }
+        | other
+    )
 
 
-def batch(rows: Iterable[Row], table: RawTable = PRODUCTS, extra: tuple[pa.Field, ...] = ()) -> pa.RecordBatch:
+def batch(
+    rows: Iterable[Row], table: RawTable = PRODUCTS, extra: tuple[pa.Field, ...] = ()
+) -> pa.RecordBatch:
     schema = schema_of(table)
     for field in extra:
         schema = schema.append(field)
-    return pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+    return pa.RecordBatch.from_pylist(
+        [{name: row.get(name) for name in schema.names} for row in rows], schema=schema
+    )
 
 
 def load(
-    warehouse: Warehouse, *rows: Row, day: date = DAY, watermark: datetime | None = END, replace: bool = False
+    warehouse: Warehouse,
+    *rows: Row,
+    day: date = DAY,
+    watermark: datetime | None = END,
+    replace: bool = False,
 ) -> LoadRecord:
     with warehouse.begin_load(SHOP, day, WINDOW) as open_load:
         open_load.stage(PRODUCTS, [batch(rows)])
@@ -68,7 +93,10 @@ def load(
 def products(
     warehouse: Warehouse, columns: str = "product_id, name, price, updated_at", where: str = "true"
 ) -> list[tuple[Any, ...]]:
-    return warehouse.query(f"select {columns} from ecommerce_raw.postgres.raw_products where {where} order by product_id")
+    return warehouse.query(
+        f"select {columns} from ecommerce_raw.postgres.raw_products where {where} order by "
+        "product_id"
+    )
 
 
 def names(warehouse: Warehouse) -> dict[int, str]:
@@ -116,12 +144,15 @@ def test_money_and_json_keep_their_types(warehouse: Warehouse) -> None:
         open_load.stage(CHARGES, [batch([charge], CHARGES)])
         record = open_load.commit(END)
     assert [table.table for table in record.tables] == ["charges", "refunds", "disputes"]
-    ((amount, payload),) = warehouse.query("select amount, payload from ecommerce_raw.stripe.raw_charges")
+    ((amount, payload),) = warehouse.query(
+        "select amount, payload from ecommerce_raw.stripe.raw_charges"
+    )
     assert amount == Decimal("999999999999999.999")
     assert json.loads(str(payload)) == json.loads(charge["payload"])
     types = dict(
         warehouse.query(
-            "select lower(column_name), upper(data_type) from information_schema.columns where lower(table_name) = 'raw_charges'"
+            "select lower(column_name), upper(data_type) from information_schema.columns where "
+            "lower(table_name) = 'raw_charges'"
         )
     )
     assert types["amount"] in ("DECIMAL(18,3)", "NUMBER")
@@ -149,9 +180,13 @@ def test_the_same_load_twice_changes_nothing(warehouse: Warehouse) -> None:
     assert products(warehouse, "*") == before
 
 
-def test_a_newer_version_replaces_an_older_one_and_never_the_other_way_round(warehouse: Warehouse) -> None:
+def test_a_newer_version_replaces_an_older_one_and_never_the_other_way_round(
+    warehouse: Warehouse,
+) -> None:
     load(warehouse, product(1, "first"), product(2, "other"))
-    assert counts(load(warehouse, product(1, "second", updated_at=T0 + timedelta(microseconds=1)))) == (0, 1, 0)
+    assert counts(
+        load(warehouse, product(1, "second", updated_at=T0 + timedelta(microseconds=1)))
+    ) == (0, 1, 0)
     assert counts(load(warehouse, product(1, "first"), product(3, "new"))) == (1, 0, 1)
     assert names(warehouse) == {1: "second", 2: "other", 3: "new"}
 
@@ -164,7 +199,9 @@ def test_the_same_version_with_other_content_replaces(warehouse: Warehouse) -> N
     assert products(warehouse, "cost") == [(None,)]
 
 
-def test_a_row_without_version_is_loaded_and_is_older_than_any_with_one(warehouse: Warehouse) -> None:
+def test_a_row_without_version_is_loaded_and_is_older_than_any_with_one(
+    warehouse: Warehouse,
+) -> None:
     assert counts(load(warehouse, product(1, "unversioned", updated_at=None))) == (1, 0, 0)
     assert counts(load(warehouse, product(1, "still unversioned", updated_at=None))) == (0, 1, 0)
     assert counts(load(warehouse, product(1, "versioned"))) == (0, 1, 0)
@@ -176,31 +213,66 @@ def test_of_several_staged_rows_with_one_key_the_newest_counts(warehouse: Wareho
     late = T0 + timedelta(hours=1)
     for round_trip in range(2):
         with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
-            open_load.stage(PRODUCTS, [batch([product(1, "new", updated_at=late), product(2, "b"), product(2, "a")])])
-            open_load.stage(PRODUCTS, [batch([product(1, "old"), product(2, "c"), product(1, "oldest", updated_at=None)])])
+            open_load.stage(
+                PRODUCTS,
+                [batch([product(1, "new", updated_at=late), product(2, "b"), product(2, "a")])],
+            )
+            open_load.stage(
+                PRODUCTS,
+                [
+                    batch(
+                        [product(1, "old"), product(2, "c"), product(1, "oldest", updated_at=None)]
+                    )
+                ],
+            )
             assert counts(open_load.commit(END)) == ((2, 0, 4) if round_trip == 0 else (0, 0, 6))
         assert names(warehouse) == {1: "new", 2: "c"}
 
 
 def test_a_key_of_several_columns_identifies_a_row(warehouse: Warehouse) -> None:
     def spend(channel: str, amount: str, modified_at: datetime = T0) -> Row:
-        row = {"date": DAY, "channel": channel, "campaign_name": 'Winter\'s "sale"', "spend": Decimal(amount)}
+        row = {
+            "date": DAY,
+            "channel": channel,
+            "campaign_name": 'Winter\'s "sale"',
+            "spend": Decimal(amount),
+        }
         return row | {"_file_name": "spend.csv", "_file_modified_at": modified_at}
 
     for rows, expected in (
-        ([spend("search", "1.00"), spend("social", "2.00")], TableCounts("marketing_spend", 2, 2, 0, 0)),
-        ([spend("search", "1.50", T0 + timedelta(days=1)), spend("mail", "3.00")], TableCounts("marketing_spend", 2, 1, 1, 0)),
+        (
+            [spend("search", "1.00"), spend("social", "2.00")],
+            TableCounts("marketing_spend", 2, 2, 0, 0),
+        ),
+        (
+            [spend("search", "1.50", T0 + timedelta(days=1)), spend("mail", "3.00")],
+            TableCounts("marketing_spend", 2, 1, 1, 0),
+        ),
     ):
         with warehouse.begin_load(source("marketing"), DAY, WINDOW) as open_load:
             open_load.stage(MARKETING_SPEND, [batch(rows, MARKETING_SPEND)])
             assert open_load.commit(None).tables[0] == expected
-    found = warehouse.query("select channel, spend from ecommerce_raw.csv_uploads.raw_marketing_spend order by channel")
-    assert found == [("mail", Decimal("3.00")), ("search", Decimal("1.50")), ("social", Decimal("2.00"))]
+    found = warehouse.query(
+        "select channel, spend from ecommerce_raw.csv_uploads.raw_marketing_spend order by channel"
+    )
+    assert found == [
+        ("mail", Decimal("3.00")),
+        ("search", Decimal("1.50")),
+        ("social", Decimal("2.00")),
+    ]
 
 
-def test_content_seen_again_later_is_unchanged_but_nothing_older_replaces_it_any_more(warehouse: Warehouse) -> None:
+def test_content_seen_again_later_is_unchanged_but_nothing_older_replaces_it_any_more(
+    warehouse: Warehouse,
+) -> None:
     def deliver(spend: str, hour: int) -> TableCounts:
-        row = {"date": DAY, "channel": "search", "campaign_name": "Winter", "spend": Decimal(spend), "_file_name": f"{hour}.csv"}
+        row = {
+            "date": DAY,
+            "channel": "search",
+            "campaign_name": "Winter",
+            "spend": Decimal(spend),
+            "_file_name": f"{hour}.csv",
+        }
         with warehouse.begin_load(source("marketing"), DAY, WINDOW) as open_load:
             modified_at = {"_file_modified_at": T0 + timedelta(hours=hour)}
             open_load.stage(MARKETING_SPEND, [batch([row | modified_at], MARKETING_SPEND)])
@@ -227,7 +299,10 @@ def test_leaving_without_commit_leaves_nothing(warehouse: Warehouse) -> None:
     load(warehouse, product(1))
     with warehouse.begin_load(SHOP, DAY + timedelta(days=1), WINDOW) as open_load:
         open_load.stage(PRODUCTS, [batch([product(1, "changed", updated_at=END), product(2)])])
-    with pytest.raises(RuntimeError), warehouse.begin_load(SHOP, DAY + timedelta(days=1), WINDOW) as open_load:
+    with (
+        pytest.raises(RuntimeError),
+        warehouse.begin_load(SHOP, DAY + timedelta(days=1), WINDOW) as open_load,
+    ):
         open_load.stage(PRODUCTS, [batch([product(3)])])
         raise RuntimeError("the source broke off")
     assert names(warehouse) == {1: "Mug"}
@@ -255,7 +330,10 @@ def test_nothing_is_visible_before_the_commit(warehouse: Warehouse) -> None:
 
 
 def test_two_loads_of_one_source_at_once_lose_nothing(warehouse: Warehouse) -> None:
-    with warehouse.begin_load(SHOP, DAY, WINDOW) as first, warehouse.begin_load(SHOP, DAY, WINDOW) as second:
+    with (
+        warehouse.begin_load(SHOP, DAY, WINDOW) as first,
+        warehouse.begin_load(SHOP, DAY, WINDOW) as second,
+    ):
         first.stage(PRODUCTS, [batch([product(1, "old"), product(2, "first")])])
         second.stage(PRODUCTS, [batch([product(1, "new", updated_at=END), product(3, "second")])])
         second.commit(END)
@@ -270,7 +348,12 @@ def test_two_loads_of_one_source_at_once_lose_nothing(warehouse: Warehouse) -> N
 def test_the_record_says_what_was_loaded(warehouse: Warehouse) -> None:
     assert warehouse.load_records(DAY) == ()
     record = load(warehouse, product(1), product(2))
-    assert (record.source, record.day, record.window, record.watermark) == ("products", DAY, WINDOW, END)
+    assert (record.source, record.day, record.window, record.watermark) == (
+        "products",
+        DAY,
+        WINDOW,
+        END,
+    )
     assert record.tables == (TableCounts("products", extracted=2, inserted=2),)
     assert record.started_at <= record.extracted_at <= record.committed_at
     assert record.checksum
@@ -297,7 +380,10 @@ def test_rows_of_several_days_are_those_of_their_latest_loads(warehouse: Warehou
             open_load.commit(END)
     with warehouse.begin_load(source("orders"), DAY, WINDOW) as open_load:
         open_load.commit(END)
-    assert warehouse.rows_loaded([DAY, day_before, week_before]) == {"products": {DAY: 3, week_before: 1}, "orders": {DAY: 0}}
+    assert warehouse.rows_loaded([DAY, day_before, week_before]) == {
+        "products": {DAY: 3, week_before: 1},
+        "orders": {DAY: 0},
+    }
     assert warehouse.rows_loaded([day_before]) == {}
 
 
@@ -312,12 +398,19 @@ def test_the_watermark_never_moves_backward(warehouse: Warehouse) -> None:
 
 
 def test_the_checksum_identifies_the_rows(warehouse: Warehouse) -> None:
-    first, again, other = load(warehouse, product(1)), load(warehouse, product(1)), load(warehouse, product(1, price="9.91"))
+    first, again, other = (
+        load(warehouse, product(1)),
+        load(warehouse, product(1)),
+        load(warehouse, product(1, price="9.91")),
+    )
     assert first.checksum == again.checksum != other.checksum
 
 
 def test_rejected_rows_are_kept_with_the_load(warehouse: Warehouse) -> None:
-    rejects = [Reject("products.csv", line, "price", "not a number", f'{line};"n/a";é') for line in range(2, 9)]
+    rejects = [
+        Reject("products.csv", line, "price", "not a number", f'{line};"n/a";é')
+        for line in range(2, 9)
+    ]
     with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
         open_load.stage(PRODUCTS, [batch([product(1)])])
         open_load.reject(PRODUCTS, rejects)
@@ -335,7 +428,18 @@ def test_rejected_rows_are_kept_with_the_load(warehouse: Warehouse) -> None:
         "from ecommerce_raw.loads.rejected_rows order by line"
     )
     assert stored == [
-        (record.load_id, "products", "raw_products", DAY, r.file, r.line, r.column, r.reason, r.text) for r in rejects
+        (
+            record.load_id,
+            "products",
+            "raw_products",
+            DAY,
+            r.file,
+            r.line,
+            r.column,
+            r.reason,
+            r.text,
+        )
+        for r in rejects
     ]
 
 
@@ -348,7 +452,15 @@ def test_a_new_column_is_added_and_older_rows_have_no_value_in_it(warehouse: War
     load(warehouse, product(1), product(2))
     with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
         open_load.add_column(PRODUCTS, column)
-        open_load.stage(PRODUCTS, [batch([product(2) | {column.name: "red"}, product(3) | {column.name: "blue"}], extra=extra)])
+        open_load.stage(
+            PRODUCTS,
+            [
+                batch(
+                    [product(2) | {column.name: "red"}, product(3) | {column.name: "blue"}],
+                    extra=extra,
+                )
+            ],
+        )
         assert counts(open_load.commit(END)) == (1, 1, 0)
     assert column.name in warehouse.raw_columns(PRODUCTS)
     assert products(warehouse, 'product_id, "colour ""x"""') == [(1, None), (2, "red"), (3, "blue")]
@@ -367,19 +479,36 @@ def test_a_column_that_was_announced_but_not_committed_is_not_added(warehouse: W
     ("broken", "says"),
     [
         (lambda rows: rows.drop_columns(["cost"]), "products lack the column cost"),
-        (lambda rows: rows.append_column("colour", pa.array(["red"])), "products have a column colour"),
+        (
+            lambda rows: rows.append_column("colour", pa.array(["red"])),
+            "products have a column colour",
+        ),
         (
             lambda rows: rows.set_column(0, "product_id", pa.array([1], pa.int64())),
             "Column product_id of table products is int64",
         ),
-        (lambda rows: rows.set_column(4, "price", pa.array([9.9])), "Column price of table products is double"),
-        (lambda rows: rows.set_column(0, "product_id", pa.array([None], pa.int32())), "Column product_id of table products"),
-        (lambda rows: rows.set_column(1, "name", pa.array([None], pa.string())), "Column name of table products"),
+        (
+            lambda rows: rows.set_column(4, "price", pa.array([9.9])),
+            "Column price of table products is double",
+        ),
+        (
+            lambda rows: rows.set_column(0, "product_id", pa.array([None], pa.int32())),
+            "Column product_id of table products",
+        ),
+        (
+            lambda rows: rows.set_column(1, "name", pa.array([None], pa.string())),
+            "Column name of table products",
+        ),
     ],
 )
-def test_rows_that_break_the_contract_stop_the_load_by_name(warehouse: Warehouse, broken: Any, says: str) -> None:
+def test_rows_that_break_the_contract_stop_the_load_by_name(
+    warehouse: Warehouse, broken: Any, says: str
+) -> None:
     load(warehouse, product(7))
-    with pytest.raises(ContractError, match=says), warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
+    with (
+        pytest.raises(ContractError, match=says),
+        warehouse.begin_load(SHOP, DAY, WINDOW) as open_load,
+    ):
         open_load.stage(PRODUCTS, [batch([product(8)]), broken(batch([product(1)]))])
     assert names(warehouse) == {7: "Mug"}
 
@@ -394,7 +523,10 @@ def test_columns_may_come_in_any_order(warehouse: Warehouse) -> None:
 
 def test_a_changed_declaration_is_refused_until_a_full_refresh(warehouse: Warehouse) -> None:
     load(warehouse, product(1))
-    as_text = replace(PRODUCTS, columns=tuple(replace(c, type=TEXT) if c.name == "price" else c for c in PRODUCTS.columns))
+    as_text = replace(
+        PRODUCTS,
+        columns=tuple(replace(c, type=TEXT) if c.name == "price" else c for c in PRODUCTS.columns),
+    )
     changed = replace(SHOP, tables=(as_text,))
     for refresh in (False, True):
         with warehouse.begin_load(changed, DAY, WINDOW) as open_load:
@@ -412,7 +544,13 @@ def test_a_changed_declaration_is_refused_until_a_full_refresh(warehouse: Wareho
 
 def test_a_full_refresh_makes_the_staged_rows_the_whole_table(warehouse: Warehouse) -> None:
     load(warehouse, product(1, "one", updated_at=END), product(2, "two"))
-    record = load(warehouse, product(1, "one, restored"), product(3, "three"), product(3, "three"), replace=True)
+    record = load(
+        warehouse,
+        product(1, "one, restored"),
+        product(3, "three"),
+        product(3, "three"),
+        replace=True,
+    )
     assert names(warehouse) == {1: "one, restored", 3: "three"}
     assert counts(record) == (2, 0, 1)
     assert products(warehouse, "_load_id") == [(record.load_id,)] * 2
@@ -446,7 +584,10 @@ def test_a_full_refresh_keeps_columns_the_source_has_gained(warehouse: Warehouse
 
 
 def keys(*product_ids: int) -> list[pa.RecordBatch]:
-    return [pa.RecordBatch.from_pydict({"product_id": pa.array([key], pa.int32())}) for key in product_ids]
+    return [
+        pa.RecordBatch.from_pydict({"product_id": pa.array([key], pa.int32())})
+        for key in product_ids
+    ]
 
 
 def test_rows_gone_from_the_source_are_marked_once(warehouse: Warehouse) -> None:
@@ -464,7 +605,9 @@ def test_a_row_loaded_after_the_source_was_asked_is_not_marked(warehouse: Wareho
 
 
 @pytest.mark.parametrize("updated_at", [T0 - timedelta(days=9), T0, END])
-def test_a_deleted_row_that_comes_again_is_revived(warehouse: Warehouse, updated_at: datetime) -> None:
+def test_a_deleted_row_that_comes_again_is_revived(
+    warehouse: Warehouse, updated_at: datetime
+) -> None:
     seen_at = load(warehouse, product(1, "first life")).committed_at
     warehouse.mark_deleted(PRODUCTS, keys(1), seen_at)
     assert names(warehouse) == {}
@@ -502,13 +645,19 @@ def item(order_item_id: int, quantity: int = 1) -> Row:
     }
 
 
-def commit_parts(warehouse: Warehouse, *parts: str, load_id: str = "run-1", replace: bool = False) -> LoadRecord:
+def commit_parts(
+    warehouse: Warehouse, *parts: str, load_id: str = "run-1", replace: bool = False
+) -> LoadRecord:
     with warehouse.begin_load(source("order_items"), DAY, WINDOW, load_id=load_id) as open_load:
         return open_load.commit(END, parts=parts, replace=replace)
 
 
 def items(warehouse: Warehouse) -> dict[int, int]:
-    return dict(warehouse.query("select order_item_id, quantity from ecommerce_raw.postgres.raw_order_items"))  # type: ignore[arg-type]
+    return dict(
+        warehouse.query(
+            "select order_item_id, quantity from ecommerce_raw.postgres.raw_order_items"
+        )
+    )  # type: ignore[arg-type]
 
 
 def test_parts_of_several_processes_become_one_load(warehouse: Warehouse) -> None:

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from ingestion.sources import SOURCES, source
-from ingestion.warehouse import Warehouse
+from pipeline.sources import SOURCES, source
+from warehouse import Warehouse
 
 DAY, NEXT = date(2026, 11, 2), date(2026, 11, 3)
 
@@ -15,7 +15,9 @@ DAY, NEXT = date(2026, 11, 2), date(2026, 11, 3)
 @pytest.fixture(params=["duckdb", pytest.param("snowflake", marks=pytest.mark.slow)])
 def warehouse(request: pytest.FixtureRequest) -> Warehouse:
     """Each test runs on both: DuckDB, and Snowflake's connector on a fake account."""
-    found: Warehouse = request.getfixturevalue("warehouse" if request.param == "duckdb" else "snowflake_warehouse")
+    found: Warehouse = request.getfixturevalue(
+        "warehouse" if request.param == "duckdb" else "snowflake_warehouse"
+    )
     return found
 
 
@@ -30,7 +32,9 @@ def test_each_source_announces_its_day_alone_once(warehouse: Warehouse) -> None:
     assert not warehouse.announce("load-2", DAY, source("orders"))
 
 
-def test_a_source_loaded_again_before_the_day_is_complete_announces_alone(warehouse: Warehouse) -> None:
+def test_a_source_loaded_again_before_the_day_is_complete_announces_alone(
+    warehouse: Warehouse,
+) -> None:
     assert warehouse.announce("load-1", DAY, source("orders"))
     assert warehouse.announce("load-2", DAY, source("orders"))
     assert set(warehouse.day_state(DAY).announced) == {"orders"}
@@ -46,7 +50,9 @@ def test_days_do_not_mix(warehouse: Warehouse) -> None:
 def test_a_retry_of_the_sixth_announcement_announces_again(warehouse: Warehouse) -> None:
     announce_all(warehouse, DAY)
     last = SOURCES[-1]
-    assert warehouse.announce(f"load-{last.name}-{DAY}", DAY, last)  # its first try died before the event was sent
+    assert warehouse.announce(
+        f"load-{last.name}-{DAY}", DAY, last
+    )  # its first try died before the event was sent
 
 
 def test_corrections_before_a_build_begins_are_read_by_it(warehouse: Warehouse) -> None:
@@ -54,7 +60,9 @@ def test_corrections_before_a_build_begins_are_read_by_it(warehouse: Warehouse) 
     assert warehouse.announce_again("correction-1", [DAY], unless_due=True) == []
     warehouse.begin_build("run-1", DAY)
     assert warehouse.announce_again("correction-2", [DAY], unless_due=True) == [DAY]
-    assert warehouse.announce_again("correction-3", [DAY], unless_due=True) == []  # the build of the second reads it
+    assert (
+        warehouse.announce_again("correction-3", [DAY], unless_due=True) == []
+    )  # the build of the second reads it
 
 
 def test_a_retry_of_a_correction_announces_again(warehouse: Warehouse) -> None:

@@ -1,4 +1,6 @@
-"""What only the embedded warehouse can get wrong: its file lock, its disk, processes side by side, sweeping, flat memory."""
+"""What only the embedded warehouse can get wrong: its file lock, its disk, processes side by side,
+sweeping, flat memory.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingestion.arrow import schema_of
-from ingestion.errors import WarehouseUnavailableError
-from ingestion.records import Window
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import METADATA_COLUMNS, PRODUCTS, SOURCES, RawTable, source
-from ingestion.warehouse import duckdb, duckdb_beside, parquet, staging
-from ingestion.warehouse.duckdb import DuckDBWarehouse, warehouse_lock
+from pipeline.contracts import METADATA_COLUMNS, RawTable
+from pipeline.errors import WarehouseUnavailableError
+from pipeline.records import Window
+from pipeline.sources import PRODUCTS, SOURCES, source
+from warehouse import duckdb, parquet, staging
+from warehouse.arrow import schema_of
+from warehouse.duckdb import beside as duckdb_beside
+from warehouse.duckdb.warehouse import DuckDBWarehouse, warehouse_lock
+from warehouse.settings import WarehouseSettings
 
 DAY = date(2026, 11, 22)
 END = datetime(2026, 11, 22, 6)
@@ -36,7 +40,9 @@ _clean.set_forkserver_preload(["tests.ingestion.test_warehouse_duckdb"])
 
 
 def settings_of(folder: Path, lock_timeout_seconds: int = 60) -> WarehouseSettings:
-    return WarehouseSettings(_env_file=None, duckdb_dir=folder, lock_timeout_seconds=lock_timeout_seconds)  # type: ignore[call-arg]
+    return WarehouseSettings(
+        _env_file=None, duckdb_dir=folder, lock_timeout_seconds=lock_timeout_seconds
+    )  # type: ignore[call-arg]
 
 
 def rows_of(table: RawTable, rows: int, version: datetime = END) -> pa.RecordBatch:
@@ -51,20 +57,27 @@ def rows_of(table: RawTable, rows: int, version: datetime = END) -> pa.RecordBat
         "timestamp": lambda n: version,
         "date": lambda n: DAY,
     }
-    columns = {column.name: [values[column.type.name](n) for n in range(1, rows + 1)] for column in table.columns}
+    columns = {
+        column.name: [values[column.type.name](n) for n in range(1, rows + 1)]
+        for column in table.columns
+    }
     return pa.RecordBatch.from_pydict(columns, schema=schema_of(table))
 
 
 def load(folder: Path, name: str, times: int = 1, rows: int = 500) -> None:
     loaded = source(name)
     for number in range(times):
-        with DuckDBWarehouse(settings_of(folder)).begin_load(loaded, DAY, Window(None, END)) as open_load:
+        with DuckDBWarehouse(settings_of(folder)).begin_load(
+            loaded, DAY, Window(None, END)
+        ) as open_load:
             for table in loaded.tables:
                 open_load.stage(table, [rows_of(table, rows, END.replace(second=number))])
             open_load.commit(END)
 
 
-def in_processes(*arguments: tuple[Any, ...], target: Callable[..., None] = load) -> list[int | None]:
+def in_processes(
+    *arguments: tuple[Any, ...], target: Callable[..., None] = load
+) -> list[int | None]:
     """Run the target once with each of the arguments, all at once; returns the exit codes."""
     processes = [_clean.Process(target=target, args=given) for given in arguments]
     for process in processes:
@@ -78,24 +91,37 @@ def in_processes(*arguments: tuple[Any, ...], target: Callable[..., None] = load
 def test_six_processes_load_six_sources_at_once_again_and_again(tmp_path: Path) -> None:
     assert in_processes(*((tmp_path, loaded.name, 5) for loaded in SOURCES)) == [0] * 6
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
-    assert [record.source for record in warehouse.load_records(DAY)] == [loaded.name for loaded in SOURCES]
+    assert [record.source for record in warehouse.load_records(DAY)] == [
+        loaded.name for loaded in SOURCES
+    ]
     assert (
-        warehouse.query("select source, count(*) from ecommerce_raw.loads.load_records group by all having count(*) <> 5") == []
+        warehouse.query(
+            "select source, count(*) from ecommerce_raw.loads.load_records group by all having "
+            "count(*) <> 5"
+        )
+        == []
     )
     for loaded in SOURCES:
         for table in loaded.tables:
             address = f"ecommerce_raw.{table.schema}.{table.raw_name}"
-            assert warehouse.query(f"select count(*), min({table.version}) from {address}") == [(500, END.replace(second=4))]
+            assert warehouse.query(f"select count(*), min({table.version}) from {address}") == [
+                (500, END.replace(second=4))
+            ]
 
 
 def test_two_processes_load_one_source_at_once(tmp_path: Path) -> None:
     assert in_processes((tmp_path, "products", 8, 400), (tmp_path, "products", 8, 600)) == [0, 0]
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
     assert warehouse.query(
-        "select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products where product_id <= 400"
+        "select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products where "
+        "product_id <= 400"
     ) == [(400, END.replace(second=7))]
-    assert warehouse.query("select count(*), count(distinct product_id) from ecommerce_raw.postgres.raw_products") == [(600, 600)]
-    ((inserted, records),) = warehouse.query("select sum(rows_inserted), count(*) from ecommerce_raw.loads.load_records")
+    assert warehouse.query(
+        "select count(*), count(distinct product_id) from ecommerce_raw.postgres.raw_products"
+    ) == [(600, 600)]
+    ((inserted, records),) = warehouse.query(
+        "select sum(rows_inserted), count(*) from ecommerce_raw.loads.load_records"
+    )
     assert (int(str(inserted)), records) == (600, 16)
 
 
@@ -111,7 +137,10 @@ def held(folder: Path, *, shared: bool = False) -> Iterator[None]:
 def test_a_warehouse_locked_for_too_long_says_who_holds_it(tmp_path: Path) -> None:
     with held(tmp_path):
         started = time.monotonic()
-        with pytest.raises(WarehouseUnavailableError, match=rf"more than 1 seconds \(last writer: process {os.getpid()} since"):
+        with pytest.raises(
+            WarehouseUnavailableError,
+            match=rf"more than 1 seconds \(last writer: process {os.getpid()} since",
+        ):
             DuckDBWarehouse(settings_of(tmp_path, 1)).watermark(SHOP)
         assert time.monotonic() - started < 5
     assert DuckDBWarehouse(settings_of(tmp_path, 1)).watermark(SHOP) is None
@@ -122,7 +151,10 @@ def test_readers_do_not_exclude_each_other_but_writers(tmp_path: Path) -> None:
     impatient = DuckDBWarehouse(settings_of(tmp_path, 1))
     with held(tmp_path, shared=True):
         assert impatient.watermark(SHOP) == END
-        with pytest.raises(WarehouseUnavailableError), impatient.begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        with (
+            pytest.raises(WarehouseUnavailableError),
+            impatient.begin_load(SHOP, DAY, Window(None, END)) as open_load,
+        ):
             open_load.commit(END)
 
 
@@ -165,18 +197,27 @@ def test_a_folder_that_cannot_be_made_is_reported_as_a_sentence(tmp_path: Path) 
     warehouse = DuckDBWarehouse(settings_of(tmp_path / "file" / "warehouse"))
     with pytest.raises(WarehouseUnavailableError, match="Check WAREHOUSE_DUCKDB_DIR"):
         warehouse.watermark(SHOP)
-    with pytest.raises(WarehouseUnavailableError, match="cannot be staged"), warehouse.begin_load(SHOP, DAY, Window(None, END)):
+    with (
+        pytest.raises(WarehouseUnavailableError, match="cannot be staged"),
+        warehouse.begin_load(SHOP, DAY, Window(None, END)),
+    ):
         pass
 
 
 def load_with_little_space(folder: Path, room_to_stage: int, said: Path) -> None:
-    """As on a full disk, writing fails half-way: no file can grow beyond that, and none at all once rows are staged."""
+    """As on a full disk, writing fails half-way: no file can grow beyond that, and none at all once
+    rows are staged.
+    """
     unlimited = resource.RLIM_INFINITY
     try:
-        with DuckDBWarehouse(settings_of(folder)).begin_load(SHOP, DAY, Window(None, END)) as open_load:
+        with DuckDBWarehouse(settings_of(folder)).begin_load(
+            SHOP, DAY, Window(None, END)
+        ) as open_load:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room_to_stage, unlimited))
             open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 60_000)])
-            resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "ecommerce_raw.duckdb").stat().st_size, unlimited))
+            resource.setrlimit(
+                resource.RLIMIT_FSIZE, ((folder / "ecommerce_raw.duckdb").stat().st_size, unlimited)
+            )
             open_load.commit(END)
     except WarehouseUnavailableError as error:
         resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
@@ -184,23 +225,33 @@ def load_with_little_space(folder: Path, room_to_stage: int, said: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("room_to_stage", "says"), [(50_000, "cannot be staged"), (50_000_000, "cannot be used")], ids=["staging", "committing"]
+    ("room_to_stage", "says"),
+    [(50_000, "cannot be staged"), (50_000_000, "cannot be used")],
+    ids=["staging", "committing"],
 )
-def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, room_to_stage: int, says: str) -> None:
+def test_a_disk_that_fills_up_leaves_what_was_there(
+    tmp_path: Path, room_to_stage: int, says: str
+) -> None:
     folder, said = tmp_path / "warehouse", tmp_path / "said"
     load(folder, "products", rows=100)
     assert in_processes((folder, room_to_stage, said), target=load_with_little_space) == [0]
     assert says in said.read_text()
-    assert DuckDBWarehouse(settings_of(folder)).query("select count(*) from ecommerce_raw.postgres.raw_products") == [(100,)]
+    assert DuckDBWarehouse(settings_of(folder)).query(
+        "select count(*) from ecommerce_raw.postgres.raw_products"
+    ) == [(100,)]
     load(folder, "products", rows=60_000)
-    assert DuckDBWarehouse(settings_of(folder)).query("select count(*) from ecommerce_raw.postgres.raw_products") == [(60_000,)]
+    assert DuckDBWarehouse(settings_of(folder)).query(
+        "select count(*) from ecommerce_raw.postgres.raw_products"
+    ) == [(60_000,)]
 
 
 # --- sweeping
 
 
 def stage_forever(folder: Path, load_id: str | None) -> None:
-    with DuckDBWarehouse(settings_of(folder)).begin_load(SHOP, DAY, Window(None, END), load_id=load_id) as open_load:
+    with DuckDBWarehouse(settings_of(folder)).begin_load(
+        SHOP, DAY, Window(None, END), load_id=load_id
+    ) as open_load:
         open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 10)], part="a")
         (folder / "staged.flag").touch()
         time.sleep(600)
@@ -247,7 +298,9 @@ def test_a_shared_load_waits_two_days_for_its_other_processes(tmp_path: Path) ->
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file every 100 rows, as a large table has many, and loading ahead however few cores there are."""
+    """A file every 100 rows, as a large table has many, and loading ahead however few cores there
+    are.
+    """
     monkeypatch.setattr(duckdb_beside, "MOST_FILES", 24)
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 100)
     monkeypatch.setattr(parquet, "FILE_ROW_GROUPS", 1)
@@ -269,7 +322,9 @@ def tables_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("replace", [False, True], ids=["first", "refresh"])
-def test_rows_are_loaded_ahead_while_others_are_still_read(tmp_path: Path, small_files: None, replace: bool) -> None:
+def test_rows_are_loaded_ahead_while_others_are_still_read(
+    tmp_path: Path, small_files: None, replace: bool
+) -> None:
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
     if replace:
         load(tmp_path, "products", rows=7)
@@ -290,7 +345,8 @@ def test_rows_are_loaded_ahead_while_others_are_still_read(tmp_path: Path, small
     assert tables_of(tmp_path) == ["raw_products"]
     assert record.tables[0].inserted == 1000
     assert warehouse.query(
-        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), min(_day), count(_loaded_at), "
+        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), min(_day), "
+        "count(_loaded_at), "
         "count(_deleted_at) from ecommerce_raw.postgres.raw_products"
     ) == [(1000, 1000, record.load_id, record.load_id, DAY, 1000, 0)]
     assert sorted(warehouse.raw_columns(PRODUCTS)) == sorted(
@@ -310,16 +366,21 @@ def test_a_table_of_more_files_than_are_loaded_ahead_is_loaded_by_the_commit(
         load(tmp_path, "products", rows=7)
     with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
         open_load.stage(PRODUCTS, slowly(PRODUCTS, 1000, END))
-        assert any("__staged_by_" in name for name in tables_of(tmp_path)), "nothing was loaded ahead before the limit"
+        assert any("__staged_by_" in name for name in tables_of(tmp_path)), (
+            "nothing was loaded ahead before the limit"
+        )
         record = open_load.commit(END, replace=replace)
     assert tables_of(tmp_path) == ["raw_products"]
     assert warehouse.query(
-        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), count(_loaded_at) "
+        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), "
+        "count(_loaded_at) "
         "from ecommerce_raw.postgres.raw_products"
     ) == [(1000, 1000, record.load_id, record.load_id, 1000)]
 
 
-def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(tmp_path: Path, small_files: None) -> None:
+def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(
+    tmp_path: Path, small_files: None
+) -> None:
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
     with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
         open_load.stage(PRODUCTS, slowly(PRODUCTS, 500, END.replace(year=2025)))
@@ -327,7 +388,9 @@ def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(tmp_path
         record = open_load.commit(END)
     assert (record.tables[0].inserted, record.tables[0].unchanged) == (0, 500)
     assert tables_of(tmp_path) == ["raw_products"]
-    assert warehouse.query("select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products") == [(600, END)]
+    assert warehouse.query(
+        "select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products"
+    ) == [(600, END)]
 
 
 def test_a_key_that_comes_twice_is_loaded_once(tmp_path: Path, small_files: None) -> None:
@@ -337,11 +400,15 @@ def test_a_key_that_comes_twice_is_loaded_once(tmp_path: Path, small_files: None
         open_load.stage(PRODUCTS, iter(twice))
         open_load.commit(END)
     assert warehouse.query(
-        "select count(*), count(*) filter (updated_at = ?) from ecommerce_raw.postgres.raw_products", [END]
+        "select count(*), count(*) filter (updated_at = ?) from "
+        "ecommerce_raw.postgres.raw_products",
+        [END],
     ) == [(500, 50)]
 
 
-def test_nobody_waits_for_a_locked_warehouse_to_load_ahead(tmp_path: Path, small_files: None) -> None:
+def test_nobody_waits_for_a_locked_warehouse_to_load_ahead(
+    tmp_path: Path, small_files: None
+) -> None:
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
     with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
         with held(tmp_path):
@@ -352,14 +419,18 @@ def test_nobody_waits_for_a_locked_warehouse_to_load_ahead(tmp_path: Path, small
     assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1000,)]
 
 
-def test_what_was_loaded_ahead_for_an_abandoned_load_goes_with_the_next_one(tmp_path: Path, small_files: None) -> None:
+def test_what_was_loaded_ahead_for_an_abandoned_load_goes_with_the_next_one(
+    tmp_path: Path, small_files: None
+) -> None:
     def breaks_off() -> Iterator[pa.RecordBatch]:
         yield from slowly(PRODUCTS, 500, END)
         raise ConnectionError
 
     with (
         pytest.raises(ConnectionError),
-        DuckDBWarehouse(settings_of(tmp_path)).begin_load(SHOP, DAY, Window(None, END)) as open_load,
+        DuckDBWarehouse(settings_of(tmp_path)).begin_load(
+            SHOP, DAY, Window(None, END)
+        ) as open_load,
     ):
         open_load.stage(PRODUCTS, breaks_off())
     assert [name.partition("__")[0] for name in tables_of(tmp_path)] == ["raw_products"]
@@ -385,9 +456,13 @@ def test_wide_rows_that_nothing_compresses_leave_a_third_of_the_memory_free(
         for number in range(100):
             ids = pa.array([f"ch_{number}_{n}" for n in range(1000)])
             payloads = pa.array([f'{{"x": "{secrets.token_hex(1000)}"}}' for _ in range(1000)])
-            yield few.set_column(places["charge_id"], "charge_id", ids).set_column(places["payload"], "payload", payloads)
+            yield few.set_column(places["charge_id"], "charge_id", ids).set_column(
+                places["payload"], "payload", payloads
+            )
 
-    with DuckDBWarehouse(settings_of(tmp_path)).begin_load(source("charges"), DAY, Window(None, END)) as open_load:
+    with DuckDBWarehouse(settings_of(tmp_path)).begin_load(
+        source("charges"), DAY, Window(None, END)
+    ) as open_load:
         assert open_load.stage(charges, wide()) == 100_000
         for table in others:
             open_load.stage(table, [])

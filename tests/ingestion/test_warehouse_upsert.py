@@ -1,4 +1,6 @@
-"""Property of the upsert: any sequence of changes and loads ends in the source's state, and no row ever grows older."""
+"""Property of the upsert: any sequence of changes and loads ends in the source's state, and no row
+ever grows older.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,24 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingestion.arrow import schema_of
-from ingestion.records import Window
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import PRODUCTS, source
-from ingestion.warehouse import Load
-from ingestion.warehouse.duckdb import DuckDBWarehouse
+from pipeline.records import Window
+from pipeline.sources import PRODUCTS, source
+from warehouse import Load
+from warehouse.arrow import schema_of
+from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.settings import WarehouseSettings
 
 DAY = date(2026, 11, 22)
 T0 = datetime(2026, 1, 1)
 SHOP = source("products")
 KEYS = st.integers(1, 3)
 
-# What happens, alone and in the combinations that go wrong: several times in a row it makes a history.
+# What happens, alone and in the combinations that go wrong: several times in a row it makes a
+# history.
 Step = tuple[object, ...]
-change = st.tuples(st.just("change"), KEYS, st.sampled_from("abcd"), st.booleans())  # with or without the clock moving on
+change = st.tuples(
+    st.just("change"), KEYS, st.sampled_from("abcd"), st.booleans()
+)  # with or without the clock moving on
 remove = st.tuples(st.just("remove"), KEYS)
 begin = st.tuples(st.just("begin"), st.integers(0, 8))  # a window that reaches back so far
 refresh = st.just(("refresh",))
@@ -53,7 +58,9 @@ histories = st.lists(
 
 
 class Shop:
-    """The source: rows by key, each with its name and version; removed rows are gone without a trace."""
+    """The source: rows by key, each with its name and version; removed rows are gone without a
+    trace.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[str, int]] = {}
@@ -63,7 +70,12 @@ class Shop:
         schema = schema_of(PRODUCTS)
         rows = [
             dict.fromkeys(schema.names)
-            | {"product_id": key, "name": name, "price": 1, "updated_at": T0 + timedelta(minutes=version)}
+            | {
+                "product_id": key,
+                "name": name,
+                "price": 1,
+                "updated_at": T0 + timedelta(minutes=version),
+            }
             for key, (name, version) in self.rows.items()
             if version >= since
         ]
@@ -94,9 +106,15 @@ class Pipeline:
                     self.loaded = True
 
     def reconcile(self) -> None:
-        seen_at = max((record.committed_at for record in self.warehouse.load_records(DAY)), default=T0)
+        seen_at = max(
+            (record.committed_at for record in self.warehouse.load_records(DAY)), default=T0
+        )
         gone = sorted(self.stored().keys() - self.shop.rows.keys())
-        self.warehouse.mark_deleted(PRODUCTS, [pa.RecordBatch.from_pydict({"product_id": pa.array(gone, pa.int32())})], seen_at)
+        self.warehouse.mark_deleted(
+            PRODUCTS,
+            [pa.RecordBatch.from_pydict({"product_id": pa.array(gone, pa.int32())})],
+            seen_at,
+        )
 
     def stored(self) -> dict[int, tuple[str, int]]:
         """The rows that are alive in the warehouse."""
@@ -127,14 +145,20 @@ class Pipeline:
                 before = self.stored()
                 self.end(number, commit=True)
                 after = self.stored()
-                assert all(after[key][1] >= before[key][1] for key in before.keys() & after.keys()), "a row has grown older"
+                assert all(
+                    after[key][1] >= before[key][1] for key in before.keys() & after.keys()
+                ), "a row has grown older"
             case ("reconcile",):
                 self.reconcile()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(history=histories)
-def test_any_sequence_of_changes_and_loads_ends_in_the_sources_state(tmp_path: Path, history: list[tuple[Step, ...]]) -> None:
+def test_any_sequence_of_changes_and_loads_ends_in_the_sources_state(
+    tmp_path: Path, history: list[tuple[Step, ...]]
+) -> None:
     folder = tmp_path / "warehouse"
     shutil.rmtree(folder, ignore_errors=True)
     pipeline = Pipeline(folder)

@@ -1,4 +1,6 @@
-"""What the back-fill command refuses before it asks Airflow for anything, and how it tells what has become of a day."""
+"""What the back-fill command refuses before it asks Airflow for anything, and how it tells what has
+become of a day.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from ingestion.days import current_day
-from ingestion.settings import settings
 from operations.__main__ import REFUSED, main
 from operations.backfill import Range
 from operations.following import DayOutcome
-from operations.pool import complaint_about
+from pipeline.days import current_day
+from pipeline.pool import complaint_about
+from pipeline.settings import settings
 
 DAY = date(2026, 11, 2)
 
@@ -31,15 +33,27 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("order", "--from", "2026-11-01"), "There is no source called 'order'. Known sources: orders, customers, "),
+        (
+            ("order", "--from", "2026-11-01"),
+            "There is no source called 'order'. Known sources: orders, customers, ",
+        ),
         (("orders", "--from", "2026-02-30"), "'2026-02-30' is not a day. Give it as YYYY-MM-DD"),
-        (("orders", "--from", "2026-11-01", "--to", "01.11.2026"), "'01.11.2026' is not a day. Give it as YYYY-MM-DD"),
-        (("all", "--from", "2026-11-05", "--to", "2026-11-01"), "The last day, 2026-11-01, lies before the first, 2026-11-05."),
+        (
+            ("orders", "--from", "2026-11-01", "--to", "01.11.2026"),
+            "'01.11.2026' is not a day. Give it as YYYY-MM-DD",
+        ),
+        (
+            ("all", "--from", "2026-11-05", "--to", "2026-11-01"),
+            "The last day, 2026-11-01, lies before the first, 2026-11-05.",
+        ),
         (
             ("all", "--from", "2026-11-01", "--to", str(current_day() + timedelta(days=1))),
             " has not come yet: a day can be loaded",
         ),
-        (("all", "--from", "2026-11-01"), "Who is to sign in to Airflow? Set AIRFLOW_API_URL with AIRFLOW_API_USER and "),
+        (
+            ("all", "--from", "2026-11-01"),
+            "Who is to sign in to Airflow? Set AIRFLOW_API_URL with AIRFLOW_API_USER and ",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_sentence(
@@ -52,13 +66,17 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "many"])
-def test_less_than_one_day_at_a_time_is_not_understood(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_less_than_one_day_at_a_time_is_not_understood(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["backfill", "all", "--from", "2026-11-01", "--days-at-a-time", number])
     assert "--days-at-a-time" in capsys.readouterr().err
 
 
-def test_an_airflow_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_airflow_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,13 +90,22 @@ def test_an_airflow_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_a_range_includes_its_last_day() -> None:
     assert Range(DAY, DAY).days == [DAY]
-    assert Range(date(2026, 10, 30), DAY).days == [date(2026, 10, 30), date(2026, 10, 31), date(2026, 11, 1), DAY]
+    assert Range(date(2026, 10, 30), DAY).days == [
+        date(2026, 10, 30),
+        date(2026, 10, 31),
+        date(2026, 11, 1),
+        DAY,
+    ]
 
 
 @pytest.mark.parametrize(
     ("outcome", "failed", "said"),
     [
-        (DayOutcome(DAY, {"orders": "success"}, ("success",), True), False, "2026-11-02  1 of 1 loaded; dbt: success"),
+        (
+            DayOutcome(DAY, {"orders": "success"}, ("success",), True),
+            False,
+            "2026-11-02  1 of 1 loaded; dbt: success",
+        ),
         (
             DayOutcome(DAY, {"orders": "success"}, (), False),
             False,
@@ -87,11 +114,24 @@ def test_a_range_includes_its_last_day() -> None:
         (
             DayOutcome(DAY, {"orders": "success", "charges": "failed"}, (), False),
             True,
-            "2026-11-02  1 of 2 loaded, failed: charges; dbt waits for the other sources of the day",
+            "2026-11-02  1 of 2 loaded, failed: charges; dbt waits for the other sources of the "
+            "day",
         ),
-        (DayOutcome(DAY, {"orders": "success"}, ("failed",), True), True, "2026-11-02  1 of 1 loaded; dbt: failed"),
-        (DayOutcome(DAY, {"orders": "success"}, ("failed", "success"), True), False, "1 of 1 loaded; dbt: failed, success"),
-        (DayOutcome(DAY, {"orders": "success"}, (), True), True, "dbt did NOT run, although it should have"),
+        (
+            DayOutcome(DAY, {"orders": "success"}, ("failed",), True),
+            True,
+            "2026-11-02  1 of 1 loaded; dbt: failed",
+        ),
+        (
+            DayOutcome(DAY, {"orders": "success"}, ("failed", "success"), True),
+            False,
+            "1 of 1 loaded; dbt: failed, success",
+        ),
+        (
+            DayOutcome(DAY, {"orders": "success"}, (), True),
+            True,
+            "dbt did NOT run, although it should have",
+        ),
     ],
 )
 def test_a_day_says_what_was_loaded_and_built(outcome: DayOutcome, failed: bool, said: str) -> None:
@@ -99,7 +139,10 @@ def test_a_day_says_what_was_loaded_and_built(outcome: DayOutcome, failed: bool,
     assert said in str(outcome)
 
 
-@pytest.mark.parametrize(("slots", "said"), [(None, "has no pool 'publish'"), (0, "No slot"), (2, "2 slots"), (-1, "-1 slots")])
+@pytest.mark.parametrize(
+    ("slots", "said"),
+    [(None, "has no pool 'publish'"), (0, "No slot"), (2, "2 slots"), (-1, "-1 slots")],
+)
 def test_only_a_pool_of_one_slot_is_as_it_must_be(slots: int | None, said: str) -> None:
     assert complaint_about(1) == ""
     assert said in complaint_about(slots)

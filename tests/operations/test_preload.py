@@ -1,4 +1,6 @@
-"""What task processes are born with. The server they are forked from says nothing about a module it cannot import."""
+"""What task processes are born with. The server they are forked from says nothing about a module it
+cannot import.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.settings import PROJECT
 from operations.preloaded import PRELOADED
+from pipeline.settings import PROJECT
 
 SHOW_WHAT_A_LOAD_ADDS = """
 import importlib, sys
 for name in sys.argv[1].split(","):
     importlib.import_module(name)
 born_with = set(sys.modules)
-import ingestion.load, ingestion.postgres, ingestion.stripe_api, ingestion.csv_uploads, ingestion.warehouse.duckdb
+import ingestion.load, ingestion.postgres, ingestion.stripe_api, ingestion.csv_uploads, warehouse.duckdb.warehouse
 import alerting.slack, alerting.context, alerting.summary, alerting.store, alerting.channels, alerting.sla, alerting.deadlines
 import pyarrow
 pyarrow.array([1])
@@ -31,17 +33,35 @@ print("added:", *sorted(set(sys.modules) - born_with))
 @pytest.mark.slow
 def test_a_task_imports_nothing_heavy_that_it_was_not_born_with(tmp_path: Path) -> None:
     """Fails with the module's name, too, where one of the list cannot be imported."""
-    preloaded = ",".join(name for name in PRELOADED if name != "transform.preload")  # it parses the project: not needed here
+    preloaded = ",".join(
+        name for name in PRELOADED if name != "transform.preload"
+    )  # it parses the project: not needed here
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     ran = subprocess.run(
-        [sys.executable, "-c", SHOW_WHAT_A_LOAD_ADDS, preloaded], capture_output=True, text=True, env=environment, cwd=PROJECT
+        [sys.executable, "-c", SHOW_WHAT_A_LOAD_ADDS, preloaded],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=PROJECT,
     )
     assert ran.returncode == 0, ran.stderr
     added = next(line for line in ran.stdout.splitlines() if line.startswith("added:")).split()[1:]
-    heavy = {"airflow", "duckdb", "httpx", "pandas", "psycopg2", "pyarrow", "requests", "sqlalchemy", "stripe"}
+    heavy = {
+        "airflow",
+        "duckdb",
+        "httpx",
+        "pandas",
+        "psycopg2",
+        "pyarrow",
+        "requests",
+        "sqlalchemy",
+        "stripe",
+    }
     assert [name for name in added if name.partition(".")[0] in heavy] == []
 
 
 def test_the_collector_is_frozen_last() -> None:
-    """Importing `transform.preload` freezes what is there by then; a module imported after it would not gain."""
+    """Importing `transform.preload` freezes what is there by then; a module imported after it would
+    not gain.
+    """
     assert PRELOADED[-1] == "transform.preload"

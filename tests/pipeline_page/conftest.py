@@ -1,4 +1,6 @@
-"""The page on Airflow's real API server: a migrated database on PostgreSQL, the project's DAGs, no scheduler."""
+"""The page on Airflow's real API server: a migrated database on PostgreSQL, the project's DAGs, no
+scheduler.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,15 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from ingestion.days import current_day
 from operations.airflow_api import AirflowApi
-from sandbox.airflow_local import AirflowAddress, airflow, airflow_environment, components, prepare_metadata
+from pipeline.days import current_day
+from sandbox.airflow_local import (
+    AirflowAddress,
+    airflow,
+    airflow_environment,
+    components,
+    prepare_metadata,
+)
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port, stop
@@ -46,7 +54,11 @@ class Served:
 
     def token(self, user: str = "admin") -> str:
         body = {"username": user, "password": self.layout.generated[f"{user}_password"]}
-        return str(requests.post(f"{self.address.url}/auth/token", json=body, timeout=30).json()["access_token"])
+        return str(
+            requests.post(f"{self.address.url}/auth/token", json=body, timeout=30).json()[
+                "access_token"
+            ]
+        )
 
     def get(self, path: str, user: str | None = "admin") -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
@@ -64,14 +76,18 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     with serving(postgres, tmp_path_factory.mktemp("pipeline_page")) as page:
         yield page
 
 
 @contextmanager
 def serving(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Served]:
-    """The page with a history of four months, the last week of which has one day of each kind of trouble."""
+    """The page with a history of four months, the last week of which has one day of each kind of
+    trouble.
+    """
     layout = Layout(folder)
     layout.make()
     postgres.create_database("pipeline_page")
@@ -85,16 +101,25 @@ def serving(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Served]:
     }
     env = airflow_environment(layout, address, free_port(FIRST_PORT + 500), url, pipeline)
     prepare_metadata(env, layout.logs / "setup.log")
-    airflow(("dags", "reserialize"), env=env, log=layout.logs / "setup.log", what="Reading the DAG files")
+    airflow(
+        ("dags", "reserialize"),
+        env=env,
+        log=layout.logs / "setup.log",
+        what="Reading the DAG files",
+    )
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         write_history(History(connection))
-        connection.execute(sa.text("analyze"))  # as autovacuum has, of a history that took its months to grow
+        connection.execute(
+            sa.text("analyze")
+        )  # as autovacuum has, of a history that took its months to grow
     write_error(layout)
     server = components(layout, env)["api-server"]
     server.start()
     try:
-        server.wait_until(lambda: _answers(f"{address.url}/api/v2/version"), 180, "Starting the API server")
+        server.wait_until(
+            lambda: _answers(f"{address.url}/api/v2/version"), 180, "Starting the API server"
+        )
         yield Served(address, layout, engine)
     finally:
         stop(layout.run / "airflow-api-server.json")
@@ -108,7 +133,9 @@ def browser() -> Iterator[Browser]:
 
 
 def write_history(history: History) -> None:
-    """Days before the current one: 2 orders late, 3 orders failed, 4 missing, 5 charges stale, 6 tests failed; else well."""
+    """Days before the current one: 2 orders late, 3 orders failed, 4 missing, 5 charges stale, 6
+    tests failed; else well.
+    """
     chance, today = random.Random(20260101), current_day()
     five = ("customers", "products", "order_items", "charges", "marketing")
     for back in range(1, 120):
@@ -139,7 +166,7 @@ def write_error(layout: Layout) -> None:
     from alerting.alert import Alert
     from alerting.settings import AlertingSettings
     from alerting.store import claim
-    from ingestion.settings import settings
+    from pipeline.settings import settings
 
     day = str(current_day() - timedelta(days=3))
     dag_id = "extract_postgres_orders"
@@ -147,7 +174,11 @@ def write_error(layout: Layout) -> None:
         patch.setenv("ALERTS_DATABASE_URL", f"sqlite:///{layout.root / 'alerts.sqlite'}")
         settings.cache_clear()
         assert settings(AlertingSettings).store_url().endswith("alerts.sqlite")
-        assert claim(Alert(status="failure", dag_id=dag_id, key="k", task_id=dag_id, day=day, exception=REFUSED))
+        assert claim(
+            Alert(
+                status="failure", dag_id=dag_id, key="k", task_id=dag_id, day=day, exception=REFUSED
+            )
+        )
     settings.cache_clear()
 
 

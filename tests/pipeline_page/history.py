@@ -1,4 +1,6 @@
-"""Writes a history of runs into a migrated metadata database, as the scheduler and the tasks would have left it."""
+"""Writes a history of runs into a migrated metadata database, as the scheduler and the tasks would
+have left it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,17 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from pipeline_page.metadata import DBT_DAG, DBT_TASKS, GATE, LAYERS, PUBLISH, TEST
 
-USUAL_ROWS = {"orders": 1600, "customers": 210, "products": 4, "order_items": 4000, "charges": 1700, "marketing": 20}
+USUAL_ROWS = {
+    "orders": 1600,
+    "customers": 210,
+    "products": 4,
+    "order_items": 4000,
+    "charges": 1700,
+    "marketing": 20,
+}
 
 
 def morning(day: date, minutes: float = 0) -> datetime:
@@ -53,7 +62,9 @@ class History:
             "created_at": start,
         }
         known = {name: value for name, value in row.items() if name in DagRun.__table__.columns}
-        return int(self.connection.execute(DagRun.__table__.insert().values(known)).inserted_primary_key[0]), run_id  # type: ignore[index]
+        return int(
+            self.connection.execute(DagRun.__table__.insert().values(known)).inserted_primary_key[0]
+        ), run_id  # type: ignore[index]
 
     def task(
         self, dag_id: str, run: tuple[int, str], task_id: str, start: datetime, seconds: float | None, *,
@@ -81,9 +92,17 @@ class History:
         }
         self.connection.execute(TaskInstance.__table__.insert().values(row))
         if result is not None:
-            value = {"dag_id": dag_id, "run_id": run[1], "dag_run_id": run[0], "task_id": task_id, "map_index": -1}
+            value = {
+                "dag_id": dag_id,
+                "run_id": run[1],
+                "dag_run_id": run[0],
+                "task_id": task_id,
+                "map_index": -1,
+            }
             self.connection.execute(
-                XComModel.__table__.insert().values({**value, "key": "return_value", "value": result, "timestamp": start})
+                XComModel.__table__.insert().values(
+                    {**value, "key": "return_value", "value": result, "timestamp": start}
+                )
             )
 
     def load(
@@ -111,10 +130,18 @@ class History:
         )  # fmt: skip
 
     def build(
-        self, day: date, *, at: float = 1, failing: str | None = None, warned: int = 9, run_type: str = "asset_triggered"
+        self,
+        day: date,
+        *,
+        at: float = 1,
+        failing: str | None = None,
+        warned: int = 9,
+        run_type: str = "asset_triggered",
     ) -> None:
         """One run of dbt for a day, up to the task that fails."""
-        run = self.run(DBT_DAG, day, at=at, took=1, state="failed" if failing else "success", run_type=run_type)
+        run = self.run(
+            DBT_DAG, day, at=at, took=1, state="failed" if failing else "success", run_type=run_type
+        )
         start, failed = morning(day, at), False
         for task_id in (GATE, *DBT_TASKS):
             seconds = 12.0 if task_id == TEST else 1.5
@@ -134,16 +161,34 @@ class History:
     @staticmethod
     def _built(task_id: str, day: date, warned: int) -> Any:
         if task_id in LAYERS:
-            names = ("fct_orders", "dim_customers") if task_id.endswith("marts") else (f"{task_id}_model",)
-            models = [{"name": name, "seconds": 0.2 + len(name) / 40, "rows": 100, "kept": False} for name in names]
+            names = (
+                ("fct_orders", "dim_customers")
+                if task_id.endswith("marts")
+                else (f"{task_id}_model",)
+            )
+            models = [
+                {"name": name, "seconds": 0.2 + len(name) / 40, "rows": 100, "kept": False}
+                for name in names
+            ]
             return {"layer": task_id, "models": models}
         if task_id == TEST:
-            return {"day": day.isoformat(), "passed": 282 - warned, "warned": warned, "total": 282, "tests": []}
+            return {
+                "day": day.isoformat(),
+                "passed": 282 - warned,
+                "warned": warned,
+                "total": 282,
+                "tests": [],
+            }
         return {"day": day.isoformat()} if task_id == PUBLISH else []
 
     def ordinary(self, day: date, chance: random.Random) -> None:
         """A day on which everything went well."""
         for name, rows in USUAL_ROWS.items():
             weekend = 0.7 if day.weekday() >= 5 else 1.0
-            self.load(name, day, seconds=chance.uniform(1, 6), rows=round(rows * weekend * chance.uniform(0.93, 1.07)))
+            self.load(
+                name,
+                day,
+                seconds=chance.uniform(1, 6),
+                rows=round(rows * weekend * chance.uniform(0.93, 1.07)),
+            )
         self.build(day)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.sources import SOURCES
+from pipeline.sources import SOURCES
 from pipeline_page.attention import Action, action_of, what_needs_me
 from pipeline_page.grid import Grid, draw
 from pipeline_page.metadata import DBT_DAG, DBT_TASKS, GATE, PUBLISH, TEST, TaskRun
@@ -27,7 +27,12 @@ def now(minutes: float) -> datetime:
 
 
 def load(
-    name: str, day: date = TODAY, state: str | None = "success", begin: float = 0, took: float = 0.1, **more: Any
+    name: str,
+    day: date = TODAY,
+    state: str | None = "success",
+    begin: float = 0,
+    took: float = 0.1,
+    **more: Any,
 ) -> TaskRun:
     known: dict[str, Any] = {
         "run_type": "scheduled", "try_number": 1, "tries": 3,
@@ -41,7 +46,9 @@ def load(
     )  # fmt: skip
 
 
-def dbt(day: date = TODAY, begin: float = 1, failing: str | None = None, took: float = 0.1) -> list[TaskRun]:
+def dbt(
+    day: date = TODAY, begin: float = 1, failing: str | None = None, took: float = 0.1
+) -> list[TaskRun]:
     runs, failed = [], False
     for task_id in (GATE, *DBT_TASKS):
         state = "upstream_failed" if failed else "failed" if task_id == failing else "success"
@@ -57,7 +64,12 @@ def dbt(day: date = TODAY, begin: float = 1, failing: str | None = None, took: f
     return runs
 
 
-def grid(*runs: TaskRun, minutes: float = 60, days: int = 2, first: date | None = TODAY - timedelta(days=1)) -> Grid:
+def grid(
+    *runs: TaskRun,
+    minutes: float = 60,
+    days: int = 2,
+    first: date | None = TODAY - timedelta(days=1),
+) -> Grid:
     return draw(runs, first, now(minutes), days)
 
 
@@ -111,7 +123,11 @@ def test_a_day_that_never_happened_says_so_and_offers_to_back_fill_it() -> None:
     ],
 )
 def test_a_load_under_way_is_told_apart(airflow: str | None, minutes: float, expected: str) -> None:
-    drawn = grid(*[run for run in whole() if run.dag_id != DAG_OF["orders"]], load("orders", state=airflow), minutes=minutes)
+    drawn = grid(
+        *[run for run in whole() if run.dag_id != DAG_OF["orders"]],
+        load("orders", state=airflow),
+        minutes=minutes,
+    )
     assert state(drawn, "orders") == expected
     assert state(drawn, PUBLISH) == "waiting"
 
@@ -119,9 +135,12 @@ def test_a_load_under_way_is_told_apart(airflow: str | None, minutes: float, exp
 def test_a_failed_source_is_named_with_its_try_its_error_and_who_waits() -> None:
     five = [run for run in whole() if run.dag_id != DAG_OF["orders"]]
     drawn = grid(*five, load("orders", state="failed", try_number=3), days=1)
-    (sentence,) = what_needs_me(drawn, {("2026-11-22", DAG_OF["orders"], DAG_OF["orders"]): "connection refused."})
+    (sentence,) = what_needs_me(
+        drawn, {("2026-11-22", DAG_OF["orders"], DAG_OF["orders"]): "connection refused."}
+    )
     assert sentence.text == (
-        "orders failed for 2026-11-22 on try 3 of 3: connection refused; the other five are loaded. dbt waits for it."
+        "orders failed for 2026-11-22 on try 3 of 3: connection refused; the other five are "
+        "loaded. dbt waits for it."
     )
     assert sentence.action == Action("load", TODAY, "orders")
 
@@ -129,7 +148,11 @@ def test_a_failed_source_is_named_with_its_try_its_error_and_who_waits() -> None
 def test_a_load_after_the_build_makes_the_day_stale_until_it_is_rebuilt() -> None:
     again = load("charges", begin=30, run_type="manual")
     drawn = grid(*whole(), *dbt(), again, days=1)
-    assert (state(drawn, "charges"), state(drawn, PUBLISH), state(drawn, "orders")) == ("stale", "stale", "done")
+    assert (state(drawn, "charges"), state(drawn, PUBLISH), state(drawn, "orders")) == (
+        "stale",
+        "stale",
+        "done",
+    )
     assert [sentence.action for sentence in what_needs_me(drawn, {})] == [Action("rebuild", TODAY)]
     assert state(grid(*whole(), *dbt(), again, *dbt(begin=40), days=1), PUBLISH) == "done"
 
@@ -137,7 +160,13 @@ def test_a_load_after_the_build_makes_the_day_stale_until_it_is_rebuilt() -> Non
 def test_late_is_what_ended_after_its_sla_on_its_own_day_only() -> None:
     others = [run for run in whole() if run.dag_id != DAG_OF["orders"]]
     assert state(grid(*others, load("orders", took=12), minutes=600, days=1), "orders") == "late"
-    assert state(grid(*others, load("orders", took=12, run_type="backfill"), minutes=600, days=1), "orders") == "done"
+    assert (
+        state(
+            grid(*others, load("orders", took=12, run_type="backfill"), minutes=600, days=1),
+            "orders",
+        )
+        == "done"
+    )
     yesterday = TODAY - timedelta(days=1)
     caught_up = load("orders", yesterday, begin=0, took=26 * 60)
     assert state(grid(caught_up, minutes=600), "orders", yesterday) == "done"
@@ -146,7 +175,10 @@ def test_late_is_what_ended_after_its_sla_on_its_own_day_only() -> None:
 def test_a_publication_after_half_past_six_is_late_unless_the_day_was_loaded_by_hand() -> None:
     assert state(grid(*whole(), *dbt(begin=40), days=1), PUBLISH) == "late"
     assert state(grid(*whole(run_type="manual"), *dbt(begin=40), days=1), PUBLISH) == "done"
-    assert state(grid(*whole(), *dbt(begin=2), *dbt(begin=300), minutes=600, days=1), PUBLISH) == "done"
+    assert (
+        state(grid(*whole(), *dbt(begin=2), *dbt(begin=300), minutes=600, days=1), PUBLISH)
+        == "done"
+    )
 
 
 def test_dbt_that_never_began_is_missing_not_waiting() -> None:
@@ -160,7 +192,11 @@ def test_dbt_that_never_began_is_missing_not_waiting() -> None:
 
 def test_failed_tests_are_said_once_and_nothing_after_them_is_blamed() -> None:
     drawn = grid(*whole(), *dbt(failing=TEST), days=1)
-    assert (state(drawn, TEST), state(drawn, PUBLISH), state(drawn, "dbt_run_marts")) == ("failed", "waiting", "done")
+    assert (state(drawn, TEST), state(drawn, PUBLISH), state(drawn, "dbt_run_marts")) == (
+        "failed",
+        "waiting",
+        "done",
+    )
     (sentence,) = what_needs_me(drawn, {("2026-11-22", DBT_DAG, TEST): "3 tests failed: a, b, c"})
     assert (
         sentence.text
@@ -171,11 +207,18 @@ def test_failed_tests_are_said_once_and_nothing_after_them_is_blamed() -> None:
 def test_an_unusual_number_of_rows_is_said_after_what_is_broken() -> None:
     days = [TODAY - timedelta(weeks=number) for number in range(9)]
     runs = [run for day in days for run in [*whole(day, rows=1000), *dbt(day)]]
-    runs[runs.index(next(run for run in runs if run.day == TODAY and run.dag_id == DAG_OF["orders"]))] = load("orders", rows=40)
+    runs[
+        runs.index(next(run for run in runs if run.day == TODAY and run.dag_id == DAG_OF["orders"]))
+    ] = load("orders", rows=40)
     drawn = draw(runs, TODAY - timedelta(weeks=8), now(60), 57)
     said = [sentence.text for sentence in what_needs_me(drawn, {}) if sentence.day == TODAY]
-    assert said == ["Far from what is usual on that weekday, 2026-11-22: orders brought 40 rows, usually about 1,000."]
-    assert what_needs_me(drawn, {})[0].weight == "red", "the days between, which never happened, come first"
+    assert said == [
+        "Far from what is usual on that weekday, 2026-11-22: orders brought 40 rows, usually about "
+        "1,000."
+    ]
+    assert what_needs_me(drawn, {})[0].weight == "red", (
+        "the days between, which never happened, come first"
+    )
 
 
 def test_an_action_says_whether_marts_are_rebuilt_by_it() -> None:

@@ -1,4 +1,6 @@
-"""The page "Pipeline": who may see it, what it shows of a week with one day of each kind of trouble, what its buttons do."""
+"""The page "Pipeline": who may see it, what it shows of a week with one day of each kind of
+trouble, what its buttons do.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ingestion.days import current_day
-from ingestion.sources import SOURCES
+from pipeline.days import current_day
+from pipeline.sources import SOURCES
 from pipeline_page import metadata
 from tests.chromium import DESKTOP, PHONE, Seen, for_the_documentation
 from tests.pipeline_page.conftest import HOSTILE, REFUSED, Served
@@ -39,15 +41,27 @@ def back(days: int) -> date:
 
 @contextmanager
 def signed_in(
-    browser: Browser, served: Served, path: str, user: str = "admin", scheme: Scheme = "light", size: tuple[int, int] = DESKTOP
+    browser: Browser,
+    served: Served,
+    path: str,
+    user: str = "admin",
+    scheme: Scheme = "light",
+    size: tuple[int, int] = DESKTOP,
 ) -> Iterator[Seen]:
     """A page of Airflow's UI as that user sees it."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": size[0], "height": size[1]})
-    context.add_cookies([{"name": "_token", "value": served.token(user), "url": served.address.url}])
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
+    )
+    context.add_cookies(
+        [{"name": "_token", "value": served.token(user), "url": served.address.url}]
+    )
     try:
         seen = Seen(context.new_page())
         seen.page.on("request", lambda request: _foreign(seen, request.url, served.address.url))
-        seen.page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        seen.page.on(
+            "console",
+            lambda message: seen.errors.append(message.text) if message.type == "error" else None,
+        )
         seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
         seen.page.goto(served.address.url + path)
         yield seen
@@ -63,12 +77,15 @@ def _foreign(seen: Seen, url: str, own: str) -> None:
 def shown(seen: Seen, days: int) -> dict[tuple[str, str], str]:
     """(row, day) to the class of each cell that is neither well nor waiting."""
     cells = seen.page.locator("button.cell")
-    found = cells.evaluate_all("all => all.map(c => [c.dataset.row, c.dataset.day, c.className.replace('cell ', '')])")
+    found = cells.evaluate_all(
+        "all => all.map(c => [c.dataset.row, c.dataset.day, c.className.replace('cell ', '')])"
+    )
     assert len(found) == days * 11
     return {(row, day): state for row, day, state in found if state not in ("done", "waiting")}
 
 
-# who may see what ------------------------------------------------------------------------------------------------------
+# who may see what
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_nobody_sees_it_without_signing_in(served: Served) -> None:
@@ -78,10 +95,14 @@ def test_nobody_sees_it_without_signing_in(served: Served) -> None:
 
 def test_the_plugin_is_loaded_without_an_error(served: Served) -> None:
     assert served.api.call("GET", "/plugins/importErrors")["import_errors"] == []
-    assert {"ecommerce_pipeline", "publish_pool"} <= {plugin["name"] for plugin in served.api.call("GET", "/plugins")["plugins"]}
+    assert {"ecommerce_pipeline", "publish_pool"} <= {
+        plugin["name"] for plugin in served.api.call("GET", "/plugins")["plugins"]
+    }
 
 
-def test_a_viewer_sees_no_buttons_and_is_refused_when_posting_by_hand(served: Served, browser: Browser) -> None:
+def test_a_viewer_sees_no_buttons_and_is_refused_when_posting_by_hand(
+    served: Served, browser: Browser
+) -> None:
     with signed_in(browser, served, "/pipeline/?days=7", user="viewer") as seen:
         assert shown(seen, 7)
         assert seen.page.locator("button.act").count() == 0
@@ -95,10 +116,13 @@ def test_a_viewer_sees_no_buttons_and_is_refused_when_posting_by_hand(served: Se
         assert posted == 403
 
 
-# what it shows ---------------------------------------------------------------------------------------------------------
+# what it shows
+# ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_week_with_one_day_of_each_trouble_shows_exactly_those(served: Served, browser: Browser) -> None:
+def test_a_week_with_one_day_of_each_trouble_shows_exactly_those(
+    served: Served, browser: Browser
+) -> None:
     every = [*(source.name for source in SOURCES), *metadata.DBT_TASKS]
     expected = {
         ("orders", str(back(2))): "late",
@@ -109,18 +133,30 @@ def test_a_week_with_one_day_of_each_trouble_shows_exactly_those(served: Served,
         ("dbt_test_all", str(back(6))): "failed",
     }
     with signed_in(browser, served, "/pipeline/?days=7") as seen:
-        today = {key: state for key, state in shown(seen, 7).items() if key[1] == str(current_day())}
+        today = {
+            key: state for key, state in shown(seen, 7).items() if key[1] == str(current_day())
+        }
         assert set(today.values()) <= {"due", "missing", "late"}
         assert {key: state for key, state in shown(seen, 7).items() if key not in today} == expected
         needs = seen.page.locator(".needs li").all_inner_texts()
         failed = next(text for text in needs if text.startswith("orders failed"))
         assert failed.startswith(
-            f"orders failed for {back(3)} on try 3 of 3: {REFUSED}; the other five are loaded. dbt waits for it."
+            f"orders failed for {back(3)} on try 3 of 3: {REFUSED}; the other five are loaded. dbt "
+            "waits for it."
         )
         assert "Load orders again" in failed
-        assert any(text.startswith(f"{back(4)} never happened") and "Back-fill this day" in text for text in needs)
-        assert any(text.startswith(f"charges was loaded again for {back(5)}") and "Rebuild the marts" in text for text in needs)
-        assert any(text.startswith(f"dbt_test_all failed for {back(6)} on try 1 of 3") for text in needs)
+        assert any(
+            text.startswith(f"{back(4)} never happened") and "Back-fill this day" in text
+            for text in needs
+        )
+        assert any(
+            text.startswith(f"charges was loaded again for {back(5)}")
+            and "Rebuild the marts" in text
+            for text in needs
+        )
+        assert any(
+            text.startswith(f"dbt_test_all failed for {back(6)} on try 1 of 3") for text in needs
+        )
         for_the_documentation(seen.page, "pipeline_week")
 
 
@@ -138,7 +174,10 @@ def test_text_from_outside_stays_text(served: Served, browser: Browser) -> None:
         seen.page.locator("button.cell.failed[data-row=orders]").click()
         seen.page.locator("#about .error").wait_for()
         assert HOSTILE in seen.page.locator("#about .error").inner_text()
-        assert seen.page.title() == "Pipeline" and seen.page.locator("main img, #about img").count() == 0
+        assert (
+            seen.page.title() == "Pipeline"
+            and seen.page.locator("main img, #about img").count() == 0
+        )
         assert (seen.foreign, seen.errors) == ([], [])
     served.raised(REFUSED)
 
@@ -169,12 +208,16 @@ def test_every_span_has_that_many_days(served: Served, browser: Browser, days: i
         assert (seen.foreign, seen.errors) == ([], [])
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)])
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)]
+)
 def test_light_or_dark_wide_or_narrow_it_has_no_serious_fault(
     browser: Browser, served: Served, scheme: Scheme, size: tuple[int, int]
 ) -> None:
     with signed_in(browser, served, "/pipeline/?days=30", scheme=scheme, size=size) as seen:
-        seen.page.locator("html.dark" if scheme == "dark" else "html:not(.dark)").wait_for(state="attached")
+        seen.page.locator("html.dark" if scheme == "dark" else "html:not(.dark)").wait_for(
+            state="attached"
+        )
         assert seen.sideways() <= 0
         assert seen.serious_faults() == []
         if size == DESKTOP:
@@ -187,7 +230,9 @@ def test_light_or_dark_wide_or_narrow_it_has_no_serious_fault(
         assert seen.serious_faults() == []
 
 
-def test_it_is_in_the_navigation_and_on_a_dag_and_follows_airflows_theme(served: Served, browser: Browser) -> None:
+def test_it_is_in_the_navigation_and_on_a_dag_and_follows_airflows_theme(
+    served: Served, browser: Browser
+) -> None:
     for path in ("/plugin/pipeline", "/dags/ecommerce_dbt/plugin/pipeline_of_dag"):
         with signed_in(browser, served, path, scheme="dark") as seen:
             frame = seen.page.frame_locator("iframe")
@@ -204,7 +249,9 @@ def test_it_can_be_used_with_the_keyboard_alone(served: Served, browser: Browser
         seen.page.locator("button.cell").first.focus()
         seen.page.keyboard.press("ArrowRight")
         seen.page.keyboard.press("ArrowDown")
-        assert seen.page.evaluate("[document.activeElement.dataset.row, document.activeElement.dataset.day]") == [
+        assert seen.page.evaluate(
+            "[document.activeElement.dataset.row, document.activeElement.dataset.day]"
+        ) == [
             "customers",
             str(back(5)),
         ]
@@ -214,7 +261,8 @@ def test_it_can_be_used_with_the_keyboard_alone(served: Served, browser: Browser
         assert seen.page.locator("#about").is_hidden()
 
 
-# what its buttons do ---------------------------------------------------------------------------------------------------
+# what its buttons do
+# ---------------------------------------------------------------------------------------------------
 
 
 def runs_asked_for(served: Served, dag_id: str) -> list[str]:
@@ -231,34 +279,59 @@ def test_a_button_triggers_one_run_however_often_it_is_clicked_and_airflow_recor
     before = len(runs_asked_for(served, "extract_postgres_orders"))
     with signed_in(browser, served, "/pipeline/?days=7") as seen:
         seen.page.locator(".needs li", has_text="orders failed").get_by_role("button").click()
-        assert "dbt follows when all six sources have loaded" in seen.page.locator("#ask-text").inner_text()
-        seen.page.evaluate("() => { for (let i = 0; i < 3; i++) document.getElementById('ask-yes').click(); doIt(); }")
+        assert (
+            "dbt follows when all six sources have loaded"
+            in seen.page.locator("#ask-text").inner_text()
+        )
+        seen.page.evaluate(
+            "() => { for (let i = 0; i < 3; i++) document.getElementById('ask-yes').click(); "
+            "doIt(); }"
+        )
         seen.page.locator("#ask-answer", has_text="Taken").wait_for()
     days = runs_asked_for(served, "extract_postgres_orders")
     assert days[: len(days) - before] == [str(back(3))]
-    events = served.api.call("GET", "/eventLogs?dag_id=extract_postgres_orders&order_by=-id&limit=5")["event_logs"]
-    assert any(event["event"] == "trigger_dag_run" and event["owner"] == "admin" for event in events)
+    events = served.api.call(
+        "GET", "/eventLogs?dag_id=extract_postgres_orders&order_by=-id&limit=5"
+    )["event_logs"]
+    assert any(
+        event["event"] == "trigger_dag_run" and event["owner"] == "admin" for event in events
+    )
 
 
-def test_loading_a_day_whose_marts_exist_says_that_they_are_rebuilt(served: Served, browser: Browser) -> None:
+def test_loading_a_day_whose_marts_exist_says_that_they_are_rebuilt(
+    served: Served, browser: Browser
+) -> None:
     with signed_in(browser, served, "/pipeline/?days=7") as seen:
         seen.page.locator(f"button.cell[data-row=products][data-day='{back(1)}']").click()
         seen.page.locator("#about button.act").click()
-        assert f"The marts of {back(1)} exist: they are rebuilt" in seen.page.locator("#ask-text").inner_text()
+        assert (
+            f"The marts of {back(1)} exist: they are rebuilt"
+            in seen.page.locator("#ask-text").inner_text()
+        )
 
 
-def test_a_stale_day_is_rebuilt_and_a_missing_one_back_filled(served: Served, browser: Browser) -> None:
+def test_a_stale_day_is_rebuilt_and_a_missing_one_back_filled(
+    served: Served, browser: Browser
+) -> None:
     with signed_in(browser, served, "/pipeline/?days=7") as seen:
-        seen.page.locator(".needs li", has_text="charges was loaded again").get_by_role("button").click()
+        seen.page.locator(".needs li", has_text="charges was loaded again").get_by_role(
+            "button"
+        ).click()
         seen.page.locator("#ask-yes").click()
         seen.page.locator("#ask-answer", has_text="Taken").wait_for()
         assert str(back(5)) in runs_asked_for(served, "rebuild_day")
         seen.page.locator("dialog[open]").wait_for(state="hidden")
-        seen.page.locator(".needs li", has_text=f"{back(4)} never happened").get_by_role("button").click()
+        seen.page.locator(".needs li", has_text=f"{back(4)} never happened").get_by_role(
+            "button"
+        ).click()
         seen.page.locator("#ask-yes").click()
         seen.page.locator("#ask-answer", has_text="Taken").wait_for()
     for source in SOURCES:
-        keys = [run["partition_key"] for run in served.api.runs(source.dag_id) if run["run_type"] == "backfill"]
+        keys = [
+            run["partition_key"]
+            for run in served.api.runs(source.dag_id)
+            if run["run_type"] == "backfill"
+        ]
         assert keys == [str(back(4))], source.name
 
 
@@ -268,7 +341,9 @@ def test_what_airflow_refuses_is_shown_with_its_reason(served: Served, browser: 
         seen.page.locator("#first").fill(str(back(2)))
         seen.page.locator("#last").fill(str(back(3)))
         seen.page.locator("#ask-yes").click()
-        seen.page.locator("#ask-answer", has_text="The last day must not lie before the first.").wait_for()
+        seen.page.locator(
+            "#ask-answer", has_text="The last day must not lie before the first."
+        ).wait_for()
         seen.page.context.clear_cookies()  # the session has ended meanwhile
         seen.page.locator("#last").fill(str(back(2)))
         seen.page.locator("#ask-yes").click()
@@ -276,34 +351,61 @@ def test_what_airflow_refuses_is_shown_with_its_reason(served: Served, browser: 
         assert seen.page.locator("#ask-yes").is_enabled()
 
 
-# what it reads ---------------------------------------------------------------------------------------------------------
+# what it reads
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_each_query_reads_what_airflow_has_written(served: Served) -> None:
     with Session(served.engine) as session, session.begin():
         history = History(session.connection())
         run = history.run(
-            "extract_postgres_products", None, asked_on=back(40), at=60, conf={"day": str(back(41))}, run_type="manual"
+            "extract_postgres_products",
+            None,
+            asked_on=back(40),
+            at=60,
+            conf={"day": str(back(41))},
+            run_type="manual",
         )
-        history.task("extract_postgres_products", run, "extract_postgres_products", _start(back(40)), 2, result={"rows": 3})
-        keyless = history.run("extract_postgres_products", None, asked_on=back(43), at=60, run_type="manual")
-        history.task("extract_postgres_products", keyless, "extract_postgres_products", _start(back(43)), 2)
+        history.task(
+            "extract_postgres_products",
+            run,
+            "extract_postgres_products",
+            _start(back(40)),
+            2,
+            result={"rows": 3},
+        )
+        keyless = history.run(
+            "extract_postgres_products", None, asked_on=back(43), at=60, run_type="manual"
+        )
+        history.task(
+            "extract_postgres_products", keyless, "extract_postgres_products", _start(back(43)), 2
+        )
         read = metadata.task_runs(session, back(45), metadata.LOAD_DAGS)
         by_run = {task.run_id: task for task in read}
         assert by_run[run[1]].day == back(41), "the day of the trigger form counts"
         assert by_run[keyless[1]].day == back(43), "without a key it is the day that was current"
-        assert by_run[run[1]].result == {"rows": 3} and by_run[run[1]].seconds == 2 and by_run[run[1]].tries == 3
-        assert {task.dag_id for task in metadata.task_runs(session, back(45), ["extract_stripe_charges"])} == {
-            "extract_stripe_charges"
-        }
+        assert (
+            by_run[run[1]].result == {"rows": 3}
+            and by_run[run[1]].seconds == 2
+            and by_run[run[1]].tries == 3
+        )
+        assert {
+            task.dag_id
+            for task in metadata.task_runs(session, back(45), ["extract_stripe_charges"])
+        } == {"extract_stripe_charges"}
         assert min(task.day for task in read) == back(45)
         assert metadata.first_day(session) == back(119)
         models = metadata.slowest_models(session)
-        assert [name for name, _, _ in models][:1] == ["dbt_run_intermediate_model"] and len(models) == 4
+        assert [name for name, _, _ in models][:1] == ["dbt_run_intermediate_model"] and len(
+            models
+        ) == 4
         assert metadata.pending_days(session) == []
         session.execute(
             sa.insert(metadata.AssetPartitionDagRun).values(
-                target_dag_id="ecommerce_dbt", partition_key=str(back(3)), created_at=_start(back(3)), updated_at=_start(back(3))
+                target_dag_id="ecommerce_dbt",
+                partition_key=str(back(3)),
+                created_at=_start(back(3)),
+                updated_at=_start(back(3)),
             )
         )
         assert metadata.pending_days(session) == [str(back(3))]

@@ -1,4 +1,6 @@
-"""The embedded PostgreSQL: starts, is reachable with its password only, survives crashes, leaves nothing behind."""
+"""The embedded PostgreSQL: starts, is reachable with its password only, survives crashes, leaves
+nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_it_starts_twice_as_one_server_and_stops_twice(tmp_path: Path) -> None:
         assert server.pid == pid
         assert EmbeddedPostgres(tmp_path / "pg").port == server.port
         with closing(psycopg2.connect(server.dsn())) as client, client.cursor() as cursor:
-            cursor.execute("select current_setting('TimeZone'), current_setting('fsync'), version()")
+            cursor.execute(
+                "select current_setting('TimeZone'), current_setting('fsync'), version()"
+            )
             zone, fsync, version = cursor.fetchone()
         assert (zone, fsync) == ("UTC", "on")
         assert "PostgreSQL 16" in version
@@ -61,7 +65,9 @@ def test_it_starts_twice_as_one_server_and_stops_twice(tmp_path: Path) -> None:
     server.stop()
 
 
-def test_a_wrong_password_is_refused_and_the_right_one_is_for_its_owner_only(postgres: EmbeddedPostgres) -> None:
+def test_a_wrong_password_is_refused_and_the_right_one_is_for_its_owner_only(
+    postgres: EmbeddedPostgres,
+) -> None:
     wrong = postgres.dsn().replace(postgres.password, "wrong")
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(wrong)
@@ -109,7 +115,9 @@ def test_a_stale_pid_file_of_a_foreign_process_does_not_hinder(tmp_path: Path) -
     server = EmbeddedPostgres(tmp_path / "pg")
     with server:
         pass
-    (tmp_path / "pg" / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path}\n0\n1\n\n127.0.0.1\n1 1\nready\n")
+    (tmp_path / "pg" / "data" / "postmaster.pid").write_text(
+        f"{os.getpid()}\n{tmp_path}\n0\n1\n\n127.0.0.1\n1 1\nready\n"
+    )
     with server:
         assert server.pid != os.getpid()
         psycopg2.connect(server.dsn()).close()
@@ -151,10 +159,14 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is kept from running the server as itself")
-def test_as_root_without_user_namespaces_it_runs_as_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_root_without_user_namespaces_it_runs_as_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forbidden = tmp_path / "bin" / "unshare"
     forbidden.parent.mkdir()
-    forbidden.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n")
+    forbidden.write_text(
+        "#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n"
+    )
     forbidden.chmod(0o755)
     monkeypatch.setenv("PATH", f"{forbidden.parent}:{os.environ['PATH']}")
     with tempfile.TemporaryDirectory() as folder:  # tmp_path is for root alone

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 from sandbox.processes import Process, SandboxError, free_port, remembered, stop
 
 STUBBORN = """
@@ -43,7 +43,9 @@ def test_a_process_that_ignores_sigterm_is_ended_with_its_children(tmp_path: Pat
     assert stop(tmp_path / "run" / "thing.json", seconds=0.5)
 
     psutil.wait_procs(family, timeout=5)
-    assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family)
+    assert not any(
+        member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in family
+    )
     assert not stop(tmp_path / "run" / "thing.json")
 
 
@@ -60,7 +62,9 @@ def test_another_process_with_a_recycled_pid_is_left_alone(tmp_path: Path) -> No
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         file = tmp_path / "thing.json"
-        file.write_text(json.dumps({"pid": other.pid, "created": time.time() - 1000, "command": []}))
+        file.write_text(
+            json.dumps({"pid": other.pid, "created": time.time() - 1000, "command": []})
+        )
         assert remembered(file) is None
         assert not stop(file)
         assert other.poll() is None
@@ -86,13 +90,19 @@ def test_a_taken_port_is_passed_over() -> None:
         assert free_port(port) > port
 
 
-def test_a_port_that_another_process_has_chosen_is_passed_over_while_that_lives_and_only_then() -> None:
+def test_a_port_that_another_process_has_chosen_is_passed_over_while_that_lives_and_only_then() -> (
+    None
+):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     code = f"from sandbox.processes import free_port; print(free_port({port}), flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
         assert other.stdout
         chosen = int(other.stdout.readline())

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 
 def run_setup(tmp_path: Path, python: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,10 @@ def test_an_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
     old = '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit 0\nexit 1\n'
     done = run_setup(tmp_path, old)
     assert done.returncode == 1
-    assert "Python 3.11 or newer is needed, and none was found (python3 is Python 3.9.2)" in done.stderr
+    assert (
+        "Python 3.11 or newer is needed, and none was found (python3 is Python 3.9.2)"
+        in done.stderr
+    )
     assert not (tmp_path / "venv").exists()
 
 

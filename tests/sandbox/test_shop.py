@@ -1,4 +1,6 @@
-"""The demo shop: its books are right to the cent, its data is messy on purpose, and it lives only inside its interval."""
+"""The demo shop: its books are right to the cent, its data is messy on purpose, and it lives only
+inside its interval.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ from sandbox.stripe_emulator import StripeEmulator
 UNTIL = datetime(2026, 11, 22, 5, 40, 30, 123456)
 NOON = datetime(2026, 11, 23, 12)
 SCALE = 0.05
-TABLES = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_items": "order_item_id"}
+TABLES = {
+    "customers": "customer_id",
+    "products": "product_id",
+    "orders": "order_id",
+    "order_items": "order_item_id",
+}
 
 
 @dataclass
@@ -41,7 +48,9 @@ class Shop:
     counts: list[ShopCounts] = field(default_factory=list)
 
     def open(self, seed: int = 1, scale: float = SCALE) -> Shop:
-        self.counts.append(open_shop(self.dsn, self.stripe.url, self.inbox, scale=scale, until=UNTIL, seed=seed))
+        self.counts.append(
+            open_shop(self.dsn, self.stripe.url, self.inbox, scale=scale, until=UNTIL, seed=seed)
+        )
         return self
 
     def live(self, start: datetime, end: datetime, seed: int = 1) -> ShopCounts:
@@ -49,7 +58,11 @@ class Shop:
         return self.counts[-1]
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        with closing(psycopg2.connect(self.dsn)) as connection, connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(self.dsn)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(statement)
             return cursor.fetchall()
 
@@ -69,7 +82,9 @@ class Shop:
             session.headers["Authorization"] = "Bearer sk_test_shop"
             cursor: dict[str, str] = {}
             while True:
-                page = session.get(f"{self.stripe.url}/v1/{kind}", params={"limit": "100", **cursor}, timeout=10).json()
+                page = session.get(
+                    f"{self.stripe.url}/v1/{kind}", params={"limit": "100", **cursor}, timeout=10
+                ).json()
                 found |= {item["id"]: item for item in page["data"]}
                 if not page["has_more"]:
                     return found
@@ -85,14 +100,18 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def new_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Shop]]:
+def new_shop(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Shop]]:
     """Makes empty shops."""
     made: list[tuple[str, StripeEmulator]] = []
 
     def make() -> Shop:
         name = f"shop_{uuid.uuid4().hex[:12]}"
         postgres.create_database(name)
-        emulator = StripeEmulator(now=NOON.replace(tzinfo=UTC).timestamp)  # its events reach back 30 days from here
+        emulator = StripeEmulator(
+            now=NOON.replace(tzinfo=UTC).timestamp
+        )  # its events reach back 30 days from here
         emulator.start()
         made.append((name, emulator))
         return Shop(postgres.dsn(name), emulator, tmp_path_factory.mktemp("inbox"))
@@ -124,7 +143,11 @@ class Lived:
 @pytest.fixture(scope="module")
 def lived(new_shop: Callable[[], Shop]) -> Lived:
     lively = new_shop().open()
-    before, charges, refunds = lively.tables(), set(lively.objects("charges")), set(lively.objects("refunds"))
+    before, charges, refunds = (
+        lively.tables(),
+        set(lively.objects("charges")),
+        set(lively.objects("refunds")),
+    )
     files = {file.name: file.read_text().splitlines() for file in lively.inbox.iterdir()}
     lively.live(UNTIL, UNTIL + timedelta(days=1))
     lively.live(UNTIL + timedelta(days=1), NOON)
@@ -156,23 +179,62 @@ def test_a_total_is_the_sum_of_its_lines_to_the_cent(shop: Shop) -> None:
 
 def test_no_moment_is_out_of_order_or_after_the_end(shop: Shop) -> None:
     for table in ("customers", "products", "orders"):
-        assert shop.one(f"select count(*) from {table} where updated_at < created_at or updated_at > '{UNTIL}'") == 0
-    assert shop.one("select count(*) from orders o join customers c using (customer_id) where o.created_at < c.created_at") == 0
-    assert shop.one("select count(*) from orders o join order_items i using (order_id) where o.created_at <> i.created_at") == 0
+        assert (
+            shop.one(
+                f"select count(*) from {table} where updated_at < created_at or updated_at > "
+                f"'{UNTIL}'"
+            )
+            == 0
+        )
     assert (
-        shop.one("select count(*) from order_items i join products p using (product_id) where i.created_at < p.created_at") == 0
+        shop.one(
+            "select count(*) from orders o join customers c using (customer_id) where o.created_at "
+            "< c.created_at"
+        )
+        == 0
     )
-    assert shop.one("select count(*) from orders where created_at - order_date not between '0 s' and '1 s'") == 0
+    assert (
+        shop.one(
+            "select count(*) from orders o join order_items i using (order_id) where o.created_at "
+            "<> i.created_at"
+        )
+        == 0
+    )
+    assert (
+        shop.one(
+            "select count(*) from order_items i join products p using (product_id) where "
+            "i.created_at < p.created_at"
+        )
+        == 0
+    )
+    assert (
+        shop.one(
+            "select count(*) from orders where created_at - order_date not between '0 s' and '1 s'"
+        )
+        == 0
+    )
     year = UNTIL - timedelta(days=365)
     assert shop.one(f"select count(*) from orders where created_at <= '{year}'") == 0
     for kind in ("charges", "refunds", "disputes"):
-        assert max(item["created"] for item in shop.objects(kind).values()) <= UNTIL.replace(tzinfo=UTC).timestamp()
+        assert (
+            max(item["created"] for item in shop.objects(kind).values())
+            <= UNTIL.replace(tzinfo=UTC).timestamp()
+        )
 
 
-def test_the_same_arguments_give_the_same_shop_and_another_seed_another(new_shop: Callable[[], Shop]) -> None:
+def test_the_same_arguments_give_the_same_shop_and_another_seed_another(
+    new_shop: Callable[[], Shop],
+) -> None:
     def books(shop: Shop) -> tuple[Any, ...]:
         files = {file.name: file.read_bytes() for file in shop.inbox.iterdir()}
-        return shop.tables(), shop.objects("charges"), shop.objects("refunds"), shop.objects("disputes"), files, shop.counts
+        return (
+            shop.tables(),
+            shop.objects("charges"),
+            shop.objects("refunds"),
+            shop.objects("disputes"),
+            files,
+            shop.counts,
+        )
 
     one, same, other = (new_shop().open(seed=seed, scale=0.01) for seed in (7, 7, 8))
     assert books(one) == books(same)
@@ -188,15 +250,34 @@ def test_the_data_is_as_messy_as_real_data(shop: Shop) -> None:
     assert {"CA", "California", "ca", " CA ", None} <= states
     assert shop.one("select count(*) - count(distinct lower(email)) from customers") > 3
     assert shop.one("select count(*) from products where cost < 0") >= 1
-    assert shop.one("select count(*) from products where category is null or category <> initcap(trim(category))") >= 1
-    assert shop.one("select count(*) from customers where city <> trim(city) or last_name <> trim(last_name)") > 0
+    assert (
+        shop.one(
+            "select count(*) from products where category is null or category <> "
+            "initcap(trim(category))"
+        )
+        >= 1
+    )
+    assert (
+        shop.one(
+            "select count(*) from customers where city <> trim(city) or last_name <> "
+            "trim(last_name)"
+        )
+        > 0
+    )
     statuses = {status for (status,) in shop.query("select distinct status from orders")}
     assert {"pending_review", "cancelled", "Completed", "refunded"} <= statuses
 
 
 def test_few_buy_much_and_many_buy_once(shop: Shop) -> None:
-    spent = [float(row[0]) for row in shop.query("select sum(total_amount) from orders group by customer_id order by 1 desc")]
-    orders = Counter(count for (count,) in shop.query("select count(*) from orders group by customer_id"))
+    spent = [
+        float(row[0])
+        for row in shop.query(
+            "select sum(total_amount) from orders group by customer_id order by 1 desc"
+        )
+    ]
+    orders = Counter(
+        count for (count,) in shop.query("select count(*) from orders group by customer_id")
+    )
     assert orders[1] > orders[2] > orders[3] > orders[4]
     assert sum(spent[: len(spent) // 10]) > 0.3 * sum(spent)
     assert max(orders) >= 15
@@ -207,10 +288,13 @@ def test_the_year_has_growth_weekdays_and_a_holiday_season(shop: Shop) -> None:
     assert black_friday(2026) == date(2026, 11, 27)
     assert black_friday(2025) == date(2025, 11, 28)
     friday = per_day[black_friday(2025)]
-    ordinary = sum(per_day.get(date(2026, 1, 5) + timedelta(days=number), 0) for number in range(28)) / 28
+    ordinary = (
+        sum(per_day.get(date(2026, 1, 5) + timedelta(days=number), 0) for number in range(28)) / 28
+    )
     assert friday > 2.5 * ordinary
     first, last = shop.query(
-        "select count(*) filter (where created_at < '2026-04-01'), count(*) filter (where created_at >= '2026-09-01') "
+        "select count(*) filter (where created_at < '2026-04-01'), count(*) filter (where "
+        "created_at >= '2026-09-01') "
         "from orders where extract(month from created_at) in (2, 3, 9, 10)"
     )[0]
     assert last > 1.5 * first
@@ -223,7 +307,15 @@ def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
     for charge in shop.objects("charges").values():
         if charge["status"] == "succeeded":
             succeeded[charge["metadata"].get("order_id", "")].append(charge)
-    paid = ("processing", "shipped", "delivered", "completed", "returned", "refunded", "pending_review")
+    paid = (
+        "processing",
+        "shipped",
+        "delivered",
+        "completed",
+        "returned",
+        "refunded",
+        "pending_review",
+    )
     orders = {
         str(number): (total, created, customer)
         for number, total, created, customer, status in shop.query(
@@ -236,7 +328,9 @@ def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
         charges = succeeded[number]
         amount = sum(charge["amount"] for charge in charges)
         assert all(charge["currency"] == "usd" for charge in charges)
-        assert all(charge["created"] >= int(created.replace(tzinfo=UTC).timestamp()) for charge in charges)
+        assert all(
+            charge["created"] >= int(created.replace(tzinfo=UTC).timestamp()) for charge in charges
+        )
         outcome["unpaid" if not charges else "exact" if amount == total * 100 else "overpaid"] += 1
         assert not charges or amount >= total * 100
     assert outcome["unpaid"] > 0
@@ -250,8 +344,13 @@ def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
 
 def test_pending_orders_are_unpaid_and_declined_cards_are_tried_again(shop: Shop) -> None:
     charges = shop.objects("charges").values()
-    succeeded = {charge["metadata"].get("order_id") for charge in charges if charge["status"] == "succeeded"}
-    pending = {str(number) for (number,) in shop.query("select order_id from orders where lower(status) = 'pending'")}
+    succeeded = {
+        charge["metadata"].get("order_id") for charge in charges if charge["status"] == "succeeded"
+    }
+    pending = {
+        str(number)
+        for (number,) in shop.query("select order_id from orders where lower(status) = 'pending'")
+    }
     assert not pending & succeeded
     failed = [charge for charge in charges if charge["status"] == "failed"]
     assert {charge["failure_code"] for charge in failed} == {"card_declined", "insufficient_funds"}
@@ -267,25 +366,38 @@ def test_refunds_never_exceed_their_charge_and_follow_the_orders(shop: Shop) -> 
     for identifier, charge in charges.items():
         assert charge["amount_refunded"] == per_charge[identifier] <= charge["amount"]
     orders_refunded = {charges[identifier]["metadata"]["order_id"] for identifier in per_charge}
-    sent_back = {str(number) for (number,) in shop.query("select order_id from orders where lower(status) = 'refunded'")}
+    sent_back = {
+        str(number)
+        for (number,) in shop.query("select order_id from orders where lower(status) = 'refunded'")
+    }
     assert sent_back <= orders_refunded
     cancelled = {
         str(number): total
         for number, total in shop.query(
-            "select order_id, total_amount from orders where lower(status) in ('cancelled', 'canceled')"
+            "select order_id, total_amount from orders where lower(status) in ('cancelled', "
+            "'canceled')"
         )
     }
     for charge in charges.values():
         if charge["metadata"].get("order_id") in cancelled and charge["status"] == "succeeded":
             assert charge["refunded"]
     assert any(charge["amount_refunded"] and not charge["refunded"] for charge in charges.values())
-    weeks_later = [r for r in refunds.values() if r["created"] - charges[r["charge"]]["created"] > 21 * 86400]
+    weeks_later = [
+        r for r in refunds.values() if r["created"] - charges[r["charge"]]["created"] > 21 * 86400
+    ]
     assert len(weeks_later) > 10
 
 
 def test_some_charges_are_captured_only_when_the_order_is_shipped(shop: Shop) -> None:
-    statuses = {str(number): status.lower() for number, status in shop.query("select order_id, status from orders")}
-    uncaptured = [c for c in shop.objects("charges").values() if c["status"] == "succeeded" and not c["captured"]]
+    statuses = {
+        str(number): status.lower()
+        for number, status in shop.query("select order_id, status from orders")
+    }
+    uncaptured = [
+        c
+        for c in shop.objects("charges").values()
+        if c["status"] == "succeeded" and not c["captured"]
+    ]
     assert {statuses[charge["metadata"]["order_id"]] for charge in uncaptured} <= {"processing"}
     late = [event["data"]["object"] for event in shop.events("charge.captured")]
     assert late
@@ -310,9 +422,14 @@ def is_good(row: list[str], numbers: slice) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "key", "numbers"),
-    [("marketing_spend.csv", slice(0, 3), slice(3, 6)), ("campaign_performance.csv", slice(0, 2), slice(4, 6))],
+    [
+        ("marketing_spend.csv", slice(0, 3), slice(3, 6)),
+        ("campaign_performance.csv", slice(0, 2), slice(4, 6)),
+    ],
 )
-def test_the_exports_cover_every_day_with_few_malformed_rows(shop: Shop, name: str, key: slice, numbers: slice) -> None:
+def test_the_exports_cover_every_day_with_few_malformed_rows(
+    shop: Shop, name: str, key: slice, numbers: slice
+) -> None:
     rows = shop.csv_rows(name)
     good = [row for row in rows if is_good(row, numbers)]
     assert 0 < len(rows) - len(good) < 0.01 * len(rows)
@@ -327,7 +444,10 @@ def test_marketing_follows_revenue(shop: Shop) -> None:
         if is_good(row, slice(3, 6)):
             spent[row[0]] += float(row[3])
     sold = {
-        str(day): float(total) for day, total in shop.query("select created_at::date, sum(total_amount) from orders group by 1")
+        str(day): float(total)
+        for day, total in shop.query(
+            "select created_at::date, sum(total_amount) from orders group by 1"
+        )
     }
     days = sorted(set(spent) & set(sold))
     mean = [sum(values[day] for day in days) / len(days) for values in (spent, sold)]
@@ -350,14 +470,18 @@ def test_life_stays_in_its_interval(lived: Lived) -> None:
                 assert UNTIL < changed <= NOON
                 assert created == before[number][-2]
     for kind, known in (("charges", lived.charges_before), ("refunds", lived.refunds_before)):
-        news = [item for identifier, item in lived.shop.objects(kind).items() if identifier not in known]
+        news = [
+            item for identifier, item in lived.shop.objects(kind).items() if identifier not in known
+        ]
         assert news
         for item in news:
             assert UNTIL < datetime.fromtimestamp(item["created"], UTC).replace(tzinfo=None) <= NOON
 
 
 def test_a_payment_right_after_the_start_counts_into_the_interval() -> None:
-    start = micros(UNTIL)  # Stripe knows whole seconds only, and this second began before the interval
+    start = micros(
+        UNTIL
+    )  # Stripe knows whole seconds only, and this second began before the interval
     orders = Paid(*(np.array([value]) for value in (10, 1, start - 20_000_000, 5_000)))
     paid = Transitions(*(np.array([value]) for value in (0, PENDING, PROCESSING, start + 1)))
     ledger = Ledger(start, start + 60_000_000)
@@ -367,11 +491,20 @@ def test_a_payment_right_after_the_start_counts_into_the_interval() -> None:
 
 def test_life_brings_new_rows_and_changes_of_every_kind(lived: Lived) -> None:
     counts = lived.shop.counts[1:]
-    for name, table in (("orders", "orders"), ("customers", "customers"), ("order_items", "order_items")):
+    for name, table in (
+        ("orders", "orders"),
+        ("customers", "customers"),
+        ("order_items", "order_items"),
+    ):
         new = len(lived.after[table]) - len(lived.before[table])
         assert new == sum(getattr(count, name) for count in counts) > 0
     changed = {
-        table: [number for number, row in lived.before[table].items() if lived.after[table][number] != row] for table in TABLES
+        table: [
+            number
+            for number, row in lived.before[table].items()
+            if lived.after[table][number] != row
+        ]
+        for table in TABLES
     }
     assert len(changed["orders"]) > 50
     assert len(changed["customers"]) > 0
@@ -388,7 +521,11 @@ def test_life_keeps_the_books_right(lived: Lived) -> None:
 
 
 def test_life_refunds_charges_of_before(lived: Lived) -> None:
-    news = [item for identifier, item in lived.shop.objects("refunds").items() if identifier not in lived.refunds_before]
+    news = [
+        item
+        for identifier, item in lived.shop.objects("refunds").items()
+        if identifier not in lived.refunds_before
+    ]
     assert any(refund["charge"] in lived.charges_before for refund in news)
 
 
@@ -400,20 +537,31 @@ def test_life_adds_the_days_that_ended_and_revises_the_last_ones(lived: Lived) -
         assert after[: len(kept)] == kept
         assert len(after) == len(before) + 10
         assert {row[:10] for row in after[len(before) :]} == {UNTIL.date().isoformat()}
-    assert [file.name for file in lived.shop.inbox.iterdir() if file.name not in lived.csv_before] == []
+    assert [
+        file.name for file in lived.shop.inbox.iterdir() if file.name not in lived.csv_before
+    ] == []
 
 
 def test_serials_go_on_where_the_shop_stopped(new_shop: Callable[[], Shop]) -> None:
     small = new_shop().open(scale=0.01)
     small.live(UNTIL, NOON)
     for table, key in TABLES.items():
-        assert small.one(f"select nextval(pg_get_serial_sequence('{table}', '{key}')) - max({key}) from {table}") == 1
+        assert (
+            small.one(
+                f"select nextval(pg_get_serial_sequence('{table}', '{key}')) - max({key}) from "
+                f"{table}"
+            )
+            == 1
+        )
 
 
 def test_the_pace_follows_the_season(new_shop: Callable[[], Shop]) -> None:
     week = new_shop().open()
     days = [datetime(2026, 11, 22) + timedelta(days=number) for number in range(9)]
-    counts = {start.date(): week.live(max(start, UNTIL), start + timedelta(days=1)).orders for start in days}
+    counts = {
+        start.date(): week.live(max(start, UNTIL), start + timedelta(days=1)).orders
+        for start in days
+    }
     assert counts[black_friday(2026)] > 1.3 * counts[date(2026, 11, 23)]
 
 
@@ -430,7 +578,9 @@ def test_an_open_shop_is_not_opened_again(shop: Shop) -> None:
         shop.open()
 
 
-def test_a_shop_that_is_not_open_or_an_empty_interval_is_explained(new_shop: Callable[[], Shop]) -> None:
+def test_a_shop_that_is_not_open_or_an_empty_interval_is_explained(
+    new_shop: Callable[[], Shop],
+) -> None:
     empty = new_shop()
     with pytest.raises(ShopError, match="not open yet"):
         empty.live(UNTIL, NOON)
@@ -440,7 +590,11 @@ def test_a_shop_that_is_not_open_or_an_empty_interval_is_explained(new_shop: Cal
 
 def test_tables_without_a_single_row_can_be_filled_and_live(new_shop: Callable[[], Shop]) -> None:
     empty = new_shop()
-    with closing(psycopg2.connect(empty.dsn)) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(empty.dsn)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(SCHEMA)
     assert empty.live(UNTIL, NOON).orders == 0
     assert empty.open(scale=0.001).counts[-1].orders == 100

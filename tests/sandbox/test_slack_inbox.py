@@ -1,4 +1,6 @@
-"""The Slack inbox: takes what Slack takes, refuses what Slack refuses, shows it safely, fails on request."""
+"""The Slack inbox: takes what Slack takes, refuses what Slack refuses, shows it safely, fails on
+request.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ def send(inbox: SlackInbox, payload: Any) -> requests.Response:
 
 
 def test_a_message_is_taken_kept_and_shown(slack_inbox: SlackInbox) -> None:
-    payload = {"attachments": [{"color": "#a30200", "blocks": [section("*Failed:* <https://example.com/log|the log>")]}]}
+    payload = {
+        "attachments": [
+            {"color": "#a30200", "blocks": [section("*Failed:* <https://example.com/log|the log>")]}
+        ]
+    }
     answer = send(slack_inbox, payload)
     assert (answer.status_code, answer.text) == (200, "ok")
     listed = requests.get(f"{slack_inbox.url}/messages", timeout=5).json()
@@ -50,7 +56,11 @@ def test_messages_survive_a_restart_and_a_torn_last_line(tmp_path: Path) -> None
         file.write('{"id": 3, "rece')
     with SlackInbox(tmp_path) as inbox:
         send(inbox, {"text": "third"})
-    assert [message.text for message in SlackInbox(tmp_path).messages()] == ["first", "second", "third"]
+    assert [message.text for message in SlackInbox(tmp_path).messages()] == [
+        "first",
+        "second",
+        "third",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,13 +72,31 @@ def test_messages_survive_a_restart_and_a_torn_last_line(tmp_path: Path) -> None
         ({"blocks": [section("")]}, "invalid_blocks"),
         ({"blocks": [section("x")] * 51}, "invalid_blocks"),
         ({"blocks": [{"type": "section"}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
+        (
+            {"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}]},
+            "invalid_blocks",
+        ),
+        (
+            {"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}]},
+            "invalid_blocks",
+        ),
+        (
+            {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]},
+            "invalid_blocks",
+        ),
+        (
+            {"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]},
+            "invalid_blocks",
+        ),
+        (
+            {"blocks": [{"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}]},
+            "invalid_blocks",
+        ),
         ({"blocks": [{"type": "sektion"}]}, "invalid_blocks"),
-        ({"blocks": [{**section("x"), "block_id": "a"}, {**section("y"), "block_id": "a"}]}, "invalid_blocks"),
+        (
+            {"blocks": [{**section("x"), "block_id": "a"}, {**section("y"), "block_id": "a"}]},
+            "invalid_blocks",
+        ),
         ({"attachments": [{"blocks": [section("x" * 3001)]}]}, "invalid_attachments"),
         ({"attachments": [{"text": "x"}] * 101}, "too_many_attachments"),
     ],
@@ -81,20 +109,29 @@ def test_what_slack_refuses_is_refused(slack_inbox: SlackInbox, payload: Any, an
 
 def test_limits_themselves_are_allowed(slack_inbox: SlackInbox) -> None:
     fields = {"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2000}] * 10}
-    assert send(slack_inbox, {"blocks": [section("x" * 3000), fields] + [section("y")] * 48}).status_code == 200
+    assert (
+        send(
+            slack_inbox, {"blocks": [section("x" * 3000), fields] + [section("y")] * 48}
+        ).status_code
+        == 200
+    )
 
 
 def test_a_body_that_is_no_json_is_refused_and_a_form_is_taken(slack_inbox: SlackInbox) -> None:
     refused = requests.post(slack_inbox.webhook_url, data="{not json", timeout=5)
     assert (refused.status_code, refused.text) == (400, "invalid_payload")
-    form = requests.post(slack_inbox.webhook_url, data={"payload": json.dumps({"text": "by form"})}, timeout=5)
+    form = requests.post(
+        slack_inbox.webhook_url, data={"payload": json.dumps({"text": "by form"})}, timeout=5
+    )
     assert form.status_code == 200
     assert slack_inbox.messages()[0].text == "by form"
 
 
 def test_faults_come_as_planned_and_then_it_works_again(slack_inbox: SlackInbox) -> None:
     plan = {"answer": 429, "times": 2, "retry_after": 7}
-    assert requests.post(f"{slack_inbox.url}/_inbox/faults", json=plan, timeout=5).status_code == 200
+    assert (
+        requests.post(f"{slack_inbox.url}/_inbox/faults", json=plan, timeout=5).status_code == 200
+    )
     slack_inbox.fail(500)
     answers = [send(slack_inbox, {"text": "hello"}) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [429, 429, 500, 200]
@@ -102,7 +139,9 @@ def test_faults_come_as_planned_and_then_it_works_again(slack_inbox: SlackInbox)
     assert len(slack_inbox.messages()) == 1
 
 
-def test_a_webhook_that_never_answers_times_out_and_does_not_block_others(slack_inbox: SlackInbox) -> None:
+def test_a_webhook_that_never_answers_times_out_and_does_not_block_others(
+    slack_inbox: SlackInbox,
+) -> None:
     slack_inbox.fail("never")
     with pytest.raises(requests.exceptions.ReadTimeout):
         requests.post(slack_inbox.webhook_url, json={"text": "lost"}, timeout=0.3)
@@ -111,7 +150,9 @@ def test_a_webhook_that_never_answers_times_out_and_does_not_block_others(slack_
 
 
 def test_a_wrong_plan_is_explained(slack_inbox: SlackInbox) -> None:
-    answer = requests.post(f"{slack_inbox.url}/_inbox/faults", json={"answer": "sometimes"}, timeout=5)
+    answer = requests.post(
+        f"{slack_inbox.url}/_inbox/faults", json={"answer": "sometimes"}, timeout=5
+    )
     assert answer.status_code == 400
     assert "never" in answer.text
 
@@ -123,16 +164,29 @@ HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
     "payload",
     [
         {"text": HOSTILE},
-        {"text": f"*{HOSTILE}* `{HOSTILE}` ```{HOSTILE}``` >{HOSTILE} <https://a.b/{HOSTILE}|{HOSTILE}>"},
+        {
+            "text": f"*{HOSTILE}* `{HOSTILE}` ```{HOSTILE}``` >{HOSTILE} <https://a.b/{HOSTILE}|{HOSTILE}>"
+        },
         {"text": "hi", "username": HOSTILE},
         {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": HOSTILE}}]},
         {"blocks": [{"type": "image", "image_url": HOSTILE, "alt_text": HOSTILE}]},
         {"blocks": [{"type": "actions", "elements": [{"type": HOSTILE}]}]},
-        {"attachments": [{"color": HOSTILE, "title": HOSTILE, "title_link": f"https://a.b/{HOSTILE}", "footer": HOSTILE}]},
+        {
+            "attachments": [
+                {
+                    "color": HOSTILE,
+                    "title": HOSTILE,
+                    "title_link": f"https://a.b/{HOSTILE}",
+                    "footer": HOSTILE,
+                }
+            ]
+        },
         {"attachments": [{"text": "x", "fields": [{"title": HOSTILE, "value": HOSTILE}]}]},
     ],
 )
-def test_text_from_outside_is_escaped_everywhere(slack_inbox: SlackInbox, payload: dict[str, Any]) -> None:
+def test_text_from_outside_is_escaped_everywhere(
+    slack_inbox: SlackInbox, payload: dict[str, Any]
+) -> None:
     assert send(slack_inbox, payload).status_code == 200
     shown = requests.get(slack_inbox.url, timeout=5).text.lower()
     assert "<script>alert" not in shown
@@ -179,7 +233,15 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, free_port: int) -> None:
-    command = [sys.executable, "-m", "sandbox.slack_inbox", "--port", str(free_port), "--store", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox.slack_inbox",
+        "--port",
+        str(free_port),
+        "--store",
+        str(tmp_path),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
 
@@ -190,7 +252,10 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, free_port: 
         wait_for(answers, process)
         second = subprocess.run(command, capture_output=True, text=True, check=False)
         assert second.returncode == 1
-        assert second.stderr.splitlines()[-1] == f"The Slack inbox cannot use port {free_port}: Address already in use."
+        assert (
+            second.stderr.splitlines()[-1]
+            == f"The Slack inbox cannot use port {free_port}: Address already in use."
+        )
     finally:
         process.terminate()
     assert process.wait(timeout=5) == 0

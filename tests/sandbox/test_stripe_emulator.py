@@ -1,4 +1,6 @@
-"""The emulator against the official SDK: what it serves is read by Stripe's own client, and behaves as Stripe documents it."""
+"""The emulator against the official SDK: what it serves is read by Stripe's own client, and behaves
+as Stripe documents it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,14 @@ def client_of(url: str, key: str = KEY) -> stripe.StripeClient:
 
 
 def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
-    return {"object": "charge", "id": f"ch_{number:05}", "created": created, "amount": 1000, "currency": "usd", **fields}
+    return {
+        "object": "charge",
+        "id": f"ch_{number:05}",
+        "created": created,
+        "amount": 1000,
+        "currency": "usd",
+        **fields,
+    }
 
 
 def ids(page: Any) -> list[str]:
@@ -66,14 +75,18 @@ def event_types(client: stripe.StripeClient) -> list[str]:
 def test_lists_are_newest_first_and_auto_paging_sees_each_object_once(
     emulator: StripeEmulator, client: stripe.StripeClient
 ) -> None:
-    emulator.import_objects([charge(n, NOW - 1000 + n // 3) for n in range(250)])  # three in each second
+    emulator.import_objects(
+        [charge(n, NOW - 1000 + n // 3) for n in range(250)]
+    )  # three in each second
 
     listed = [item.id for item in client.v1.charges.list({"limit": 100}).auto_paging_iter()]
 
     assert listed == [f"ch_{n:05}" for n in reversed(range(250))]
 
 
-def test_paging_backwards_gives_the_nearest_newer_objects(emulator: StripeEmulator, client: stripe.StripeClient) -> None:
+def test_paging_backwards_gives_the_nearest_newer_objects(
+    emulator: StripeEmulator, client: stripe.StripeClient
+) -> None:
     emulator.import_objects([charge(n, NOW - 100 + n) for n in range(10)])
 
     page = client.v1.charges.list({"limit": 3, "ending_before": "ch_00004"})
@@ -102,7 +115,9 @@ def test_created_takes_every_operator(
     assert ids(client.v1.charges.list({"created": created})) == [f"ch_{n:05}" for n in expected]
 
 
-def test_an_object_created_between_two_pages_shifts_nothing(emulator: StripeEmulator, client: stripe.StripeClient) -> None:
+def test_an_object_created_between_two_pages_shifts_nothing(
+    emulator: StripeEmulator, client: stripe.StripeClient
+) -> None:
     emulator.import_objects([charge(n, NOW - 10 + n) for n in range(4)])
     first = client.v1.charges.list({"limit": 2})
 
@@ -114,7 +129,9 @@ def test_an_object_created_between_two_pages_shifts_nothing(emulator: StripeEmul
 
 
 def test_a_charge_is_refunded_in_parts_and_says_so(client: stripe.StripeClient) -> None:
-    paid = client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_visa", "metadata": {"order_id": "7"}})
+    paid = client.v1.charges.create(
+        {"amount": 1000, "currency": "usd", "source": "tok_visa", "metadata": {"order_id": "7"}}
+    )
 
     client.v1.refunds.create({"charge": paid.id, "amount": 300, "reason": "requested_by_customer"})
     part = client.v1.charges.retrieve(paid.id)
@@ -124,7 +141,10 @@ def test_a_charge_is_refunded_in_parts_and_says_so(client: stripe.StripeClient) 
     assert (part.amount_refunded, part.refunded) == (300, False)
     assert (whole.amount_refunded, whole.refunded, rest.amount) == (1000, True, 700)
     assert whole.metadata["order_id"] == "7"
-    assert [refund.amount for refund in client.v1.refunds.list({"charge": paid.id}).data] == [700, 300]
+    assert [refund.amount for refund in client.v1.refunds.list({"charge": paid.id}).data] == [
+        700,
+        300,
+    ]
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.refunds.create({"charge": paid.id})
     assert refused.value.code == "charge_already_refunded"
@@ -133,20 +153,30 @@ def test_a_charge_is_refunded_in_parts_and_says_so(client: stripe.StripeClient) 
     ]  # fmt: skip
 
 
-def test_an_event_carries_the_object_as_it_was_and_what_changed(client: stripe.StripeClient) -> None:
+def test_an_event_carries_the_object_as_it_was_and_what_changed(
+    client: stripe.StripeClient,
+) -> None:
     paid = client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_visa"})
     client.v1.refunds.create({"charge": paid.id, "amount": 300})
     client.v1.refunds.create({"charge": paid.id, "amount": 200})
 
     newest, older = client.v1.events.list({"type": "charge.refunded"}).data
 
-    assert (older.data.object["amount_refunded"], older.data.previous_attributes["amount_refunded"]) == (300, 0)
-    assert (newest.data.object["amount_refunded"], newest.data.previous_attributes["amount_refunded"]) == (500, 300)
+    assert (
+        older.data.object["amount_refunded"],
+        older.data.previous_attributes["amount_refunded"],
+    ) == (300, 0)
+    assert (
+        newest.data.object["amount_refunded"],
+        newest.data.previous_attributes["amount_refunded"],
+    ) == (500, 300)
     assert client.v1.events.retrieve(newest.id).type == "charge.refunded"
 
 
 def test_a_late_capture(client: stripe.StripeClient) -> None:
-    held = client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_visa", "capture": False})
+    held = client.v1.charges.create(
+        {"amount": 1000, "currency": "usd", "source": "tok_visa", "capture": False}
+    )
     assert (held.captured, held.amount_captured, held.balance_transaction) == (False, 0, None)
 
     taken = client.v1.charges.capture(held.id, {"amount": 800})
@@ -159,7 +189,9 @@ def test_a_late_capture(client: stripe.StripeClient) -> None:
 
 
 def test_a_dispute_is_opened_and_lost(client: stripe.StripeClient) -> None:
-    paid = client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_createDispute"})
+    paid = client.v1.charges.create(
+        {"amount": 1000, "currency": "usd", "source": "tok_createDispute"}
+    )
     dispute = client.v1.disputes.list({"charge": paid.id}).data[0]
 
     client.v1.disputes.close(dispute.id)
@@ -172,31 +204,53 @@ def test_a_dispute_is_opened_and_lost(client: stripe.StripeClient) -> None:
     ]  # fmt: skip
 
 
-def test_a_declined_card_is_an_error_and_leaves_a_failed_charge(client: stripe.StripeClient) -> None:
+def test_a_declined_card_is_an_error_and_leaves_a_failed_charge(
+    client: stripe.StripeClient,
+) -> None:
     with pytest.raises(stripe.CardError) as declined:
-        client.v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_chargeDeclined"})
+        client.v1.charges.create(
+            {"amount": 1000, "currency": "usd", "source": "tok_chargeDeclined"}
+        )
 
     failed = client.v1.charges.list().data[0]
     assert declined.value.code == "card_declined"
-    assert (failed.status, failed.paid, failed.captured, failed.failure_code) == ("failed", False, False, "card_declined")
+    assert (failed.status, failed.paid, failed.captured, failed.failure_code) == (
+        "failed",
+        False,
+        False,
+        "card_declined",
+    )
     assert event_types(client) == ["charge.failed"]
 
 
 def test_events_are_filtered_by_types_and_reach_back_thirty_days(
     emulator: StripeEmulator, client: stripe.StripeClient, clock: Clock
 ) -> None:
-    emulator.import_objects([charge(1, NOW - 40 * DAY), charge(2, NOW - 20 * DAY), charge(3, NOW - 1 * DAY)])
+    emulator.import_objects(
+        [charge(1, NOW - 40 * DAY), charge(2, NOW - 20 * DAY), charge(3, NOW - 1 * DAY)]
+    )
     emulator.import_objects([{"object": "refund", "charge": "ch_00001", "created": NOW - 10 * DAY}])
 
     both = client.v1.events.list({"types": ["charge.succeeded", "refund.created"]}).data
-    assert [(event.type, event.data.object["id"][:8]) for event in both if event.type == "charge.succeeded"] == [
+    assert [
+        (event.type, event.data.object["id"][:8])
+        for event in both
+        if event.type == "charge.succeeded"
+    ] == [
         ("charge.succeeded", "ch_00003"),
         ("charge.succeeded", "ch_00002"),
     ]
-    assert [event.type for event in both] == ["charge.succeeded", "refund.created", "charge.succeeded"]
+    assert [event.type for event in both] == [
+        "charge.succeeded",
+        "refund.created",
+        "charge.succeeded",
+    ]
 
     clock.now += 15 * DAY
-    assert [event.data.object["id"] for event in client.v1.events.list({"type": "charge.succeeded"}).data] == ["ch_00003"]
+    assert [
+        event.data.object["id"]
+        for event in client.v1.events.list({"type": "charge.succeeded"}).data
+    ] == ["ch_00003"]
     with pytest.raises(stripe.InvalidRequestError, match="No such event"):
         client.v1.events.retrieve(both[-1].id)
 
@@ -206,15 +260,25 @@ def test_an_import_has_its_own_past(emulator: StripeEmulator, client: stripe.Str
     lines = [
         charge(1, past - 90 * DAY, amount=2500, metadata={"order_id": "31"}),
         {"object": "refund", "id": "re_1", "charge": "ch_00001", "amount": 500, "created": past},
-        {"object": "dispute", "id": "du_1", "charge": "ch_00001", "created": past + 60, "reason": "fraudulent"},
+        {
+            "object": "dispute",
+            "id": "du_1",
+            "charge": "ch_00001",
+            "created": past + 60,
+            "reason": "fraudulent",
+        },
         {"object": "dispute", "id": "du_1", "status": "won", "_at": past + 120},
     ]
-    answer = requests.post(f"{emulator.url}/_emulator/import", data="\n".join(map(json.dumps, lines)), timeout=5)
+    answer = requests.post(
+        f"{emulator.url}/_emulator/import", data="\n".join(map(json.dumps, lines)), timeout=5
+    )
 
     assert answer.json() == {"charge": 1, "refund": 1, "dispute": 2}
     found = client.v1.charges.retrieve("ch_00001")
     assert (found.created, found.amount_refunded, found.disputed) == (past - 90 * DAY, 500, True)
-    assert [(event.type, event.created - past) for event in client.v1.events.list({"limit": 100}).data][::-1] == [
+    assert [
+        (event.type, event.created - past) for event in client.v1.events.list({"limit": 100}).data
+    ][::-1] == [
         ("charge.refunded", 0),
         ("refund.created", 0),
         ("charge.dispute.created", 60),
@@ -229,8 +293,14 @@ def test_an_import_has_its_own_past(emulator: StripeEmulator, client: stripe.Str
     [
         ("not json", "Line 2 is not JSON"),
         ('{"object": "customer", "created": 1}', "Line 2: object is 'customer'"),
-        ('{"object": "charge", "created": 1, "currency": "usd"}', "Line 2: a new charge needs 'amount'"),
-        ('{"object": "refund", "created": 1, "charge": "ch_none"}', "Line 2: no such charge: 'ch_none'"),
+        (
+            '{"object": "charge", "created": 1, "currency": "usd"}',
+            "Line 2: a new charge needs 'amount'",
+        ),
+        (
+            '{"object": "refund", "created": 1, "charge": "ch_none"}',
+            "Line 2: no such charge: 'ch_none'",
+        ),
     ],
 )
 def test_a_bad_import_is_refused_whole(emulator: StripeEmulator, line: str, complaint: str) -> None:
@@ -255,7 +325,9 @@ def test_a_restricted_key_has_no_permission(emulator: StripeEmulator) -> None:
         client_of(emulator.url, "rk_test_" + "x" * 24).v1.charges.list()
 
 
-def test_what_stripe_would_refuse_is_refused(emulator: StripeEmulator, client: stripe.StripeClient) -> None:
+def test_what_stripe_would_refuse_is_refused(
+    emulator: StripeEmulator, client: stripe.StripeClient
+) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: color"):
         client.v1.charges.list({"color": "red"})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(stripe.InvalidRequestError, match="between 1 and 100"):
@@ -318,7 +390,9 @@ def test_a_store_survives_a_kill(tmp_path: Path) -> None:
 
     process, url = serve()
     try:
-        created = client_of(url).v1.charges.create({"amount": 1000, "currency": "usd", "source": "tok_visa"})
+        created = client_of(url).v1.charges.create(
+            {"amount": 1000, "currency": "usd", "source": "tok_visa"}
+        )
         client_of(url).v1.refunds.create({"charge": created.id, "amount": 10})
         before = [event.id for event in client_of(url).v1.events.list().data]
     finally:
@@ -336,7 +410,9 @@ def test_a_store_survives_a_kill(tmp_path: Path) -> None:
     finally:
         process.terminate()
         assert process.wait(10) == 0
-    assert [json.loads(line)["kind"] for line in (tmp_path / "objects.jsonl").read_text().splitlines()].count("refund") == 2
+    assert [
+        json.loads(line)["kind"] for line in (tmp_path / "objects.jsonl").read_text().splitlines()
+    ].count("refund") == 2
 
 
 def test_stop_closes_the_port_and_open_connections() -> None:
@@ -362,7 +438,11 @@ def test_a_hundred_thousand_charges_list_and_reload_fast(tmp_path: Path) -> None
         oldest = "ch_99999"
         started = time.perf_counter()
         for _ in range(50):
-            page = session.get(f"{emulator.url}/v1/charges", params={"limit": 100, "starting_after": oldest}, timeout=5).json()
+            page = session.get(
+                f"{emulator.url}/v1/charges",
+                params={"limit": 100, "starting_after": oldest},
+                timeout=5,
+            ).json()
             oldest = page["data"][-1]["id"]
         listed = time.perf_counter() - started
     assert oldest == f"ch_{99_999 - 5_000:05}"
@@ -373,5 +453,7 @@ def test_a_hundred_thousand_charges_list_and_reload_fast(tmp_path: Path) -> None
 def test_the_server_is_reachable_from_this_machine_only() -> None:
     with StripeEmulator() as emulator:
         port = int(emulator.url.rsplit(":", 1)[1])
-        with pytest.raises(ConnectionRefusedError):  # a server on all addresses would answer here, too
+        with pytest.raises(
+            ConnectionRefusedError
+        ):  # a server on all addresses would answer here, too
             socket.create_connection(("127.0.0.2", port), timeout=2)

@@ -1,4 +1,6 @@
-"""What the tests of alerts stage and see: trouble of one kind for a while, messages about one DAG, tries of one task."""
+"""What the tests of alerts stage and see: trouble of one kind for a while, messages about one DAG,
+tries of one task.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,26 @@ from urllib.parse import quote
 import psycopg2
 import requests
 
-from ingestion.sources import source
+from pipeline.sources import source
 from sandbox.stack import AIRFLOW_DATABASE
 from tests.scheduler.pipeline import Pipeline, eventually
 
 RETRY_DELAY = timedelta(seconds=5)
 STACK_SETTINGS = {
     "ALERTING_RETRY_DELAY_SECONDS": f"{RETRY_DELAY.total_seconds():g}",
-    # How soon a task is missed whose process and supervisor were killed; one that lives is heard of every five seconds.
+    # How soon a task is missed whose process and supervisor were killed; one that lives is heard of
+    # every five seconds.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
     "STRIPE_MAX_RETRIES": "0",  # what Stripe asks for, the next try has to wait
     "ALERT_TIMEOUT_SECONDS": "2",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",  # no scheduler is killed here, and the machine is busy
+    # no scheduler is killed here, and the machine is busy
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
 }
 LAST = "the last: nothing more will be tried"
 
-# trouble -----------------------------------------------------------------------------------------------------------
+# trouble
+# -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -69,12 +74,15 @@ def slack_answers(
         requests.post(faults, json={**plan, "times": 0}, timeout=10).raise_for_status()
 
 
-# messages ----------------------------------------------------------------------------------------------------------
+# messages
+# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Told:
-    """One message in Slack: its status, the DAG it is about, its text without marks for bold, time of arrival, payload."""
+    """One message in Slack: its status, the DAG it is about, its text without marks for bold, time
+    of arrival, payload.
+    """
 
     status: str
     dag_id: str
@@ -90,7 +98,9 @@ def told_about(pipeline: Pipeline, day: date, dag_id: str = "") -> list[Told]:
         title = re.search(r"^\[(.+)\] (\w+)$", message["text"], re.MULTILINE)
         if f"Day: {day}" in message["text"] and title and dag_id in ("", title[2]):
             payload = json.dumps(message["payload"], ensure_ascii=False)
-            found.append(Told(title[1], title[2], message["text"], moment(message["received_at"]), payload))
+            found.append(
+                Told(title[1], title[2], message["text"], moment(message["received_at"]), payload)
+            )
     return found
 
 
@@ -108,10 +118,13 @@ def statuses(messages: list[Told]) -> list[str]:
     return [message.status for message in messages]
 
 
-# tries -------------------------------------------------------------------------------------------------------------
+# tries
+# -------------------------------------------------------------------------------------------------------------
 
 
-def await_state(pipeline: Pipeline, dag_id: str, run_id: str, state: str, try_number: int = 1) -> dict[str, Any]:
+def await_state(
+    pipeline: Pipeline, dag_id: str, run_id: str, state: str, try_number: int = 1
+) -> dict[str, Any]:
     """The main task of a source's run as soon as that try of it is in that state."""
 
     def there() -> dict[str, Any]:
@@ -133,7 +146,9 @@ def await_success(pipeline: Pipeline, day: date, *names: str) -> None:
 def each_try(pipeline: Pipeline, dag_id: str, run_id: str) -> list[dict[str, Any]]:
     """All tries of the main task of a source's run, the first one first."""
     path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{dag_id}/tries"
-    return sorted(pipeline.api.call("GET", path)["task_instances"], key=lambda task: int(task["try_number"]))
+    return sorted(
+        pipeline.api.call("GET", path)["task_instances"], key=lambda task: int(task["try_number"])
+    )
 
 
 def moment(text: str) -> datetime:
@@ -157,8 +172,12 @@ def announced(message: Told) -> datetime:
     return at if at > message.at - timedelta(hours=12) else at + timedelta(days=1)
 
 
-def assert_next_try_was_announced(pipeline: Pipeline, told: Told, dag_id: str, run_id: str, delay: timedelta) -> None:
-    """The message of a failed try was there at once, and says to the second when the next one starts."""
+def assert_next_try_was_announced(
+    pipeline: Pipeline, told: Told, dag_id: str, run_id: str, delay: timedelta
+) -> None:
+    """The message of a failed try was there at once, and says to the second when the next one
+    starts.
+    """
     said = re.search(r"Try: (\d) of 3", told.text)
     assert said, told.text
     number = int(said[1])

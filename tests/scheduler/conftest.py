@@ -12,14 +12,15 @@ from types import ModuleType
 
 import pytest
 
-from ingestion.settings import PROJECT, WarehouseSettings, settings
+from pipeline.settings import PROJECT, settings
 from sandbox.layout import Layout
 from sandbox.stack import Stack
 from tests.scheduler.pipeline import Pipeline, create_reader
+from warehouse.settings import WarehouseSettings
 
 SETTINGS = {
-    # Airflow looks at so many runs at a time, those of back-fills always in the order of their days: of 72 runs whose first 24
-    # wait, it would never look at the rest.
+    # Airflow looks at so many runs at a time, those of back-fills always in the order of their
+    # days: of 72 runs whose first 24 wait, it would never look at the rest.
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "100",
     "ALERTING_RETRY_DELAY_SECONDS": "2",
     # How soon a scheduler takes over from one that was killed: seconds instead of minutes.
@@ -34,11 +35,15 @@ GATE_ONLY = "gate only"
 
 
 def dags_with_the_gate_only(folder: Path) -> Path:
-    """The project's DAGs, but for `ecommerce_dbt`: that ends after its gate (see `gate_only/ecommerce_dbt.py`)."""
+    """The project's DAGs, but for `ecommerce_dbt`: that ends after its gate (see
+    `gate_only/ecommerce_dbt.py`).
+    """
     for file in (PROJECT / "dags").iterdir():
         if file.name not in ("ecommerce_dbt.py", "__pycache__"):
             (folder / file.name).symlink_to(file)
-    (folder / "ecommerce_dbt.py").symlink_to(Path(__file__).parent / "gate_only" / "ecommerce_dbt.py")
+    (folder / "ecommerce_dbt.py").symlink_to(
+        Path(__file__).parent / "gate_only" / "ecommerce_dbt.py"
+    )
     return folder
 
 
@@ -49,9 +54,11 @@ def name_of(module: ModuleType) -> str:
 
 @dataclass
 class RunningStack:
-    """The sandbox of the tests that run: a file takes over that of the file before if both name the same ``STACK``.
+    """The sandbox of the tests that run: a file takes over that of the file before if both name the
+    same ``STACK``.
 
-    The sandbox before is ended, and the one that comes next can be started, while tests go on: both are mostly waiting.
+    The sandbox before is ended, and the one that comes next can be started, while tests go on: both
+    are mostly waiting.
     """
 
     folders: pytest.TempPathFactory
@@ -84,14 +91,18 @@ class RunningStack:
         reader = {"POSTGRES_USER": "shop_reader", "POSTGRES_PASSWORD": secrets.token_urlsafe(12)}
         stack = Stack(
             Layout(self.folders.mktemp("sandbox")),
-            dags=dags_with_the_gate_only(self.folders.mktemp("dags")) if name == GATE_ONLY else None,
+            dags=dags_with_the_gate_only(self.folders.mktemp("dags"))
+            if name == GATE_ONLY
+            else None,
             extra_env={**SETTINGS, **reader, **getattr(module, "SETTINGS", {})},
             inherited=self._before if self.stack else dict(os.environ),
         )
         self._next = name, self.beside.submit(started, stack)
 
     def end(self) -> None:
-        """Give this process its own settings back, and begin to end the sandbox with every process it started."""
+        """Give this process its own settings back, and begin to end the sandbox with every process
+        it started.
+        """
         if self.stack is None:
             return
         self._ending.append(self.beside.submit(self.stack.stop, print))
@@ -136,7 +147,11 @@ def next_stack(request: pytest.FixtureRequest, running_stack: RunningStack) -> N
     place = items.index(request.node)
     for item in items[place + 1 : place + 3]:
         module = getattr(item, "module", None)
-        if module and "running_stack" in item.fixturenames and name_of(module) != name_of(request.module):
+        if (
+            module
+            and "running_stack" in item.fixturenames
+            and name_of(module) != name_of(request.module)
+        ):
             running_stack.prepare(module)
             return
 
@@ -145,9 +160,10 @@ def next_stack(request: pytest.FixtureRequest, running_stack: RunningStack) -> N
 def stack(request: pytest.FixtureRequest, running_stack: RunningStack) -> Stack:
     """The sandbox, healthy, with an empty shop.
 
-    Retries wait two seconds instead of minutes. A test file adds settings in its ``SETTINGS``; files with the same ``STACK``
-    share one sandbox, each with days of its own. The pipeline reads the shop as a user of its own, whom a test can lock out.
-    All settings are those of this test process as well.
+    Retries wait two seconds instead of minutes. A test file adds settings in its ``SETTINGS``;
+    files with the same ``STACK`` share one sandbox, each with days of its own. The pipeline reads
+    the shop as a user of its own, whom a test can lock out. All settings are those of this test
+    process as well.
     """
     return running_stack.of(request.module)
 
@@ -159,7 +175,9 @@ def warehouse_settings(stack: Stack) -> WarehouseSettings:
 
 @pytest.fixture(scope="module")
 def pipeline(stack: Stack, running_stack: RunningStack) -> Pipeline:
-    """The running pipeline on a very small shop that has been open for a year, up to the current day."""
+    """The running pipeline on a very small shop that has been open for a year, up to the current
+    day.
+    """
     if running_stack.pipeline is None:
         running_stack.pipeline = Pipeline(stack)
         running_stack.pipeline.open_shop()

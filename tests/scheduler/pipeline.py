@@ -1,4 +1,6 @@
-"""The running pipeline in the terms of these tests: load a day, lock the reader out, wait, see what dbt and Slack were told."""
+"""The running pipeline in the terms of these tests: load a day, lock the reader out, wait, see what
+dbt and Slack were told.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ from typing import Any, TypeVar
 import psycopg2
 import requests
 
-from ingestion.days import current_day, upper_bound
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import SOURCES, source
-from ingestion.warehouse import open_warehouse
 from operations.airflow_api import AirflowApi
-from operations.pool import PUBLISH_POOL
+from pipeline.days import current_day, upper_bound
+from pipeline.pool import PUBLISH_POOL
+from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from sandbox.processes import stop
 from sandbox.shop import open_shop
 from sandbox.stack import AIRFLOW_DATABASE, SOURCE_DATABASE, Stack
 from transform import read_published
+from warehouse import open_warehouse
+from warehouse.settings import WarehouseSettings
 
 SCALE = 0.005
 PATIENCE = 300.0  # seconds for one thing to happen on a busy machine
@@ -39,18 +41,31 @@ def days_ago(number: int) -> date:
 
 
 def eventually(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """The first true answer of ``look``; fails the test with ``what`` and the last answer when there is none in time."""
+    """The first true answer of ``look``; fails the test with ``what`` and the last answer when
+    there is none in time.
+    """
     deadline = time.monotonic() + seconds
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"Not within {seconds:.0f} seconds: {what}. Last seen: {seen!r}"
+        assert time.monotonic() < deadline, (
+            f"Not within {seconds:.0f} seconds: {what}. Last seen: {seen!r}"
+        )
         time.sleep(POLL_SECONDS)
     return seen
 
 
 def create_reader(stack: Stack, user: str, password: str) -> None:
-    """The user as whom the pipeline reads the shop: it may see every table and who has transactions open."""
-    with closing(psycopg2.connect(stack.postgres.dsn(SOURCE_DATABASE))) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"create role {user} login password %s in role pg_read_all_data, pg_monitor", (password,))
+    """The user as whom the pipeline reads the shop: it may see every table and who has transactions
+    open.
+    """
+    with (
+        closing(psycopg2.connect(stack.postgres.dsn(SOURCE_DATABASE))) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            f"create role {user} login password %s in role pg_read_all_data, pg_monitor",
+            (password,),
+        )
 
 
 @dataclass(frozen=True)
@@ -63,14 +78,19 @@ class Pipeline:
     def api(self) -> AirflowApi:
         return self.stack.api
 
-    # Airflow's own parts --------------------------------------------------------------------------------------------
+    # Airflow's own parts
+    # --------------------------------------------------------------------------------------------
 
     def stop(self, component: str) -> None:
-        """End one of Airflow's processes ("scheduler", "dag-processor") as an operator does, with what it has started."""
+        """End one of Airflow's processes ("scheduler", "dag-processor") as an operator does, with
+        what it has started.
+        """
         stop(self.stack.layout.run / f"airflow-{component}.json")
 
     def start_components(self, settings: dict[str, str] | None = None) -> None:
-        """Start whatever of Airflow does not run, with other settings than before if some are given, and wait for it."""
+        """Start whatever of Airflow does not run, with other settings than before if some are
+        given, and wait for it.
+        """
         self.stack.launch_airflow({**self.stack.airflow_env(), **(settings or {})})
         self.stack.await_airflow()
 
@@ -84,7 +104,8 @@ class Pipeline:
             body = {"name": PUBLISH_POOL, "slots": slots, "include_deferred": False}
             self.api.call("PATCH", f"/pools/{PUBLISH_POOL}?update_mask=slots", json=body)
 
-    # the shop ------------------------------------------------------------------------------------------------------
+    # the shop
+    # ------------------------------------------------------------------------------------------------------
 
     def open_shop(self) -> None:
         """Unless a file that shares this stack has."""
@@ -108,13 +129,18 @@ class Pipeline:
     @contextmanager
     def table_locked(self, table: str) -> Iterator[None]:
         """Nobody can read the table: a load of it hangs, for a minute at most."""
-        with closing(psycopg2.connect(self.stack.postgres.dsn(SOURCE_DATABASE))) as connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(self.stack.postgres.dsn(SOURCE_DATABASE))) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(f"lock table {table} in access exclusive mode")
             yield
             connection.rollback()
 
     def cancel_an_order(self, day: date) -> tuple[date, Decimal]:
-        """Cancel an order a minute before the day ends, one that has not changed since; its date and total."""
+        """Cancel an order a minute before the day ends, one that has not changed since; its date
+        and total.
+        """
         end = upper_bound(day)
         (order_id, ordered, total) = self.shop(
             """select order_id, order_date::date, total_amount from orders
@@ -130,11 +156,14 @@ class Pipeline:
         """(orders, gross revenue) by date of order, as published."""
         rows = read_published(
             "select order_date, orders, gross_revenue from published.fct_daily_revenue",
-            WarehouseSettings(_env_file=None, kind="duckdb", duckdb_dir=self.stack.layout.warehouse),
+            WarehouseSettings(
+                _env_file=None, kind="duckdb", duckdb_dir=self.stack.layout.warehouse
+            ),
         )
         return {row[0]: row[1:] for row in rows}  # type: ignore[misc]
 
-    # runs ----------------------------------------------------------------------------------------------------------
+    # runs
+    # ----------------------------------------------------------------------------------------------------------
 
     def start(self, day: date, *names: str) -> dict[str, str]:
         """Trigger the load of a day for these sources; run ids by the name of the source."""
@@ -157,23 +186,34 @@ class Pipeline:
         return int(self.task(dag_id, run_id, task_id)["try_number"])
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        return next(task for task in self.api.task_instances(dag_id, run_id) if task["task_id"] == task_id)
+        return next(
+            task for task in self.api.task_instances(dag_id, run_id) if task["task_id"] == task_id
+        )
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         return "\n".join(self.api.log(dag_id, run_id, task_id, try_number))
 
-    # days ----------------------------------------------------------------------------------------------------------
+    # days
+    # ----------------------------------------------------------------------------------------------------------
 
     def dbt_runs(self, day: date) -> list[dict[str, Any]]:
         """Runs of dbt for a day, oldest first."""
-        return [run for run in reversed(self.api.runs(DBT_DAG)) if run["partition_key"] == day.isoformat()]
+        return [
+            run
+            for run in reversed(self.api.runs(DBT_DAG))
+            if run["partition_key"] == day.isoformat()
+        ]
 
     def await_dbt(self, day: date, number: int = 1) -> dict[str, Any]:
         """The day's dbt run of that number, once it has succeeded."""
 
         def found() -> dict[str, Any]:
             runs = self.dbt_runs(day)
-            return runs[number - 1] if len(runs) >= number and runs[number - 1]["state"] in OVER else {}
+            return (
+                runs[number - 1]
+                if len(runs) >= number and runs[number - 1]["state"] in OVER
+                else {}
+            )
 
         run = eventually(f"dbt run {number} of {day} ends", found)
         assert run["state"] == "success"
@@ -193,7 +233,9 @@ class Pipeline:
         return int(self.metadata(sql, day.isoformat())[0][0])
 
     def _ready(self) -> list[tuple[Any, ...]]:
-        """Pending rows that have events of all six sources: the scheduler is about to make runs of them."""
+        """Pending rows that have events of all six sources: the scheduler is about to make runs of
+        them.
+        """
         return self.metadata(
             """select pending.partition_key from asset_partition_dag_run pending
                join partitioned_asset_key_log event on event.asset_partition_dag_run_id = pending.id
@@ -207,21 +249,28 @@ class Pipeline:
         return _run(self.stack.postgres.dsn(AIRFLOW_DATABASE), sql, parameters)
 
     def assert_built_from_its_own_loads(self, day: date) -> None:
-        """The gate of the day's newest dbt run found six loads, the latest of that day of each source."""
-        loads = self.api.xcom(DBT_DAG, self.dbt_runs(day)[-1]["dag_run_id"], "all_extractions_complete")
+        """The gate of the day's newest dbt run found six loads, the latest of that day of each
+        source.
+        """
+        loads = self.api.xcom(
+            DBT_DAG, self.dbt_runs(day)[-1]["dag_run_id"], "all_extractions_complete"
+        )
         assert [load["source"] for load in loads] == list(ALL_SOURCES)
         assert {load["window"][1] for load in loads} == {upper_bound(day).isoformat()}
         known = {record.source: record.load_id for record in open_warehouse().load_records(day)}
         assert {load["source"]: load["load_id"] for load in loads} == known
 
     def assert_dbt_ran(self, times: int, days: Iterable[date]) -> None:
-        """Each of these days was built exactly so many times, always with success, and nothing is left pending."""
+        """Each of these days was built exactly so many times, always with success, and nothing is
+        left pending.
+        """
         self.await_rest()
         for day in days:
             assert [run["state"] for run in self.dbt_runs(day)] == ["success"] * times, day
             assert self.pending(day) == 0, day
 
-    # Slack ---------------------------------------------------------------------------------------------------------
+    # Slack
+    # ---------------------------------------------------------------------------------------------------------
 
     def messages(self, day: date) -> list[str]:
         """Texts of the messages that name a day, oldest first."""
@@ -247,7 +296,9 @@ class Pipeline:
         try:
             yield
         finally:
-            requests.post(faults, json={"answer": status, "times": 0}, timeout=10).raise_for_status()
+            requests.post(
+                faults, json={"answer": status, "times": 0}, timeout=10
+            ).raise_for_status()
 
 
 def _run(dsn: str, sql: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:

@@ -1,6 +1,8 @@
-"""Announces one day by Airflow's own code, on the metadata database of a stack: two sources at once, the others after them.
+"""Announces one day by Airflow's own code, on the metadata database of a stack: two sources at
+once, the others after them.
 
-``python -m tests.scheduler.race KEY together|in-a-row``, in the environment of Airflow's processes. Prints nothing.
+``python -m tests.scheduler.race KEY together|in-a-row``, in the environment of Airflow's processes.
+Prints nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from airflow.models.asset import AssetModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ingestion.sources import SOURCES
+from pipeline.sources import (
+    SOURCES,
+)
 
 # A transaction that waits for the other one's lock goes on as soon as that has committed.
 SECONDS_FOR_BOTH_TO_LOOK = 5.0

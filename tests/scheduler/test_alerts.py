@@ -1,6 +1,7 @@
 """What Slack is told by the running pipeline: every failed try once, the last one as the last.
 
-The scenes are of different days and sources, so that they overlap; the days are in the order in which the shop lived them.
+The scenes are of different days and sources, so that they overlap; the days are in the order in
+which the shop lived them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import date, timedelta
 import psutil
 import pytest
 
-from ingestion.sources import source
+from pipeline.sources import source
 from tests.scheduler.alert_scenes import (
     LAST,
     RETRY_DELAY,
@@ -41,12 +42,17 @@ ORDERS, CUSTOMERS, PRODUCTS, ORDER_ITEMS, CHARGES = (
 )
 ALL_BUT_CHARGES = tuple(name for name in ALL_SOURCES if name != "charges")
 SECRET = "sk_live_" + "51Habc" * 4
-HOSTILE = f"<!channel> 🔥 {SECRET} postgresql://loader:hunter2@db/shop {{}} ```end``` " + "very long " * 1000
+HOSTILE = (
+    f"<!channel> 🔥 {SECRET} postgresql://loader:hunter2@db/shop {{}} ```end``` "
+    + "very long " * 1000
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def rate_limited(pipeline: Pipeline) -> str:
-    """A load of charges that Stripe asks to come back later, begun first, because it has to wait; the id of its run."""
+    """A load of charges that Stripe asks to come back later, begun first, because it has to wait;
+    the id of its run.
+    """
     pipeline.start(days_ago(8), *ALL_BUT_CHARGES)
     with stripe_answers(pipeline, kind="429", retry_after=RETRY_AFTER):
         run_id = pipeline.start(days_ago(10), "charges")["charges"]
@@ -63,7 +69,9 @@ def locked(pipeline: Pipeline, *tables: str) -> Iterator[None]:
         yield
 
 
-def test_bad_credentials_are_tried_once_and_the_alert_says_that_somebody_has_to_act(pipeline: Pipeline) -> None:
+def test_bad_credentials_are_tried_once_and_the_alert_says_that_somebody_has_to_act(
+    pipeline: Pipeline,
+) -> None:
     await_success(pipeline, days_ago(8), *ALL_BUT_CHARGES)
     day = days_ago(9)
     with password_changed(pipeline):
@@ -72,7 +80,10 @@ def test_bad_credentials_are_tried_once_and_the_alert_says_that_somebody_has_to_
     assert pipeline.tries(CUSTOMERS, run_id, CUSTOMERS) == 1
     (told,) = await_told(pipeline, day, CUSTOMERS)
     assert told.status == "FAILURE"
-    assert "Try: 1 of 3. This error is permanent: nothing more will be tried, somebody has to act" in told.text
+    assert (
+        "Try: 1 of 3. This error is permanent: nothing more will be tried, somebody has to act"
+        in told.text
+    )
     assert "refused the user 'shop_reader'" in told.text
     assert "docs/runbook.md#credentialserror" in told.text
     assert pipeline.stack.extra_env["POSTGRES_PASSWORD"] not in told.payload
@@ -84,7 +95,10 @@ def test_slack_being_down_changes_no_outcome(pipeline: Pipeline, name: str, answ
     with slack_answers(pipeline, answer), password_changed(pipeline):
         run_id = pipeline.start(day, name)[name]
         assert pipeline.end_of(dag_id, run_id) == "failed"
-        eventually("the try is over", lambda: "Slack did not take the alert" in pipeline.log(dag_id, run_id, dag_id))
+        eventually(
+            "the try is over",
+            lambda: "Slack did not take the alert" in pipeline.log(dag_id, run_id, dag_id),
+        )
     assert pipeline.tries(dag_id, run_id, dag_id) == 1
     said = pipeline.log(dag_id, run_id, dag_id)
     assert "refused the user 'shop_reader'" in said
@@ -101,20 +115,32 @@ def test_slack_limiting_its_rate_delays_an_alert_and_loses_none(pipeline: Pipeli
     assert told.status == "FAILURE"
 
 
-def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asked(pipeline: Pipeline, rate_limited: str) -> None:
+def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asked(
+    pipeline: Pipeline, rate_limited: str
+) -> None:
     assert pipeline.end_of(CHARGES, rate_limited) == "success"
     (told,) = told_about(pipeline, days_ago(10), CHARGES)
     assert told.status == "RETRY"
     assert "RateLimitedError" in told.text
     assert f"Asked to wait: {RETRY_AFTER} seconds" in told.text
-    assert_next_try_was_announced(pipeline, told, CHARGES, rate_limited, timedelta(seconds=RETRY_AFTER))
+    assert_next_try_was_announced(
+        pipeline, told, CHARGES, rate_limited, timedelta(seconds=RETRY_AFTER)
+    )
 
 
 def test_kills_failures_and_hostile_errors_each_alert_once(pipeline: Pipeline) -> None:
-    """Five sources in trouble at the same time: one fails for good, three are killed, one raises an error with bad intentions."""
+    """Five sources in trouble at the same time: one fails for good, three are killed, one raises an
+    error with bad intentions.
+    """
     failing, killed = days_ago(8), days_ago(7)
-    with stripe_answers(pipeline, kind="500", times=1000), locked(pipeline, "orders", "customers", "products"):
-        runs = {**pipeline.start(failing, "charges"), **pipeline.start(killed, "orders", "customers", "products")}
+    with (
+        stripe_answers(pipeline, kind="500", times=1000),
+        locked(pipeline, "orders", "customers", "products"),
+    ):
+        runs = {
+            **pipeline.start(failing, "charges"),
+            **pipeline.start(killed, "orders", "customers", "products"),
+        }
         hostile = start_hostile(pipeline, killed)
         kill(pipeline, CUSTOMERS, runs["customers"], 1, with_supervisor=True)
         for number in (1, 2, 3):
@@ -133,18 +159,24 @@ def test_kills_failures_and_hostile_errors_each_alert_once(pipeline: Pipeline) -
     assert_hostile_text_did_no_harm(pipeline, killed, hostile)
 
 
-def kill(pipeline: Pipeline, dag_id: str, run_id: str, number: int, *, with_supervisor: bool = False) -> None:
+def kill(
+    pipeline: Pipeline, dag_id: str, run_id: str, number: int, *, with_supervisor: bool = False
+) -> None:
     """SIGKILL the process of a try as soon as it runs, its supervisor first."""
     pid = int(await_state(pipeline, dag_id, run_id, "running", number)["pid"])
     supervisor = psutil.Process(pid).parent()
-    assert supervisor and pipeline.stack.running()["airflow-scheduler"] in [parent.pid for parent in supervisor.parents()]
+    assert supervisor and pipeline.stack.running()["airflow-scheduler"] in [
+        parent.pid for parent in supervisor.parents()
+    ]
     if with_supervisor:
         os.kill(supervisor.pid, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
 
 
 def assert_every_kill_was_told(pipeline: Pipeline, day: date) -> None:
-    orders, customers, products = (told_about(pipeline, day, dag_id) for dag_id in (ORDERS, CUSTOMERS, PRODUCTS))
+    orders, customers, products = (
+        told_about(pipeline, day, dag_id) for dag_id in (ORDERS, CUSTOMERS, PRODUCTS)
+    )
     assert statuses(orders) == statuses(products) == ["RETRY", "RETRY", "FAILURE"]
     assert statuses(customers) == ["RETRY"]
     for message in (*orders, *customers, *products):
@@ -159,23 +191,35 @@ def assert_failed_for_good(pipeline: Pipeline, day: date, run_id: str) -> None:
     told = told_about(pipeline, day, CHARGES)
     assert statuses(told) == ["RETRY", "RETRY", "FAILURE"]
     assert f"Try: 3 of 3, {LAST}" in told[2].text
-    assert "Stripe answered" in told[2].text and "docs/runbook.md#sourceunavailableerror" in told[2].text
+    assert (
+        "Stripe answered" in told[2].text
+        and "docs/runbook.md#sourceunavailableerror" in told[2].text
+    )
     for message in told[:2]:
         assert_next_try_was_announced(pipeline, message, CHARGES, run_id, RETRY_DELAY)
-    states = {task["task_id"]: task["state"] for task in pipeline.api.task_instances(CHARGES, run_id)}
+    states = {
+        task["task_id"]: task["state"] for task in pipeline.api.task_instances(CHARGES, run_id)
+    }
     assert (states[CHARGES], states["publish"]) == ("failed", "upstream_failed")
     assert pipeline.dbt_runs(day) == []
 
 
 def start_hostile(pipeline: Pipeline, day: date) -> str:
-    """The source raises an error whose text holds secrets, a mention of everybody, and far too much."""
+    """The source raises an error whose text holds secrets, a mention of everybody, and far too
+    much.
+    """
     pipeline.shop("create function shout(integer) returns integer language plpgsql as $$ begin raise exception '%', "
                   "(select said from hostile); end $$")  # fmt: skip
     pipeline.shop("create table hostile (said text)")
-    pipeline.shop("insert into hostile values (%s)", HOSTILE.format(pipeline.stack.layout.generated["stripe_key"]))
+    pipeline.shop(
+        "insert into hostile values (%s)",
+        HOSTILE.format(pipeline.stack.layout.generated["stripe_key"]),
+    )
     pipeline.shop("alter table order_items rename to order_items_kept")
     columns = "order_id, product_id, shout(quantity) as quantity, unit_price, discount_pct, line_total, created_at"
-    pipeline.shop(f"create view order_items as select order_item_id, {columns} from order_items_kept")
+    pipeline.shop(
+        f"create view order_items as select order_item_id, {columns} from order_items_kept"
+    )
     return pipeline.start(day, "order_items")["order_items"]
 
 

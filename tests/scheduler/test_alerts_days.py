@@ -1,4 +1,6 @@
-"""What Slack is told about whole days by the running pipeline: a failed test, a published day, one that recovers."""
+"""What Slack is told about whole days by the running pipeline: a failed test, a published day, one
+that recovers.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from ingestion.days import current_day, upper_bound
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import source
+from pipeline.days import current_day, upper_bound
+from pipeline.sources import source
 from sandbox.day import DBT_DAG
 from tests.scheduler.alert_scenes import (
     LAST,
@@ -24,6 +25,7 @@ from tests.scheduler.alert_scenes import (
 )
 from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 from transform import read_publication
+from warehouse.settings import WarehouseSettings
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 
@@ -52,7 +54,9 @@ def test_a_failed_dbt_test_is_named_with_its_first_rows_and_nothing_is_published
     assert statuses(told) == ["RETRY", "FAILURE"]
     for message in told:
         assert "Task: dbt_test_all" in message.text
-        assert re.search(r"relationships_fct_orders_order_date\w* \(1 row\): from_field=1980-01-01", message.text)
+        assert re.search(
+            r"relationships_fct_orders_order_date\w* \(1 row\): from_field=1980-01-01", message.text
+        )
         assert "docs/runbook.md#datatesterror" in message.text
     assert f"Try: 2 of 2, {LAST}" in told[1].text
     publication = read_publication(warehouse=warehouse_settings)
@@ -77,18 +81,22 @@ def test_slack_being_down_does_not_fail_a_day(pipeline: Pipeline) -> None:
         assert part in told.text
 
 
-def test_a_source_that_fails_twice_alerts_twice_and_one_message_closes_its_complete_day(pipeline: Pipeline) -> None:
+def test_a_source_that_fails_twice_alerts_twice_and_one_message_closes_its_complete_day(
+    pipeline: Pipeline,
+) -> None:
     """Trigger a failure (e.g., stop postgres-source container mid-run).
 
-    Slack failure alert fires with correct DAG name, task name, and error message.
-    Stop postgres-source during extraction, verify Airflow retries after 5 minutes (here: 5 seconds).
-    After restarting postgres-source, verify the retry succeeds.
-    Confirm retry count shows "1 of 2" in the Airflow UI task details.
+    Slack failure alert fires with correct DAG name, task name, and error message. Stop
+    postgres-source during extraction, verify Airflow retries after 5 minutes (here: 5 seconds).
+    After restarting postgres-source, verify the retry succeeds. Confirm retry count shows "1 of 2"
+    in the Airflow UI task details.
     """
     day = current_day()
     with pipeline.table_locked("orders"):
         run_id = pipeline.start(day, "orders")["orders"]
-        reading = eventually("the load of orders reads", lambda: sessions_reading(pipeline, "orders"))
+        reading = eventually(
+            "the load of orders reads", lambda: sessions_reading(pipeline, "orders")
+        )
         with pipeline.shop_unavailable():
             for (pid,) in reading:
                 pipeline.shop("select pg_terminate_backend(%s)", pid)
@@ -112,8 +120,15 @@ def test_a_source_that_fails_twice_alerts_twice_and_one_message_closes_its_compl
     run = pipeline.await_dbt(day)
     (closing,) = told_about(pipeline, day, DBT_DAG)
     assert (closing.status, run["state"]) == ("RECOVERED", "success")
-    late = round((closing.at.replace(tzinfo=None) - upper_bound(day) - timedelta(minutes=30)).total_seconds() / 60)
-    said = re.search(rf"day {day} complete after 2 failures(?:, (?:(\d+) h )?(\d+) min late)?$", closing.text, re.MULTILINE)
+    late = round(
+        (closing.at.replace(tzinfo=None) - upper_bound(day) - timedelta(minutes=30)).total_seconds()
+        / 60
+    )
+    said = re.search(
+        rf"day {day} complete after 2 failures(?:, (?:(\d+) h )?(\d+) min late)?$",
+        closing.text,
+        re.MULTILINE,
+    )
     assert said, closing.text
     assert abs(60 * int(said[1] or 0) + int(said[2] or 0) - max(late, 0)) <= 1
     for part in ("Rows loaded: ", "Tests: ", "Revenue: "):

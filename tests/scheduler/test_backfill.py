@@ -1,4 +1,6 @@
-"""One command loads a range of days, last day included, on a running Airflow that it reaches by its REST API alone."""
+"""One command loads a range of days, last day included, on a running Airflow that it reaches by its
+REST API alone.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ from itertools import combinations
 
 import pytest
 
-from ingestion.settings import PROJECT
-from ingestion.sources import SOURCES, source
-from ingestion.warehouse import open_warehouse
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from tests.scheduler.pipeline import Pipeline, days_ago
+from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
@@ -25,7 +27,9 @@ BACKWARDS = [days_ago(number) for number in (39, 38, 37, 36, 35)]
 
 
 def backfill(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m operations backfill` as on another machine: all it knows is the address of Airflow and who signs in."""
+    """`python -m operations backfill` as on another machine: all it knows is the address of Airflow
+    and who signs in.
+    """
     keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "operations", "backfill", *arguments],
@@ -37,20 +41,33 @@ def backfill(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def runs_of_the_backfill(pipeline: Pipeline, dag_id: str, days: Iterable[date]) -> list[dict[str, str]]:
+def runs_of_the_backfill(
+    pipeline: Pipeline, dag_id: str, days: Iterable[date]
+) -> list[dict[str, str]]:
     """Runs of a source for these days, in the order in which they began."""
     keys = {day.isoformat() for day in days}
-    runs = [run for run in pipeline.api.runs(dag_id) if run["partition_key"] in keys and run["run_type"] == "backfill"]
+    runs = [
+        run
+        for run in pipeline.api.runs(dag_id)
+        if run["partition_key"] in keys and run["run_type"] == "backfill"
+    ]
     return sorted(runs, key=lambda run: run["start_date"])
 
 
 def overlap(one: dict[str, str], other: dict[str, str]) -> bool:
-    start, end = (max(one["start_date"], other["start_date"]), min(one["end_date"], other["end_date"]))
+    start, end = (
+        max(one["start_date"], other["start_date"]),
+        min(one["end_date"], other["end_date"]),
+    )
     return datetime.fromisoformat(start) < datetime.fromisoformat(end)
 
 
-@pytest.mark.parametrize(("days", "more"), [(FORWARDS, ()), (BACKWARDS, ("--backwards",))], ids=["forwards", "backwards"])
-def test_five_days_of_all_six_sources_are_five_days(pipeline: Pipeline, days: list[date], more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("days", "more"), [(FORWARDS, ()), (BACKWARDS, ("--backwards",))], ids=["forwards", "backwards"]
+)
+def test_five_days_of_all_six_sources_are_five_days(
+    pipeline: Pipeline, days: list[date], more: tuple[str, ...]
+) -> None:
     done = backfill(pipeline, "all", "--from", str(days[0]), "--to", str(days[-1]), *more)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-5:] == [f"{day}  6 of 6 loaded; dbt: success" for day in days]
@@ -67,18 +84,30 @@ def test_five_days_of_all_six_sources_are_five_days(pipeline: Pipeline, days: li
         assert any(overlap(one, other) for one, other in combinations(runs, 2)), known.name
 
 
-def test_one_source_over_days_that_are_built_has_each_of_them_built_once_more(pipeline: Pipeline) -> None:
+def test_one_source_over_days_that_are_built_has_each_of_them_built_once_more(
+    pipeline: Pipeline,
+) -> None:
     days = FORWARDS
     for day in days:
         pipeline.await_dbt(day)
-    loads_before = {record.load_id for day in days for record in open_warehouse().load_records(day) if record.source == "orders"}
+    loads_before = {
+        record.load_id
+        for day in days
+        for record in open_warehouse().load_records(day)
+        if record.source == "orders"
+    }
 
     done = backfill(pipeline, "orders", "--from", str(days[0]), "--to", str(days[-1]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-5:] == [f"{day}  1 of 1 loaded; dbt: success" for day in days]
     pipeline.assert_dbt_ran(2, days)
 
-    loads = {record.load_id for day in days for record in open_warehouse().load_records(day) if record.source == "orders"}
+    loads = {
+        record.load_id
+        for day in days
+        for record in open_warehouse().load_records(day)
+        if record.source == "orders"
+    }
     assert len(loads - loads_before) == len(days)
     for day in days:
         pipeline.assert_built_from_its_own_loads(day)
@@ -114,7 +143,8 @@ def test_what_would_lose_days_or_wait_for_ever_is_refused(pipeline: Pipeline) ->
         pipeline.api.pause(DBT_DAG, False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.strip() == (
-        f"The DAG {DBT_DAG} is paused: what is announced while it is paused is lost. Unpause it first."
+        f"The DAG {DBT_DAG} is paused: what is announced while it is paused is lost. Unpause it "
+        "first."
     )
 
     pipeline.set_pool(2)
@@ -123,11 +153,18 @@ def test_what_would_lose_days_or_wait_for_ever_is_refused(pipeline: Pipeline) ->
     finally:
         pipeline.set_pool(1)
     assert refused.returncode == 2
-    assert "has 2 slots instead of 1" in refused.stderr and "airflow pools set publish 1" in refused.stderr
+    assert (
+        "has 2 slots instead of 1" in refused.stderr
+        and "airflow pools set publish 1" in refused.stderr
+    )
 
     with pipeline.table_locked("products"):
         assert backfill(pipeline, "products", "--from", day, "--no-wait").returncode == 0
         refused = backfill(pipeline, "products", "--from", day)
     assert refused.returncode == 2
     assert f"A back-fill of products from {day} to {day} is under way" in refused.stderr
-    assert {run["run_type"] for run in pipeline.api.runs(source("orders").dag_id) if run["partition_key"] == day} == set()
+    assert {
+        run["run_type"]
+        for run in pipeline.api.runs(source("orders").dag_id)
+        if run["partition_key"] == day
+    } == set()

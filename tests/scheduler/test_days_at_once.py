@@ -1,4 +1,6 @@
-"""Six sources that finish in the same instant still make dbt run, because they announce through a pool of one slot."""
+"""Six sources that finish in the same instant still make dbt run, because they announce through a
+pool of one slot.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from datetime import date
 
 import pytest
 
-from ingestion.settings import PROJECT
-from ingestion.sources import SOURCES
 from operations.backfill import Range, check_ready, create
-from operations.pool import SET_POOL
+from pipeline.pool import SET_POOL
+from pipeline.settings import PROJECT
+from pipeline.sources import SOURCES
 from sandbox.airflow_local import components
 from sandbox.processes import tail
 from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
@@ -28,17 +30,32 @@ def publish_tasks(pipeline: Pipeline, state: str) -> int:
     return int(pipeline.metadata(sql, state, str(TWELVE[0]), str(TWELVE[-1]))[0][0])
 
 
-def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twelve_times(pipeline: Pipeline) -> None:
-    """The pool is closed until all 72 loads are done: then every announcement of every day is due in the same instant."""
+def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twelve_times(
+    pipeline: Pipeline,
+) -> None:
+    """The pool is closed until all 72 loads are done: then every announcement of every day is due
+    in the same instant.
+    """
     everything = len(TWELVE) * len(SOURCES)
-    # First loads of a table that run side by side read on to the newest watermark; an ordinary day ends where it has to.
+    # First loads of a table that run side by side read on to the newest watermark; an ordinary day
+    # ends where it has to.
     pipeline.load(days_ago(72), *ALL_SOURCES)
     pipeline.await_rest()
     check_ready(pipeline.api, SOURCES)
     pipeline.set_pool(0)
     try:
-        create(pipeline.api, SOURCES, Range(TWELVE[0], TWELVE[-1]), backwards=False, days_at_a_time=len(TWELVE))
-        eventually("all loads are done, all announcements due", lambda: publish_tasks(pipeline, "scheduled") == everything, 600)
+        create(
+            pipeline.api,
+            SOURCES,
+            Range(TWELVE[0], TWELVE[-1]),
+            backwards=False,
+            days_at_a_time=len(TWELVE),
+        )
+        eventually(
+            "all loads are done, all announcements due",
+            lambda: publish_tasks(pipeline, "scheduled") == everything,
+            600,
+        )
         assert not any(pipeline.pending(day) or pipeline.dbt_runs(day) for day in TWELVE)
     finally:
         pipeline.set_pool(1)
@@ -51,7 +68,14 @@ def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twel
 
 def announce(pipeline: Pipeline, day: date, how: str) -> None:
     command = [sys.executable, "-m", "tests.scheduler.race", str(day), how]
-    done = subprocess.run(command, env=pipeline.stack.airflow_env(), cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command,
+        env=pipeline.stack.airflow_env(),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -64,8 +88,9 @@ def events_per_pending_row(pipeline: Pipeline, day: date) -> list[int]:
 
 
 def test_without_the_pool_two_sources_in_one_instant_lose_the_day(pipeline: Pipeline) -> None:
-    """The control. Airflow's own registration of events, two of them interleaved as two tasks that end together are, and all
-    six in a row as the pool has them. If this fails because nothing is lost any more, the pool is no longer needed."""
+    """The control. Airflow's own registration of events, two of them interleaved as two tasks that
+    end together are, and all six in a row as the pool has them. If this fails because nothing is
+    lost any more, the pool is no longer needed."""
     in_a_row, together = days_ago(80), days_ago(81)
     announce(pipeline, together, "together")
     announce(pipeline, in_a_row, "in-a-row")
@@ -76,27 +101,40 @@ def test_without_the_pool_two_sources_in_one_instant_lose_the_day(pipeline: Pipe
         assert pipeline.dbt_runs(together) == []
         assert events_per_pending_row(pipeline, in_a_row) == []
     finally:
-        pipeline.metadata("delete from asset_partition_dag_run where partition_key = %s", str(together))
+        pipeline.metadata(
+            "delete from asset_partition_dag_run where partition_key = %s", str(together)
+        )
 
 
-def test_a_missing_pool_is_told_by_the_monitor_and_keeps_airflow_from_starting(pipeline: Pipeline) -> None:
+def test_a_missing_pool_is_told_by_the_monitor_and_keeps_airflow_from_starting(
+    pipeline: Pipeline,
+) -> None:
     day = days_ago(82)
     pipeline.set_pool(None)
     try:
         waiting = pipeline.start(day, "products")["products"]
         dag_id = next(known.dag_id for known in SOURCES if known.name == "products")
-        eventually("publish waits", lambda: pipeline.task(dag_id, waiting, "publish")["state"] == "scheduled")
+        eventually(
+            "publish waits",
+            lambda: pipeline.task(dag_id, waiting, "publish")["state"] == "scheduled",
+        )
         run_id = pipeline.api.trigger("ecommerce_sla_monitor", str(day))
         assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
         said = pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
-        assert "Loaded, but not announced: products. The task publish has failed, or it waits." in said
+        assert (
+            "Loaded, but not announced: products. The task publish has failed, or it waits." in said
+        )
         assert f"It waits for ever if Airflow's pool is missing: {SET_POOL}" in said
 
         pipeline.stop("scheduler")
-        assert "Airflow has no pool 'publish': no source could announce its day" in refusal(pipeline, "scheduler")
+        assert "Airflow has no pool 'publish': no source could announce its day" in refusal(
+            pipeline, "scheduler"
+        )
         pipeline.set_pool(2)
         pipeline.stop("dag-processor")
-        assert "Airflow's pool 'publish' has 2 slots instead of 1" in refusal(pipeline, "dag-processor")
+        assert "Airflow's pool 'publish' has 2 slots instead of 1" in refusal(
+            pipeline, "dag-processor"
+        )
     finally:
         pipeline.set_pool(1)
         pipeline.start_components()

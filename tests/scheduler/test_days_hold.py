@@ -10,12 +10,12 @@ from datetime import date
 import psutil
 import pytest
 
-from ingestion.sources import SOURCES, source
-from ingestion.warehouse import open_warehouse
 from operations.airflow_api import AirflowApiError
+from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from sandbox.processes import remembered
 from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
@@ -25,7 +25,9 @@ ORDERS = source("orders").dag_id
 WITHOUT_ORDERS = tuple(name for name in ALL_SOURCES if name != "orders")
 
 
-def test_a_source_that_failed_on_one_day_and_is_repaired_on_the_next_completes_its_own_day_only(pipeline: Pipeline) -> None:
+def test_a_source_that_failed_on_one_day_and_is_repaired_on_the_next_completes_its_own_day_only(
+    pipeline: Pipeline,
+) -> None:
     first, second = days_ago(9), days_ago(8)
     pipeline.load(first, "charges", "marketing")
     with pipeline.shop_unavailable():
@@ -55,7 +57,11 @@ def test_a_source_that_failed_on_one_day_and_is_repaired_on_the_next_completes_i
         pipeline.assert_built_from_its_own_loads(day)
 
 
-@pytest.mark.parametrize(("conf", "day"), [({}, days_ago(0)), ({"day": str(days_ago(3))}, days_ago(3))], ids=["empty", "day"])
+@pytest.mark.parametrize(
+    ("conf", "day"),
+    [({}, days_ago(0)), ({"day": str(days_ago(3))}, days_ago(3))],
+    ids=["empty", "day"],
+)
 def test_the_trigger_form_loads_the_day_given_there_or_the_current_one(
     pipeline: Pipeline, conf: dict[str, str], day: date
 ) -> None:
@@ -63,8 +69,12 @@ def test_the_trigger_form_loads_the_day_given_there_or_the_current_one(
     assert pipeline.end_of(ORDERS, run_id) == "success"
     assert pipeline.api.xcom(ORDERS, run_id, ORDERS)["day"] == day.isoformat()
     # Its announcement counts toward the day as that of a scheduled run does.
-    events = pipeline.api.call("GET", "/assets/events?limit=100&order_by=-timestamp")["asset_events"]
-    assert [event["partition_key"] for event in events if event["source_run_id"] == run_id] == [day.isoformat()]
+    events = pipeline.api.call("GET", "/assets/events?limit=100&order_by=-timestamp")[
+        "asset_events"
+    ]
+    assert [event["partition_key"] for event in events if event["source_run_id"] == run_id] == [
+        day.isoformat()
+    ]
     assert pipeline.pending(day) == 1
 
 
@@ -81,12 +91,17 @@ def test_a_day_that_has_not_come_is_refused_with_a_sentence(pipeline: Pipeline) 
     run_id = pipeline.api.trigger(ORDERS, tomorrow.isoformat())
     assert pipeline.end_of(ORDERS, run_id) == "failed"
     assert pipeline.tries(ORDERS, run_id, ORDERS) == 1
-    assert f"{tomorrow} has not come yet: a day can be loaded from 06:00 UTC on it." in pipeline.log(ORDERS, run_id, ORDERS)
+    assert (
+        f"{tomorrow} has not come yet: a day can be loaded from 06:00 UTC on it."
+        in pipeline.log(ORDERS, run_id, ORDERS)
+    )
     assert pipeline.pending(tomorrow) == 0
 
 
 def test_five_days_triggered_at_once_stay_five_days(pipeline: Pipeline) -> None:
-    """Each day's six loads run side by side and end in the same moments: the race that loses days without the pool."""
+    """Each day's six loads run side by side and end in the same moments: the race that loses days
+    without the pool.
+    """
     days = [days_ago(number) for number in (24, 23, 22, 21, 20)]
     for day in days:
         pipeline.start(day, *ALL_SOURCES)
@@ -110,7 +125,10 @@ def test_a_day_whose_events_were_dropped_is_repaired_by_the_monitor(pipeline: Pi
     run_id = pipeline.api.trigger("ecommerce_sla_monitor", day.isoformat())
     assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
     said = pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
-    assert f"All six sources of {day} are loaded, but dbt has not begun: it is announced again." in said
+    assert (
+        f"All six sources of {day} are loaded, but dbt has not begun: it is announced again."
+        in said
+    )
     pipeline.await_dbt(day)
     pipeline.assert_dbt_ran(1, [day])
 
@@ -120,14 +138,18 @@ def test_rebuild_day_has_every_day_of_a_range_built_once_more(pipeline: Pipeline
     first, second = days_ago(9), days_ago(8)
     builds = [len(pipeline.dbt_runs(day)) for day in (first, second)]
     assert all(builds), "This test goes on from the one that builds these days."
-    run_id = pipeline.api.trigger("rebuild_day", conf={"first_day": str(first), "last_day": str(second)})
+    run_id = pipeline.api.trigger(
+        "rebuild_day", conf={"first_day": str(first), "last_day": str(second)}
+    )
     assert pipeline.end_of("rebuild_day", run_id) == "success"
     for day, built in zip((first, second), builds, strict=True):
         pipeline.await_dbt(day, built + 1)
         pipeline.assert_dbt_ran(built + 1, [day])
 
 
-def test_the_monitor_warns_when_days_pile_up_that_only_some_sources_have_announced(pipeline: Pipeline) -> None:
+def test_the_monitor_warns_when_days_pile_up_that_only_some_sources_have_announced(
+    pipeline: Pipeline,
+) -> None:
     pending = [days_ago(number) for number in (103, 102, 101, 100)]
     for day in pending:
         open_warehouse().announce(f"test/{day}", day, source("orders"))
@@ -137,22 +159,31 @@ def test_the_monitor_warns_when_days_pile_up_that_only_some_sources_have_announc
     assert f"days wait for some of their sources: {', '.join(map(str, pending))}" in said
 
 
-def test_rebuild_day_refuses_an_incomplete_day_and_names_what_is_missing(pipeline: Pipeline) -> None:
+def test_rebuild_day_refuses_an_incomplete_day_and_names_what_is_missing(
+    pipeline: Pipeline,
+) -> None:
     day = days_ago(6)
     pipeline.load(day, "products")
     run_id = pipeline.api.trigger("rebuild_day", conf={"first_day": day.isoformat()})
     assert pipeline.end_of("rebuild_day", run_id) == "failed"
     said = pipeline.log("rebuild_day", run_id, "check_days")
-    missing = ", ".join(f"{known.name} (DAG {known.dag_id})" for known in SOURCES if known.name != "products")
+    missing = ", ".join(
+        f"{known.name} (DAG {known.dag_id})" for known in SOURCES if known.name != "products"
+    )
     assert f"{day} is not complete: the warehouse has no load record of {missing}." in said
     assert pipeline.dbt_runs(day) == []
 
 
-def test_a_day_completes_although_the_scheduler_was_killed_in_the_middle(pipeline: Pipeline) -> None:
+def test_a_day_completes_although_the_scheduler_was_killed_in_the_middle(
+    pipeline: Pipeline,
+) -> None:
     day = days_ago(5)
     with pipeline.table_locked("orders"):
         runs = pipeline.start(day, *ALL_SOURCES)
-        eventually("orders hangs", lambda: pipeline.task(ORDERS, runs["orders"], ORDERS)["state"] == "running")
+        eventually(
+            "orders hangs",
+            lambda: pipeline.task(ORDERS, runs["orders"], ORDERS)["state"] == "running",
+        )
         kill_scheduler(pipeline)
     pipeline.start_components()
     pipeline.await_dbt(day)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.days import current_day
-from ingestion.sources import SOURCES
+from pipeline.days import current_day
+from pipeline.sources import SOURCES
 from tests.scheduler.pipeline import Pipeline, eventually
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def first_minute_after(seconds: float) -> datetime:
 
 def scheduled(pipeline: Pipeline, dag_id: str) -> list[str]:
     """Partition keys of the runs that the schedule has created."""
-    return [run["partition_key"] for run in pipeline.api.runs(dag_id) if run["run_type"] == "scheduled"]
+    return [
+        run["partition_key"] for run in pipeline.api.runs(dag_id) if run["run_type"] == "scheduled"
+    ]
 
 
 def next_tick(pipeline: Pipeline, dag_id: str) -> datetime | None:
@@ -45,7 +47,10 @@ def test_a_scheduler_that_was_down_when_the_day_was_due_runs_it_when_it_returns(
     moved = {"PIPELINE_RUN_AT": f"{tick:%H:%M}", "PIPELINE_START_DATE": f"{tick:%Y-%m-%d}"}
     try:
         pipeline.start_components(moved)
-        eventually(f"all are due at {tick}", lambda: {next_tick(pipeline, known.dag_id) for known in SOURCES} == {tick})
+        eventually(
+            f"all are due at {tick}",
+            lambda: {next_tick(pipeline, known.dag_id) for known in SOURCES} == {tick},
+        )
         pipeline.stop("scheduler")
         assert datetime.now(UTC) < tick, "The schedule was read too late for this test."
         assert not any(scheduled(pipeline, known.dag_id) for known in SOURCES)

@@ -1,4 +1,6 @@
-"""A source that failed is loaded again by a click on the page "Pipeline"; its cell and dbt's turn green."""
+"""A source that failed is loaded again by a click on the page "Pipeline"; its cell and dbt's turn
+green.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ def browser() -> Iterator[Browser]:
 
 
 def token(api: AirflowApi) -> str:
-    answer = requests.post(f"{api.url}/auth/token", json={"username": api.user, "password": api.password}, timeout=30)
+    answer = requests.post(
+        f"{api.url}/auth/token", json={"username": api.user, "password": api.password}, timeout=30
+    )
     return str(answer.json()["access_token"])
 
 
-def test_a_failed_source_is_loaded_again_from_the_page_and_the_day_turns_green(pipeline: Pipeline, browser: Browser) -> None:
+def test_a_failed_source_is_loaded_again_from_the_page_and_the_day_turns_green(
+    pipeline: Pipeline, browser: Browser
+) -> None:
     day = days_ago(1)
     with pipeline.shop_unavailable():
         failed = pipeline.start(day, "orders")["orders"]
@@ -45,7 +51,9 @@ def test_a_failed_source_is_loaded_again_from_the_page_and_the_day_turns_green(p
     page.goto(f"{pipeline.api.url}/pipeline/?days=7")
 
     def cell(row: str, state: str) -> None:
-        page.locator(f"button.cell.{state}[data-row={row}][data-day='{day}']").wait_for(timeout=PATIENCE_MS)
+        page.locator(f"button.cell.{state}[data-row={row}][data-day='{day}']").wait_for(
+            timeout=PATIENCE_MS
+        )
 
     cell("orders", "failed")
     cell("publish_marts", "waiting")
@@ -55,7 +63,13 @@ def test_a_failed_source_is_loaded_again_from_the_page_and_the_day_turns_green(p
     sentence.get_by_role("button", name="Load orders again").click()
     page.locator("#ask-yes").click()
     cell("orders", "done")
-    for row in ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts", "dbt_test_all", "publish_marts"):
+    for row in (
+        "dbt_run_staging",
+        "dbt_run_intermediate",
+        "dbt_run_marts",
+        "dbt_test_all",
+        "publish_marts",
+    ):
         cell(row, "done")
     sentence.wait_for(state="detached", timeout=PATIENCE_MS)
     context.close()

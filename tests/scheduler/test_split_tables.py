@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.days import upper_bound
-from ingestion.records import LoadRecord
-from ingestion.sources import ORDERS, source
-from ingestion.warehouse import open_warehouse
+from pipeline.days import upper_bound
+from pipeline.records import LoadRecord
+from pipeline.sources import ORDERS, source
 from tests.scheduler.pipeline import Pipeline, days_ago, eventually
+from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 
@@ -26,7 +26,13 @@ def loads(day: date) -> list[LoadRecord]:
 
 
 def number_of_loads() -> int:
-    return int(str(open_warehouse().query("select count(*) from loads.load_records where source = 'orders'")[0][0]))
+    return int(
+        str(
+            open_warehouse().query(
+                "select count(*) from loads.load_records where source = 'orders'"
+            )[0][0]
+        )
+    )
 
 
 def raw_orders() -> list[tuple[object, ...]]:
@@ -35,18 +41,26 @@ def raw_orders() -> list[tuple[object, ...]]:
 
 def parts(pipeline: Pipeline, run_id: str) -> dict[int, dict[str, Any]]:
     """The mapped tasks of a run, by their index."""
-    tasks = [task for task in pipeline.api.task_instances(DAG, run_id) if task["task_id"] == "extract_part"]
+    tasks = [
+        task
+        for task in pipeline.api.task_instances(DAG, run_id)
+        if task["task_id"] == "extract_part"
+    ]
     return {int(task["map_index"]): task for task in tasks}
 
 
 def test_a_large_day_is_read_by_several_tasks_and_is_one_load(pipeline: Pipeline) -> None:
     pipeline.shop("analyze orders")
-    expected = pipeline.shop(f"select {COLUMNS} from orders where created_at <= %s order by order_id", upper_bound(FIRST))
+    expected = pipeline.shop(
+        f"select {COLUMNS} from orders where created_at <= %s order by order_id", upper_bound(FIRST)
+    )
     run_id = pipeline.start(FIRST, "orders")["orders"]
     assert pipeline.end_of(DAG, run_id) == "success"
     planned = pipeline.api.xcom(DAG, run_id, "plan_parts")
     assert len(planned) > 1
-    assert [task["state"] for task in parts(pipeline, run_id).values()] == ["success"] * len(planned)
+    assert [task["state"] for task in parts(pipeline, run_id).values()] == ["success"] * len(
+        planned
+    )
     (record,) = loads(FIRST)
     assert number_of_loads() == 1
     assert (record.load_id, record.rows_extracted) == (planned[0]["load_id"], len(expected))
@@ -60,15 +74,27 @@ def test_a_part_that_fails_is_tried_again_alone_and_the_day_is_one_load(pipeline
     pipeline.shop("analyze orders")
     before = number_of_loads()
     run_id = pipeline.start(SECOND, "orders")["orders"]
-    eventually("plan_parts begins", lambda: pipeline.task(DAG, run_id, "plan_parts")["state"] in ("queued", "running", "success"))
+    eventually(
+        "plan_parts begins",
+        lambda: (
+            pipeline.task(DAG, run_id, "plan_parts")["state"] in ("queued", "running", "success")
+        ),
+    )
     pipeline.api.pause(DAG, True)  # while a DAG is paused, nothing of it begins that has not begun
     try:
-        eventually("plan_parts ends", lambda: pipeline.task(DAG, run_id, "plan_parts")["state"] == "success")
+        eventually(
+            "plan_parts ends",
+            lambda: pipeline.task(DAG, run_id, "plan_parts")["state"] == "success",
+        )
         with pipeline.table_locked("orders"):
             pipeline.api.pause(DAG, False)
-            waiting = eventually("two parts wait for the table", lambda: readers_that_wait(pipeline))
+            waiting = eventually(
+                "two parts wait for the table", lambda: readers_that_wait(pipeline)
+            )
             pipeline.shop("select pg_terminate_backend(%s)", waiting[0])
-            eventually("one part is to be tried again", lambda: "up_for_retry" in states(pipeline, run_id))
+            eventually(
+                "one part is to be tried again", lambda: "up_for_retry" in states(pipeline, run_id)
+            )
     finally:
         pipeline.api.pause(DAG, False)
     assert pipeline.end_of(DAG, run_id) == "success"

@@ -1,4 +1,6 @@
-"""Two whole days through the real Airflow; every published number is compared with one computed from the sources alone."""
+"""Two whole days through the real Airflow; every published number is compared with one computed
+from the sources alone.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ import psycopg2
 import pytest
 import stripe
 
-from ingestion.days import current_day, upper_bound
-from ingestion.settings import WarehouseSettings
-from ingestion.sources import SOURCES
+from pipeline.days import current_day, upper_bound
+from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG, run_day
 from sandbox.shop import live, open_shop
 from sandbox.stack import SOURCE_DATABASE, Stack
 from transform import read_published
+from warehouse.settings import WarehouseSettings
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 
@@ -43,9 +45,13 @@ def source_rows(stack: Stack, sql: str, *parameters: object) -> list[tuple[Any, 
 
 def stripe_objects(stack: Stack, kind: str, until: datetime) -> list[Any]:
     """Every object of that kind created up to a moment, through the official client's own paging."""
-    client = stripe.StripeClient(stack.layout.generated["stripe_key"], base_addresses={"api": stack.stripe_url})
+    client = stripe.StripeClient(
+        stack.layout.generated["stripe_key"], base_addresses={"api": stack.stripe_url}
+    )
     last = int(until.replace(tzinfo=UTC).timestamp())
-    return list(getattr(client.v1, kind).list({"limit": 100, "created": {"lte": last}}).auto_paging_iter())
+    return list(
+        getattr(client.v1, kind).list({"limit": 100, "created": {"lte": last}}).auto_paging_iter()
+    )
 
 
 def utc_date(timestamp: int) -> date:
@@ -78,7 +84,12 @@ def expected_money(stack: Stack, day: date) -> tuple[dict[date, Decimal], dict[d
 
 
 def published(warehouse: WarehouseSettings, column: str) -> dict[date, Decimal]:
-    return dict(read_published(f"select order_date, {column} from published.fct_daily_revenue where {column} <> 0", warehouse))  # type: ignore[arg-type]
+    return dict(
+        read_published(
+            f"select order_date, {column} from published.fct_daily_revenue where {column} <> 0",
+            warehouse,
+        )
+    )  # type: ignore[arg-type]
 
 
 def without_zeros(numbers: Mapping[date, Decimal]) -> dict[date, Decimal]:
@@ -89,15 +100,28 @@ def assert_published_equals_sources(stack: Stack, warehouse: WarehouseSettings, 
     orders = expected_orders(stack, day)
     assert sum(count for count, _ in orders.values()) > 0
     assert published(warehouse, "orders") == {key: count for key, (count, _) in orders.items()}
-    assert published(warehouse, "gross_revenue") == without_zeros({key: revenue for key, (_, revenue) in orders.items()})
+    assert published(warehouse, "gross_revenue") == without_zeros(
+        {key: revenue for key, (_, revenue) in orders.items()}
+    )
 
-    customers = source_rows(stack, "select count(*) from customers where created_at <= %s", upper_bound(day))
-    assert read_published("select count(*) from published.dim_customers where is_current", warehouse) == customers
+    customers = source_rows(
+        stack, "select count(*) from customers where created_at <= %s", upper_bound(day)
+    )
+    assert (
+        read_published("select count(*) from published.dim_customers where is_current", warehouse)
+        == customers
+    )
 
     payments, refunds = expected_money(stack, day)
-    foreign = [charge for charge in stripe_objects(stack, "charges", upper_bound(day)) if charge.currency != "usd"]
+    foreign = [
+        charge
+        for charge in stripe_objects(stack, "charges", upper_bound(day))
+        if charge.currency != "usd"
+    ]
     by_currency = read_published(
-        "select charge_date, sum(captured_amount) from published.fct_payments where currency = 'usd' group by 1", warehouse
+        "select charge_date, sum(captured_amount) from published.fct_payments where currency = "
+        "'usd' group by 1",
+        warehouse,
     )
     assert without_zeros(dict(by_currency)) == without_zeros(payments)  # type: ignore[arg-type]
     if not foreign:
@@ -105,7 +129,9 @@ def assert_published_equals_sources(stack: Stack, warehouse: WarehouseSettings, 
         assert published(warehouse, "refunds") == without_zeros(refunds)
 
 
-def test_two_days_in_a_row_publish_what_the_sources_hold(stack: Stack, warehouse_settings: WarehouseSettings) -> None:
+def test_two_days_in_a_row_publish_what_the_sources_hold(
+    stack: Stack, warehouse_settings: WarehouseSettings
+) -> None:
     second = current_day()
     first = second - timedelta(days=1)
 
@@ -113,7 +139,8 @@ def test_two_days_in_a_row_publish_what_the_sources_hold(stack: Stack, warehouse
     run_day(stack.api, stack.layout, first, 240, lambda steps: None)
     assert_published_equals_sources(stack, warehouse_settings, first)
 
-    # The shop lives on for a day: new orders, changed and cancelled ones, refunds of old charges, new customers.
+    # The shop lives on for a day: new orders, changed and cancelled ones, refunds of old charges,
+    # new customers.
     before = published(warehouse_settings, "gross_revenue")
     live(*stack.shop_address, start=upper_bound(first), end=upper_bound(second))
     order_too_late(stack, upper_bound(second) + timedelta(minutes=1))
@@ -121,8 +148,12 @@ def test_two_days_in_a_row_publish_what_the_sources_hold(stack: Stack, warehouse
     assert_published_equals_sources(stack, warehouse_settings, second)
     assert published(warehouse_settings, "gross_revenue") != before
 
-    dbt_runs = [(run["partition_key"], run["state"], run["run_type"]) for run in stack.api.runs(DBT_DAG)]
-    assert sorted(dbt_runs) == [(day.isoformat(), "success", "asset_triggered") for day in (first, second)]
+    dbt_runs = [
+        (run["partition_key"], run["state"], run["run_type"]) for run in stack.api.runs(DBT_DAG)
+    ]
+    assert sorted(dbt_runs) == [
+        (day.isoformat(), "success", "asset_triggered") for day in (first, second)
+    ]
 
 
 def order_too_late(stack: Stack, moment: datetime) -> None:
@@ -142,24 +173,46 @@ def test_every_event_carries_what_was_loaded(stack: Stack) -> None:
     events = stack.api.call("GET", "/assets/events?limit=100&order_by=-timestamp")["asset_events"]
     rows = {}
     for source in SOURCES:
-        of_day = [event for event in events if (event["source_dag_id"], event["partition_key"]) == (source.dag_id, str(day))]
+        of_day = [
+            event
+            for event in events
+            if (event["source_dag_id"], event["partition_key"]) == (source.dag_id, str(day))
+        ]
         assert len(of_day) == 1, source.name
         extra = of_day[0]["extra"]
         assert (extra["source"], extra["day"]) == (source.name, str(day))
         assert extra["window"][1] == upper_bound(day).isoformat()
         assert extra["seconds"] > 0 and extra["rows_rejected"] >= 0
         rows[source.name] = extra["rows"]
-    assert rows["orders"] > 0 and rows["order_items"] > 0 and rows["charges"] > 0 and rows["marketing"] > 0
+    assert (
+        rows["orders"] > 0
+        and rows["order_items"] > 0
+        and rows["charges"] > 0
+        and rows["marketing"] > 0
+    )
 
     marts = [event for event in events if event["uri"] == MARTS_URI]
     loads = {load["source"]: load for load in marts[0]["extra"]["loads"]}
     assert {name: load["rows"] for name, load in loads.items()} == rows
-    assert all(load["window"][1] == upper_bound(day).isoformat() and load["seconds"] > 0 for load in loads.values())
+    assert all(
+        load["window"][1] == upper_bound(day).isoformat() and load["seconds"] > 0
+        for load in loads.values()
+    )
 
 
 def test_every_server_of_the_sandbox_listens_on_this_machine_only(stack: Stack) -> None:
     services = [psutil.Process(pid) for pid in stack.running().values()]
-    processes = [*services, *(child for service in services for child in service.children(recursive=True))]
-    sockets = [socket for process in processes for socket in process.net_connections("inet") if socket.status == "LISTEN"]
-    assert {socket.laddr.port for socket in sockets} >= set(stack.ports().values()) - {stack.ports()["dashboard"]}
+    processes = [
+        *services,
+        *(child for service in services for child in service.children(recursive=True)),
+    ]
+    sockets = [
+        socket
+        for process in processes
+        for socket in process.net_connections("inet")
+        if socket.status == "LISTEN"
+    ]
+    assert {socket.laddr.port for socket in sockets} >= set(stack.ports().values()) - {
+        stack.ports()["dashboard"]
+    }
     assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}

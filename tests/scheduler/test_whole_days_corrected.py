@@ -1,10 +1,12 @@
-"""A correction of a built day has its marts built once more, and changes exactly that day's numbers."""
+"""A correction of a built day has its marts built once more, and changes exactly that day's
+numbers.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from ingestion.sources import source
+from pipeline.sources import source
 from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
@@ -14,7 +16,9 @@ ORDERS = source("orders").dag_id
 WITHOUT_ORDERS = tuple(name for name in ALL_SOURCES if name != "orders")
 
 
-def test_a_source_can_be_run_again_alone_before_and_after_its_day_is_complete(pipeline: Pipeline) -> None:
+def test_a_source_can_be_run_again_alone_before_and_after_its_day_is_complete(
+    pipeline: Pipeline,
+) -> None:
     day = days_ago(10)
     pipeline.load(day, "orders")
     pipeline.load(day, "orders")
@@ -34,7 +38,9 @@ def test_a_source_can_be_run_again_alone_before_and_after_its_day_is_complete(pi
     assert pipeline.revenue() == {**before, order_date: (orders - 1, gross - total)}
 
 
-def test_a_cleared_task_loads_its_day_again_before_and_after_the_day_is_complete(pipeline: Pipeline) -> None:
+def test_a_cleared_task_loads_its_day_again_before_and_after_the_day_is_complete(
+    pipeline: Pipeline,
+) -> None:
     day = days_ago(4)
     run_id = pipeline.start(day, "orders")["orders"]
     assert pipeline.end_of(ORDERS, run_id) == "success"

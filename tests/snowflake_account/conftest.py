@@ -1,6 +1,8 @@
-"""An environment of its own in a real Snowflake account, taken away at the end; skipped, loudly, where none is set.
+"""An environment of its own in a real Snowflake account, taken away at the end; skipped, loudly,
+where none is set.
 
-Needs SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a sign-in of a user who may use ACCOUNTADMIN in a trial or test account.
+Needs SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a sign-in of a user who may use ACCOUNTADMIN in a trial
+or test account.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any
 import pytest
 
 from infrastructure.snowflake.statements import FOLDER, Account, read, statements
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.warehouse.snowflake import SnowflakeWarehouse
+from pipeline.settings import settings
+from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 UNPROVEN = """
 NOT RUN: no Snowflake account is set (SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a key, token or password).
@@ -33,8 +36,15 @@ Unproven without one, because the test double cannot show it:
 
 
 def account_is_set() -> bool:
-    ways = ("SNOWFLAKE_PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_TOKEN", "SNOWFLAKE_PASSWORD")
-    return all(os.environ.get(name) for name in ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER")) and any(map(os.environ.get, ways))
+    ways = (
+        "SNOWFLAKE_PRIVATE_KEY_FILE",
+        "SNOWFLAKE_PRIVATE_KEY",
+        "SNOWFLAKE_TOKEN",
+        "SNOWFLAKE_PASSWORD",
+    )
+    return all(os.environ.get(name) for name in ("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_USER")) and any(
+        map(os.environ.get, ways)
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,12 +54,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.snowflake)
             if not account_is_set():
                 item.add_marker(
-                    pytest.mark.skip(reason="no Snowflake account is set: `make test-snowflake` says what is unproven")
+                    pytest.mark.skip(
+                        reason="no Snowflake account is set: `make test-snowflake` says what is unproven"
+                    )
                 )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "snowflake_account" in report.nodeid]
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "snowflake_account" in report.nodeid
+    ]
     if skipped and not account_is_set():
         terminalreporter.section("Snowflake", sep="!", red=True, bold=True)
         terminalreporter.write_line(UNPROVEN, red=True)
@@ -59,7 +75,7 @@ def run_as_admin(found: list[str]) -> None:
     """As the user of the settings, in whatever role the statements choose."""
     import snowflake.connector
 
-    from ingestion.warehouse.snowflake_session import sign_in
+    from warehouse.snowflake.session import sign_in
 
     given = settings(SnowflakeSettings)
     arguments = {"account": given.account, "user": given.user, **sign_in(given).arguments()}
@@ -70,7 +86,9 @@ def run_as_admin(found: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Databases, roles, warehouses under a prefix of this run, the signed-in user in all roles; gone afterwards."""
+    """Databases, roles, warehouses under a prefix of this run, the signed-in user in all roles;
+    gone afterwards.
+    """
     prefix = f"T{secrets.token_hex(3).upper()}_"
     made = Account(prefix=prefix, loading_credits=2, transforming_credits=2, reporting_credits=2)
     settings.cache_clear()
@@ -78,7 +96,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     os.environ["SNOWFLAKE_NAME_PREFIX"] = prefix
     os.environ["WAREHOUSE_KIND"] = "snowflake"
     os.environ["SNOWFLAKE_STAGING_DIR"] = str(tmp_path_factory.mktemp("staged"))
-    grants = [f'grant role {prefix}{role} to user "{user.upper()}"' for role in ("LOADER", "TRANSFORMER", "ANALYST", "ADMIN")]
+    grants = [
+        f'grant role {prefix}{role} to user "{user.upper()}"'
+        for role in ("LOADER", "TRANSFORMER", "ANALYST", "ADMIN")
+    ]
     try:
         run_as_admin([*statements(made), "use role ACCOUNTADMIN", *grants])
         settings.cache_clear()
@@ -94,7 +115,9 @@ class _InThisEnvironment(SnowflakeWarehouse):
     """Tests name the raw database as it is called in production."""
 
     def query(self, sql: str, parameters: Any = ()) -> list[tuple[object, ...]]:
-        return super().query(sql.replace("ecommerce_raw.", f"{self.settings.named('ECOMMERCE_RAW')}."), parameters)
+        return super().query(
+            sql.replace("ecommerce_raw.", f"{self.settings.named('ECOMMERCE_RAW')}."), parameters
+        )
 
 
 @pytest.fixture
@@ -104,7 +127,10 @@ def warehouse(environment: Account) -> SnowflakeWarehouse:
     with found.session("empty the raw database") as connection:
         found.prepare(connection)
         cursor = connection.cursor()
-        tables = cursor.execute("select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'")
+        tables = cursor.execute(
+            "select table_schema, table_name from information_schema.tables where table_type = "
+            "'BASE TABLE'"
+        )
         for schema, name in tables.fetchall():  # type: ignore[union-attr]
             if schema != "LOADS":
                 cursor.execute(f'drop table "{schema}"."{name}"')

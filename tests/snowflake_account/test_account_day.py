@@ -1,4 +1,6 @@
-"""Days on a real account: dbt again and again, history, publication, readers' rights, and one day through Airflow."""
+"""Days on a real account: dbt again and again, history, publication, readers' rights, and one day
+through Airflow.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +13,42 @@ import snowflake.connector
 
 import transform
 from infrastructure.snowflake.statements import Account
-from ingestion.days import current_day, upper_bound
 from ingestion.load import load
 from ingestion.reconcile import reconcile
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.sources import SOURCES
-from ingestion.warehouse import open_warehouse
-from ingestion.warehouse.snowflake_session import sign_in
+from pipeline.days import current_day, upper_bound
+from pipeline.settings import settings
+from pipeline.sources import SOURCES
 from sandbox.day import run_day
 from sandbox.layout import Layout
 from sandbox.shop import live, open_shop
 from sandbox.stack import Stack
 from transform.snowflake import connect
+from warehouse import open_warehouse
+from warehouse.snowflake.session import sign_in
+from warehouse.snowflake.settings import SnowflakeSettings
 
 pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")
 def stack(environment: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Stand-ins for the sources with a small shop, Airflow beside them, and the account for everything else."""
+    """Stand-ins for the sources with a small shop, Airflow beside them, and the account for
+    everything else.
+    """
     before = dict(os.environ)
-    account = {name: value for name, value in os.environ.items() if name.startswith(("SNOWFLAKE_", "WAREHOUSE_KIND"))}
+    account = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("SNOWFLAKE_", "WAREHOUSE_KIND"))
+    }
     made = Stack(Layout(tmp_path_factory.mktemp("sandbox")), extra_env=account)
     try:
         made.start_stand_ins(print)
         os.environ.update(made.pipeline_settings())
         settings.cache_clear()
-        open_shop(*made.shop_address, scale=0.01, until=upper_bound(current_day() - timedelta(days=1)))
+        open_shop(
+            *made.shop_address, scale=0.01, until=upper_bound(current_day() - timedelta(days=1))
+        )
         yield made
     finally:
         made.stop(print)
@@ -58,7 +69,11 @@ def run_whole(day_offset: int) -> transform.Publication:
 
 def test_a_day_and_the_next_with_all_tests(stack: Stack, environment: Account) -> None:
     first = run_whole(-1)
-    live(*stack.shop_address, upper_bound(current_day() - timedelta(days=1)), upper_bound(current_day()))
+    live(
+        *stack.shop_address,
+        upper_bound(current_day() - timedelta(days=1)),
+        upper_bound(current_day()),
+    )
     second = run_whole(0)
     assert first.models["fct_orders"] < second.models["fct_orders"]
     assert second.tests_passed > 100
@@ -69,15 +84,22 @@ def test_a_day_and_the_next_with_all_tests(stack: Stack, environment: Account) -
         versions = "select count(*) > count(distinct customer_id) from SNAPSHOTS.CUSTOMER_HISTORY"
         assert cursor.execute(versions).fetchone() == (True,)  # type: ignore[union-attr]
         cursor.execute("show tables like 'FCT_ORDERS' in schema MARTS")
-        (table,) = [dict(zip([column.name for column in cursor.description], row, strict=True)) for row in cursor.fetchall()]
+        (table,) = [
+            dict(zip([column.name for column in cursor.description], row, strict=True))
+            for row in cursor.fetchall()
+        ]
         assert table["kind"] == "TRANSIENT" and "ORDER_DATE" in str(table["cluster_by"]).upper()
 
 
-def test_the_analyst_reads_what_is_published_before_and_after_a_swap(stack: Stack, environment: Account) -> None:
+def test_the_analyst_reads_what_is_published_before_and_after_a_swap(
+    stack: Stack, environment: Account
+) -> None:
     given = settings(SnowflakeSettings)
     arguments = {"account": given.account, "user": given.user, **sign_in(given).arguments()}
     named = {"role": given.named("ANALYST"), "warehouse": given.named("REPORTING_WH")}
-    with snowflake.connector.connect(**arguments, **named, database=given.named("ECOMMERCE_ANALYTICS")) as connection:
+    with snowflake.connector.connect(
+        **arguments, **named, database=given.named("ECOMMERCE_ANALYTICS")
+    ) as connection:
         connection.cursor().execute("use secondary roles none")
         counted = "select count(*) from PUBLISHED.FCT_ORDERS"
         before = connection.cursor().execute(counted).fetchone()  # type: ignore[union-attr]
@@ -98,6 +120,7 @@ def test_a_full_day_through_airflow(stack: Stack, environment: Account) -> None:
     assert publication is not None and publication.built_for == day
     tags = open_warehouse().query(
         "select distinct try_parse_json(query_tag):dag::varchar "
-        "from table(information_schema.query_history(result_limit => 10000)) where try_parse_json(query_tag):dag is not null"
+        "from table(information_schema.query_history(result_limit => 10000)) where "
+        "try_parse_json(query_tag):dag is not null"
     )
     assert {"extract_postgres_orders", "ecommerce_dbt"} <= {str(tag) for (tag,) in tags}

@@ -1,4 +1,6 @@
-"""The loader's contract on a real account: every test that DuckDB passes, and what the test double cannot show."""
+"""The loader's contract on a real account: every test that DuckDB passes, and what the test double
+cannot show.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from ingestion.arrow import schema_of
-from ingestion.sources import ORDER_ITEMS, source
-from ingestion.warehouse.snowflake import SnowflakeWarehouse
+from pipeline.sources import ORDER_ITEMS, source
 from tests.ingestion import test_warehouse, test_warehouse_days
 from tests.ingestion.test_warehouse import DAY, END, T0, WINDOW, load, names, product
+from warehouse.arrow import schema_of
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 # The same tests, with this folder's `warehouse`.
 for _module in (test_warehouse, test_warehouse_days):
@@ -26,24 +28,38 @@ for _module in (test_warehouse, test_warehouse_days):
 
 def test_decimals_and_microseconds_arrive_exactly(warehouse: SnowflakeWarehouse) -> None:
     moment = T0 + timedelta(microseconds=1)
-    load(warehouse, *(product(number, price="0.01", updated_at=moment) for number in range(1, 1001)))
-    found = warehouse.query("select sum(price), min(updated_at), max(updated_at) from postgres.raw_products")
+    load(
+        warehouse, *(product(number, price="0.01", updated_at=moment) for number in range(1, 1001))
+    )
+    found = warehouse.query(
+        "select sum(price), min(updated_at), max(updated_at) from postgres.raw_products"
+    )
     assert found == [(Decimal("10.00"), moment, moment)]
 
 
-def test_two_loads_that_commit_in_the_same_moment_lose_nothing(warehouse: SnowflakeWarehouse) -> None:
+def test_two_loads_that_commit_in_the_same_moment_lose_nothing(
+    warehouse: SnowflakeWarehouse,
+) -> None:
     def commit(name: str, hours: int) -> None:
-        load(warehouse, product(1, name, updated_at=T0 + timedelta(hours=hours)), product(10 + hours, name))
+        load(
+            warehouse,
+            product(1, name, updated_at=T0 + timedelta(hours=hours)),
+            product(10 + hours, name),
+        )
 
     load(warehouse, product(1, "first"))
-    threads = [threading.Thread(target=commit, args=(f"after {hours} h", hours)) for hours in range(1, 6)]
+    threads = [
+        threading.Thread(target=commit, args=(f"after {hours} h", hours)) for hours in range(1, 6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert names(warehouse)[1] == "after 5 h"
     assert len(names(warehouse)) == 6
-    assert warehouse.query("select count(*), count(distinct committed_at) from loads.load_records") == [(6, 6)]
+    assert warehouse.query(
+        "select count(*), count(distinct committed_at) from loads.load_records"
+    ) == [(6, 6)]
 
 
 def test_ten_million_rows_stream(warehouse: SnowflakeWarehouse) -> None:
@@ -62,22 +78,26 @@ def test_ten_million_rows_stream(warehouse: SnowflakeWarehouse) -> None:
                 "line_total": amount.cast(pa.decimal128(12, 2)),
                 "created_at": pa.array([T0] * at_once, pa.timestamp("us")),
             }
-            yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+            yield pa.RecordBatch.from_arrays(
+                [columns[name] for name in schema.names], schema=schema
+            )
 
     with warehouse.begin_load(source("order_items"), DAY, WINDOW) as open_load:
         assert open_load.stage(ORDER_ITEMS, batches(10_000_000)) == 10_000_000
         record = open_load.commit(END)
     assert record.tables[0].inserted == 10_000_000
-    assert warehouse.query("select count(distinct order_item_id), sum(line_total) from postgres.raw_order_items") == [
-        (10_000_000, Decimal("10000000.00"))
-    ]
+    assert warehouse.query(
+        "select count(distinct order_item_id), sum(line_total) from postgres.raw_order_items"
+    ) == [(10_000_000, Decimal("10000000.00"))]
 
 
 def test_every_query_of_a_load_carries_its_tag(warehouse: SnowflakeWarehouse) -> None:
     record = load(warehouse, product(1))
     tags = warehouse.query(
-        "select distinct query_tag from table(information_schema.query_history_by_session(result_limit => 1000)) "
-        "union select distinct query_tag from table(information_schema.query_history_by_user(result_limit => 1000))"
+        "select distinct query_tag from "
+        "table(information_schema.query_history_by_session(result_limit => 1000)) "
+        "union select distinct query_tag from "
+        "table(information_schema.query_history_by_user(result_limit => 1000))"
     )
     found = [json.loads(str(tag)) for (tag,) in tags if str(tag).startswith("{")]
     assert {"app": "ecommerce_pipeline", "source": "products", "day": str(DAY)} in found

@@ -8,11 +8,12 @@ import snowflake.connector.errors
 
 from infrastructure.snowflake.statements import Account, statements
 from ingestion.doctor import examine
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.warehouse.snowflake import SnowflakeWarehouse
-from ingestion.warehouse.snowflake_session import sign_in
+from pipeline.settings import settings
 from tests.ingestion.test_warehouse import load, product
 from tests.snowflake_account.conftest import run_as_admin
+from warehouse.snowflake.session import sign_in
+from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 WAREHOUSES = {"LOADER": "LOADING_WH", "TRANSFORMER": "TRANSFORMING_WH", "ANALYST": "REPORTING_WH"}
 
@@ -53,11 +54,17 @@ def test_a_role_may_do_what_its_work_needs_and_nothing_else(
 ) -> None:
     load(warehouse, product(1))
     if "MARTS.PROBE" in statement and role == "ANALYST":
-        assert may(environment, "TRANSFORMER", "create or replace table {p}ECOMMERCE_ANALYTICS.MARTS.PROBE (a int)")
+        assert may(
+            environment,
+            "TRANSFORMER",
+            "create or replace table {p}ECOMMERCE_ANALYTICS.MARTS.PROBE (a int)",
+        )
     assert may(environment, role, statement) is expected
 
 
-def test_setting_the_account_up_again_changes_nothing(environment: Account, warehouse: SnowflakeWarehouse) -> None:
+def test_setting_the_account_up_again_changes_nothing(
+    environment: Account, warehouse: SnowflakeWarehouse
+) -> None:
     load(warehouse, product(1))
     run_as_admin(statements(environment))
     assert warehouse.query("select count(*) from postgres.raw_products") == [(1,)]

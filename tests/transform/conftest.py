@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.settings import WarehouseSettings
 from transform.settings import TransformSettings
+from warehouse.settings import WarehouseSettings
 
 PROJECT_FILES = {
     "dbt_project.yml": """
@@ -126,5 +126,10 @@ def shop(tmp_path: Path) -> Shop:
            create table loads.load_records
                (load_id varchar, source varchar, day date, committed_at timestamp, rows_extracted bigint)"""
     )
-    made.load("L1", date(2026, 11, 22), "(1, 'paid', 10.00), (2, 'open', 5.50), (3, 'paid', 4.50)", datetime(2026, 11, 22, 6, 1))
+    made.load(
+        "L1",
+        date(2026, 11, 22),
+        "(1, 'paid', 10.00), (2, 'open', 5.50), (3, 'paid', 4.50)",
+        datetime(2026, 11, 22, 6, 1),
+    )
     return made

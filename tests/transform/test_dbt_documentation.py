@@ -1,4 +1,6 @@
-"""The documentation of models and columns is one page beside the publication, written again only when the project changes."""
+"""The documentation of models and columns is one page beside the publication, written again only
+when the project changes.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,18 @@ def test_the_page_holds_every_model_its_columns_and_its_sql(built: Shop) -> None
     assert page == built.warehouse.duckdb_dir / "published" / "docs" / "index.html"
     text = page.read_text()
     assert "INLINE DATA" not in text, "the data are in the page: it opens without a server"
-    for name in ("stg_orders", "int_orders", "fct_orders", "orders_history", "labels", "no_negative_orders"):
+    for name in (
+        "stg_orders",
+        "int_orders",
+        "fct_orders",
+        "orders_history",
+        "labels",
+        "no_negative_orders",
+    ):
         assert f".tiny.{name}" in text
-    assert '"comment": null' in text or '"comment":null' in text, "the catalog of the warehouse is in it"
+    assert '"comment": null' in text or '"comment":null' in text, (
+        "the catalog of the warehouse is in it"
+    )
     assert "left join" in text
     assert [path.name for path in sorted(page.parent.iterdir())] == ["index.html", "project"]
 
@@ -41,12 +52,17 @@ def test_a_day_that_changes_no_file_of_the_project_costs_nothing(built: Shop) ->
     first = transform.write_docs(**built.settings()).stat()
     again = transform.write_docs(**built.settings()).stat()
     assert (again.st_ino, again.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
-    built.write("models/marts/helper.sql", "{{ config(meta={'published': false}) }} select 1 as counted_again")
+    built.write(
+        "models/marts/helper.sql",
+        "{{ config(meta={'published': false}) }} select 1 as counted_again",
+    )
     transform.run_layer("marts", DAY, **built.settings())
     assert "counted_again" in transform.write_docs(**built.settings()).read_text()
 
 
-def test_a_publication_stands_although_its_documentation_cannot_be_written(built: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_publication_stands_although_its_documentation_cannot_be_written(
+    built: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     built.write("models/marts/helper.sql", "select {{ no_such_macro() }}")
     with caplog.at_level(logging.WARNING):
         assert transform.refresh_docs(**built.settings()) is None

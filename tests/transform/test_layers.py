@@ -15,8 +15,8 @@ import pytest
 
 import transform
 from alerting.errors_text import facts_of
-from ingestion.days import current_day
-from ingestion.errors import PassingError, PermanentError, WarehouseUnavailableError
+from pipeline.days import current_day
+from pipeline.errors import PassingError, PermanentError, WarehouseUnavailableError
 from transform.errors import ModelDefinitionError
 from transform.project import project, run
 from transform.results import Layer
@@ -28,19 +28,26 @@ DAY = date(2026, 11, 22)
 
 
 def build(shop: Shop, *layers: Layer) -> list[transform.LayerResult]:
-    return [transform.run_layer(layer, DAY, **shop.settings()) for layer in layers or get_args(Layer)]
+    return [
+        transform.run_layer(layer, DAY, **shop.settings()) for layer in layers or get_args(Layer)
+    ]
 
 
 def test_each_layer_reports_its_models_with_rows_and_seconds(shop: Shop) -> None:
     staging, intermediate, marts = build(shop)
     assert {model.name: model.rows for model in staging.models} == {"labels": 2, "stg_orders": 3}
-    assert {model.name: model.kind for model in staging.models} == {"labels": "seed", "stg_orders": "model"}
+    assert {model.name: model.kind for model in staging.models} == {
+        "labels": "seed",
+        "stg_orders": "model",
+    }
     assert [model.name for model in intermediate.models] == ["int_orders"]
     assert {model.name: model.rows for model in marts.models} == {
         "fct_orders": 3, "fct_totals": 1, "helper": 1, "orders_history": 3,
     }  # fmt: skip
     assert all(
-        model.status == "success" and model.seconds > 0 for layer in (staging, intermediate, marts) for model in layer.models
+        model.status == "success" and model.seconds > 0
+        for layer in (staging, intermediate, marts)
+        for model in layer.models
     )
 
 
@@ -52,7 +59,9 @@ select * from {{ ref('int_orders') }}
 
 
 def orders(shop: Shop) -> list[tuple[object, ...]]:
-    return shop.query("select order_id, label from ecommerce_analytics.marts.fct_orders order by order_id")
+    return shop.query(
+        "select order_id, label from ecommerce_analytics.marts.fct_orders order by order_id"
+    )
 
 
 def test_a_full_refresh_builds_incremental_models_whole(shop: Shop) -> None:
@@ -66,13 +75,19 @@ def test_a_full_refresh_builds_incremental_models_whole(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["models/intermediate/int_orders.sql", "seeds/labels.csv", "macros/new.sql", "dbt_project.yml"]
+    "change",
+    ["models/intermediate/int_orders.sql", "seeds/labels.csv", "macros/new.sql", "dbt_project.yml"],
 )
-def test_a_changed_rule_reaches_the_rows_that_are_there(shop: Shop, change: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_rule_reaches_the_rows_that_are_there(
+    shop: Shop, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
     shop.write("models/marts/fct_orders.sql", INCREMENTAL)
     build(shop)
     file = shop.dbt.project_dir / change
-    file.write_text((file.read_text() if file.exists() else "{# nothing yet #}").replace("Paid", "Settled") + "\n")
+    file.write_text(
+        (file.read_text() if file.exists() else "{# nothing yet #}").replace("Paid", "Settled")
+        + "\n"
+    )
     shop.raw("delete from postgres.raw_orders where order_id = 1")
     with caplog.at_level(logging.WARNING):
         build(shop)
@@ -84,10 +99,17 @@ def test_a_changed_rule_reaches_the_rows_that_are_there(shop: Shop, change: str,
     assert "built whole" not in caplog.text
 
 
-def test_marts_never_follow_intermediate_models_of_other_rules(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    """A rule that is changed between the layers, or was changed and is taken back after the marts have failed."""
+def test_marts_never_follow_intermediate_models_of_other_rules(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rule that is changed between the layers, or was changed and is taken back after the marts
+    have failed.
+    """
     shop.write("models/marts/fct_orders.sql", INCREMENTAL)
-    model, marts = (shop.dbt.project_dir / "models" / name for name in ("intermediate/int_orders.sql", "marts/fct_orders.sql"))
+    model, marts = (
+        shop.dbt.project_dir / "models" / name
+        for name in ("intermediate/int_orders.sql", "marts/fct_orders.sql")
+    )
     good, good_marts = model.read_text(), marts.read_text()
     build(shop)
     built = orders(shop)
@@ -97,7 +119,9 @@ def test_marts_never_follow_intermediate_models_of_other_rules(shop: Shop, caplo
     with caplog.at_level(logging.WARNING):
         build(shop, "marts")
     assert "all layers are built whole" in caplog.text
-    assert shop.query("select distinct rule from ecommerce_analytics.intermediate.int_orders") == [("R2",)]
+    assert shop.query("select distinct rule from ecommerce_analytics.intermediate.int_orders") == [
+        ("R2",)
+    ]
     assert orders(shop) == built[1:]
 
     model.write_text(good)
@@ -109,7 +133,9 @@ def test_marts_never_follow_intermediate_models_of_other_rules(shop: Shop, caplo
     marts.write_text(good_marts)
     caplog.clear()
     build(shop)
-    assert shop.query("select distinct rule from ecommerce_analytics.intermediate.int_orders") == [("R2",)]
+    assert shop.query("select distinct rule from ecommerce_analytics.intermediate.int_orders") == [
+        ("R2",)
+    ]
     assert "built whole" in caplog.text
     caplog.clear()
     build(shop)
@@ -117,7 +143,9 @@ def test_marts_never_follow_intermediate_models_of_other_rules(shop: Shop, caplo
 
 
 @pytest.mark.parametrize("change", ["models/marts/marts.yml", "tests/no_negative_orders.sql"])
-def test_a_changed_test_or_description_leaves_the_rows_alone(shop: Shop, change: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_test_or_description_leaves_the_rows_alone(
+    shop: Shop, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
     shop.write("models/marts/fct_orders.sql", INCREMENTAL)
     build(shop)
     shop.write(change, (shop.dbt.project_dir / change).read_text() + "\n")
@@ -142,7 +170,9 @@ def test_other_processes_can_write_between_two_steps(shop: Shop) -> None:
 
 
 def test_a_broken_sql_is_permanent_and_names_model_and_file(shop: Shop) -> None:
-    shop.write("models/intermediate/int_orders.sql", "select no_such_column from {{ ref('stg_orders') }}")
+    shop.write(
+        "models/intermediate/int_orders.sql", "select no_such_column from {{ ref('stg_orders') }}"
+    )
     transform.run_layer("staging", DAY, **shop.settings())
     with pytest.raises(ModelDefinitionError) as failure:
         transform.run_layer("intermediate", DAY, **shop.settings())
@@ -197,7 +227,9 @@ def test_a_failing_test_of_severity_warn_fails_nothing(shop: Shop) -> None:
 
 def with_a_switch(shop: Shop, text: str) -> None:
     """fct_totals fails while the switch, which is neither project nor raw data, holds no number."""
-    with duckdb.connect(str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")) as connection:
+    with duckdb.connect(
+        str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")
+    ) as connection:
         connection.execute(f"create or replace table main.switch as select '{text}' as value")
     model = "select cast(value as integer) as total from {{ ref('fct_orders') }}, ecommerce_analytics.main.switch"
     if (shop.dbt.project_dir / "models/marts/fct_totals.sql").read_text() != model:
@@ -212,7 +244,11 @@ def test_a_retry_builds_only_what_failed(shop: Shop) -> None:
     with_a_switch(shop, "1")
     (marts,) = build(shop, "marts")
     assert {model.name for model in marts.models if not model.kept} == {"fct_totals"}
-    assert {model.name for model in marts.models if model.kept} == {"fct_orders", "helper", "orders_history"}
+    assert {model.name for model in marts.models if model.kept} == {
+        "fct_orders",
+        "helper",
+        "orders_history",
+    }
     assert not any(model.kept for model in build(shop, "marts")[0].models)
 
 
@@ -238,7 +274,9 @@ def test_a_retry_of_the_tests_runs_only_those_that_failed_and_counts_all(shop: S
     for _ in range(2):
         with pytest.raises(transform.DataTestError, match="1 of 4 tests"):
             transform.test_all(DAY, **shop.settings())
-    with duckdb.connect(str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")) as connection:
+    with duckdb.connect(
+        str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")
+    ) as connection:
         connection.execute("delete from marts.fct_orders where amount < 0")
     result = transform.test_all(DAY, **shop.settings())
     assert (result.passed, len(result.tests)) == (4, 4)
@@ -250,7 +288,10 @@ def test_a_working_file_that_somebody_has_open_is_worth_a_retry(shop: Shop) -> N
     program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     file = shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb"
     with subprocess.Popen(
-        [sys.executable, "-c", program, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == "open\n"
         with pytest.raises(WarehouseUnavailableError, match=f"PID {other.pid}"):
@@ -264,8 +305,15 @@ def test_freshness_fails_only_for_the_current_day(shop: Shop) -> None:
     assert [source.name for source in result.sources] == ["postgres.raw_orders"]
     now = datetime.now(UTC).replace(tzinfo=None)
     shop.raw(f"update postgres.raw_orders set _loaded_at = timestamp '{now - timedelta(hours=30)}'")
-    assert transform.source_freshness(current_day() - timedelta(days=1), **shop.settings()).sources[0].status == "error"
-    with pytest.raises(transform.StaleSourceError, match=r"postgres\.raw_orders: loaded 30\.0 h ago"):
+    assert (
+        transform.source_freshness(current_day() - timedelta(days=1), **shop.settings())
+        .sources[0]
+        .status
+        == "error"
+    )
+    with pytest.raises(
+        transform.StaleSourceError, match=r"postgres\.raw_orders: loaded 30\.0 h ago"
+    ):
         transform.source_freshness(current_day(), **shop.settings())
     shop.raw(f"update postgres.raw_orders set _loaded_at = timestamp '{now - timedelta(hours=13)}'")
     assert transform.source_freshness(current_day(), **shop.settings()).sources[0].status == "warn"
@@ -276,12 +324,18 @@ def test_each_line_of_dbt_is_logged_once_and_nothing_is_printed(
 ) -> None:
     with caplog.at_level(logging.INFO):
         transform.run_layer("staging", DAY, **shop.settings())
-    lines = [record.getMessage() for record in caplog.records if "OK created sql view model" in record.getMessage()]
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if "OK created sql view model" in record.getMessage()
+    ]
     assert len(lines) == 1
     assert capsys.readouterr().out == ""
 
 
-def test_each_task_shows_its_models_with_rows_and_seconds_in_its_log(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_task_shows_its_models_with_rows_and_seconds_in_its_log(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, logger="transform.layers"):
         build(shop, "staging", "intermediate")
     lines = [record.getMessage() for record in caplog.records if record.name == "transform.layers"]
@@ -295,24 +349,38 @@ def test_each_task_shows_its_models_with_rows_and_seconds_in_its_log(shop: Shop,
 @pytest.mark.parametrize("threads", [1, 3])
 def test_dbt_has_as_many_threads_as_the_settings_say(shop: Shop, threads: int) -> None:
     for number in range(4):
-        shop.write(f"models/staging/stg_{number}.sql", "select order_id from {{ source('postgres', 'raw_orders') }}")
+        shop.write(
+            f"models/staging/stg_{number}.sql",
+            "select order_id from {{ source('postgres', 'raw_orders') }}",
+        )
     dbt = shop.dbt.model_copy(update={"threads": threads})
     results = run(project(dbt, shop.warehouse), ["run", "--select", "path:models/staging"]).results
     assert len({result.thread_id for result in results}) <= threads
     assert len(results) == 5
-    shop.write("models/staging/stg_0.sql", "select {{ target.threads }} as threads, {{ invocation_args_dict.threads }} as given")
+    shop.write(
+        "models/staging/stg_0.sql",
+        "select {{ target.threads }} as threads, {{ invocation_args_dict.threads }} as given",
+    )
     transform.run_layer("staging", DAY, dbt=dbt, warehouse=shop.warehouse)
-    assert shop.query("select threads, given from ecommerce_staging.staging.stg_0") == [(threads, threads)]
+    assert shop.query("select threads, given from ecommerce_staging.staging.stg_0") == [
+        (threads, threads)
+    ]
 
 
-def test_failing_rows_are_named_in_the_alert_and_stay_in_a_table_until_the_test_passes(shop: Shop) -> None:
+def test_failing_rows_are_named_in_the_alert_and_stay_in_a_table_until_the_test_passes(
+    shop: Shop,
+) -> None:
     shop.load("L2", DAY, "(7, 'open', -2.00)", datetime(2026, 11, 22, 7, 0))
     build(shop)
     with pytest.raises(transform.DataTestError) as failure:
         transform.test_all(DAY, **shop.settings())
     assert facts_of(failure.value) == [("Failed", "• no_negative_orders (1 row): order_id=7")]
-    assert shop.query("select order_id, amount, note from ecommerce_analytics.test_failures.no_negative_orders") == [(7, -2, "x")]
+    assert shop.query(
+        "select order_id, amount, note from ecommerce_analytics.test_failures.no_negative_orders"
+    ) == [(7, -2, "x")]
     shop.raw("delete from postgres.raw_orders where order_id = 7")
     build(shop)
     transform.test_all(DAY, **shop.settings())
-    assert shop.query("select count(*) from ecommerce_analytics.test_failures.no_negative_orders") == [(0,)]
+    assert shop.query(
+        "select count(*) from ecommerce_analytics.test_failures.no_negative_orders"
+    ) == [(0,)]

@@ -27,17 +27,23 @@ def test_an_unchanged_project_is_parsed_once(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("change", ["edited", "added", "removed", "profile", "environment"])
-def test_a_changed_project_is_parsed_again(shop: Shop, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_project_is_parsed_again(
+    shop: Shop, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = project(**shop.settings())
     before = parse(here)
     if change == "edited":
-        shop.write("models/marts/helper.sql", "{{ config(meta={'published': false}) }} select 2 as one")  # same size
+        shop.write(
+            "models/marts/helper.sql", "{{ config(meta={'published': false}) }} select 2 as one"
+        )  # same size
     elif change == "added":
         shop.write("models/marts/fct_new.sql", "select 1 as one")
     elif change == "removed":
         (shop.dbt.project_dir / "models/marts/fct_totals.sql").unlink()
     elif change == "profile":
-        shop.write("profiles.yml", (shop.dbt.project_dir / "profiles.yml").read_text() + "# touched\n")
+        shop.write(
+            "profiles.yml", (shop.dbt.project_dir / "profiles.yml").read_text() + "# touched\n"
+        )
     else:
         monkeypatch.setenv("DBT_SOME_VARIABLE", "new")
     assert parse(here) is not before
@@ -46,9 +52,14 @@ def test_a_changed_project_is_parsed_again(shop: Shop, change: str, monkeypatch:
 def test_an_edit_between_two_runs_of_one_process_takes_effect(shop: Shop) -> None:
     transform.run_layer("staging", DAY, **shop.settings())
     transform.run_layer("intermediate", DAY, **shop.settings())
-    shop.write("models/intermediate/int_orders.sql", "select *, 'edited' as label from {{ ref('stg_orders') }} limit 2")
+    shop.write(
+        "models/intermediate/int_orders.sql",
+        "select *, 'edited' as label from {{ ref('stg_orders') }} limit 2",
+    )
     assert transform.run_layer("intermediate", DAY, **shop.settings()).models[0].rows == 2
-    assert shop.query("select distinct label from ecommerce_analytics.intermediate.int_orders") == [("edited",)]
+    assert shop.query("select distinct label from ecommerce_analytics.intermediate.int_orders") == [
+        ("edited",)
+    ]
 
 
 def test_dbt_leaves_the_environment_as_it_was(shop: Shop) -> None:
@@ -59,7 +70,10 @@ def test_dbt_leaves_the_environment_as_it_was(shop: Shop) -> None:
 
 def test_target_and_logs_can_be_elsewhere(shop: Shop) -> None:
     elsewhere = shop.dbt.model_copy(
-        update={"target_path": shop.warehouse.duckdb_dir / "target", "log_path": shop.warehouse.duckdb_dir / "logs"}
+        update={
+            "target_path": shop.warehouse.duckdb_dir / "target",
+            "log_path": shop.warehouse.duckdb_dir / "logs",
+        }
     )
     transform.run_layer("staging", DAY, dbt=elsewhere, warehouse=shop.warehouse)
     assert (shop.warehouse.duckdb_dir / "target" / "partial_parse.msgpack").exists()
@@ -100,7 +114,13 @@ def test_a_forked_process_inherits_the_project_and_still_sees_an_edit(shop: Shop
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     new = shop.dbt.project_dir / "models" / "staging" / "stg_new.sql"
-    done = subprocess.run([sys.executable, str(script), str(new)], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(script), str(new)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     first, second = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     assert first == {"inherited": True, "models": ["labels", "stg_orders"]}
@@ -144,12 +164,20 @@ def test_a_task_that_ends_abruptly_leaves_no_semaphore_behind(shop: Shop) -> Non
         "DBT_PROJECT_DIR": str(shop.dbt.project_dir),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
-    said = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("semaphores", "files"))}
+    said = {
+        line.split()[0]: line
+        for line in done.stdout.splitlines()
+        if line.startswith(("semaphores", "files"))
+    }
     of_dbt, control = said["semaphores"].removeprefix("semaphores").split("control")
     files = set(said["files"].split())
-    assert len(files.intersection(control.split())) == 1, "a lock between processes leaves its file, and the test sees it"
+    assert len(files.intersection(control.split())) == 1, (
+        "a lock between processes leaves its file, and the test sees it"
+    )
     assert files.intersection(of_dbt.split()) == set()
 
 
@@ -164,7 +192,8 @@ def test_duckdb_is_rid_of_deleted_rows_on_sundays_only(shop: Shop) -> None:
     setting = "      settings: {max_vacuum_tasks: \"{{ env_var('ECOMMERCE_VACUUM_TASKS', '100') | as_number }}\"}\n"
     profile.write_text(profile.read_text().rstrip("\n") + "\n" + setting)
     shop.write(
-        "models/staging/tasks.sql", "{{ config(materialized='table') }} select current_setting('max_vacuum_tasks') as tasks"
+        "models/staging/tasks.sql",
+        "{{ config(materialized='table') }} select current_setting('max_vacuum_tasks') as tasks",
     )
     tasks = {}
     for day in (date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23)):

@@ -1,4 +1,6 @@
-"""Consumers read published marts only: tested ones, all at once, and the previous ones can be brought back."""
+"""Consumers read published marts only: tested ones, all at once, and the previous ones can be
+brought back.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import duckdb
 import pytest
 
 import transform
-from ingestion.errors import MissingInputError
+from pipeline.errors import MissingInputError
 from transform.publication import published_file
 from transform.results import Layer
 
@@ -57,10 +59,16 @@ def test_the_marts_are_published_with_what_they_are_made_of(shop: Shop) -> None:
     assert publication.rows_loaded == {"orders": 3}
     assert (publication.tests_passed, publication.tests_warned) == (4, 0)
     assert transform.read_publication(warehouse=shop.warehouse) == publication
-    assert published(shop, "select order_id, label, amount from published.fct_orders order by 1") == shop.query(
+    assert published(
+        shop, "select order_id, label, amount from published.fct_orders order by 1"
+    ) == shop.query(
         "select order_id, label, amount from ecommerce_analytics.marts.fct_orders order by 1"
     )
-    tables = published(shop, "select table_name from information_schema.tables where table_schema = 'published' order by 1")
+    tables = published(
+        shop,
+        "select table_name from information_schema.tables where table_schema = 'published' order "
+        "by 1",
+    )
     assert tables == [("fct_orders",), ("fct_totals",), ("publication",)]
 
 
@@ -119,13 +127,23 @@ def test_a_reader_sees_the_old_or_the_new_publication_never_a_mix(shop: Shop) ->
     build_and_test(shop)
     transform.publish_marts(DAY, **shop.settings())
     file = str(published_file(shop.warehouse))
-    reader = subprocess.Popen([sys.executable, "-c", READER, file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert reader.stdout is not None and reader.stderr is not None
     try:
         assert reader.stdout.readline() == "ready\n"
         assert reader.stdout.readline() == "3\n"
         for extra in range(1, 4):
-            shop.load(f"L{extra + 1}", DAY, f"({extra + 10}, 'paid', 1.00)", datetime(2026, 11, 22, 6 + extra, 0))
+            shop.load(
+                f"L{extra + 1}",
+                DAY,
+                f"({extra + 10}, 'paid', 1.00)",
+                datetime(2026, 11, 22, 6 + extra, 0),
+            )
             build_and_test(shop)
             for _ in range(5):
                 transform.publish_marts(DAY, **shop.settings())
@@ -142,13 +160,17 @@ def test_publishing_does_not_wait_for_a_reader_who_keeps_the_file_open(shop: Sho
     transform.publish_marts(DAY, **shop.settings())
     program = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); sys.stdin.read()"
     arguments = [sys.executable, "-c", program, str(published_file(shop.warehouse))]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
         assert reader.stdout is not None and reader.stdout.readline() == "open\n"
         transform.publish_marts(DAY, **shop.settings())
         reader.communicate(timeout=10)
 
 
-def test_a_publish_that_was_killed_leaves_the_old_publication_and_the_next_one_clears_up(shop: Shop) -> None:
+def test_a_publish_that_was_killed_leaves_the_old_publication_and_the_next_one_clears_up(
+    shop: Shop,
+) -> None:
     build_and_test(shop)
     first = transform.publish_marts(DAY, **shop.settings())
     half = published_file(shop.warehouse).parent / "versions" / "20261122T060000.000000Z.unfinished"
@@ -170,7 +192,10 @@ def test_the_previous_publication_comes_back_with_one_command(shop: Shop) -> Non
     assert published(shop, "select orders from published.fct_totals") == [(3,)]
     assert transform.read_publication(warehouse=shop.warehouse) == first
     refused = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (refused.returncode, refused.stderr) == (1, "There is no earlier publication to go back to.\n")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "There is no earlier publication to go back to.\n",
+    )
     assert transform.rollback(second.publication_id, warehouse=shop.warehouse) == second
     assert published(shop, "select orders from published.fct_totals") == [(4,)]
 
@@ -196,4 +221,6 @@ def test_a_published_file_needs_no_other_file(shop: Shop) -> None:
     transform.publish_marts(DAY, **shop.settings())
     (shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb").unlink()
     with duckdb.connect(str(published_file(shop.warehouse)), read_only=True) as connection:
-        assert connection.execute("select count(*) from ecommerce_analytics.published.fct_orders").fetchone() == (3,)
+        assert connection.execute(
+            "select count(*) from ecommerce_analytics.published.fct_orders"
+        ).fetchone() == (3,)

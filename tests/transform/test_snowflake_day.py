@@ -1,4 +1,6 @@
-"""A whole first day with Snowflake as the warehouse, by settings alone: six loads, dbt's layers, publication."""
+"""A whole first day with Snowflake as the warehouse, by settings alone: six loads, dbt's layers,
+publication.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ import snowflake.connector
 import transform
 from alerting.sla import Breach, _record
 from infrastructure.snowflake.statements import FOLDER, Account, read
-from ingestion.days import current_day, upper_bound
 from ingestion.load import load
 from ingestion.reconcile import reconcile
-from ingestion.settings import settings
-from ingestion.sources import SOURCES
-from ingestion.warehouse import open_warehouse
+from pipeline.days import current_day, upper_bound
+from pipeline.gate import IncompleteDayError, check_complete
+from pipeline.settings import settings
+from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.shop import open_shop
 from sandbox.stack import Stack
 from transform.duckdb import RawState, Run
 from transform.snowflake import connect, record_run
-from wiring.gate import IncompleteDayError, check_complete
+from warehouse import open_warehouse
 
 if TYPE_CHECKING:
     from tests.fake_snowflake import FakeAccount
@@ -37,13 +39,26 @@ def shop(fake_snowflake: FakeAccount, tmp_path_factory: pytest.TempPathFactory) 
     """A small shop in real stand-ins, and settings that name the Snowflake account."""
     before = dict(os.environ)
     folder = tmp_path_factory.mktemp("snowflake")
-    extra = {**fake_snowflake.variables, "SNOWFLAKE_STAGING_DIR": str(folder / "staged"), "DBT_THREADS": "1"}
+    extra = {
+        **fake_snowflake.variables,
+        "SNOWFLAKE_STAGING_DIR": str(folder / "staged"),
+        "DBT_THREADS": "1",
+    }
     extra |= {"DBT_TARGET_PATH": str(folder / "target"), "DBT_LOG_PATH": str(folder / "logs")}
     stack = Stack(Layout(folder / "sandbox"), extra_env=extra)
     fake_snowflake.reset()
-    made = [statement for statement in read(FOLDER / "02_databases.sql", Account()) if statement.startswith("create ")]
+    made = [
+        statement
+        for statement in read(FOLDER / "02_databases.sql", Account())
+        if statement.startswith("create ")
+    ]
     connection = snowflake.connector.connect(
-        account="fakesnow", user="x", password="x", host="127.0.0.1", port=fake_snowflake.port, protocol="http"
+        account="fakesnow",
+        user="x",
+        password="x",
+        host="127.0.0.1",
+        port=fake_snowflake.port,
+        protocol="http",
     )
     for statement in made:
         connection.cursor().execute(statement)
@@ -61,7 +76,9 @@ def shop(fake_snowflake: FakeAccount, tmp_path_factory: pytest.TempPathFactory) 
         settings.cache_clear()
 
 
-def test_a_day_goes_from_its_sources_to_what_is_published(shop: Stack, fake_snowflake: FakeAccount) -> None:
+def test_a_day_goes_from_its_sources_to_what_is_published(
+    shop: Stack, fake_snowflake: FakeAccount
+) -> None:
     day, warehouse = current_day(), open_warehouse()
     for source in SOURCES[:-1]:
         load(source.name, day)
@@ -80,22 +97,36 @@ def test_a_day_goes_from_its_sources_to_what_is_published(shop: Stack, fake_snow
     assert marts["fct_orders"] == orders > 0
     assert marts["fct_payments"]
 
-    # fakesnow sums decimals as floats, so that tests of sums would fail for no fault of the marts: here they count as passed.
-    begun = max(layer.started_at + timedelta(seconds=layer.seconds) for layer in layers) + timedelta(seconds=1)
+    # fakesnow sums decimals as floats, so that tests of sums would fail for no fault of the marts:
+    # here they count as passed.
+    begun = max(
+        layer.started_at + timedelta(seconds=layer.seconds) for layer in layers
+    ) + timedelta(seconds=1)
     with connect() as connection:
         passed = [{"name": "a test", "status": "pass"}]
-        record_run(connection, Run("test", day, begun, begun, True, "project", RawState("", {}, {}), passed))
+        record_run(
+            connection,
+            Run("test", day, begun, begun, True, "project", RawState("", {}, {}), passed),
+        )
     publication = transform.publish_marts(day)
     assert publication.models["fct_orders"] == orders
     assert set(publication.load_ids) == {source.name for source in SOURCES}
     assert transform.read_published("select count(*) from published.fct_orders") == [(orders,)]
 
-    tags = [statement for statement in fake_snowflake.statements if "query_tag" in statement.lower()]
+    tags = [
+        statement for statement in fake_snowflake.statements if "query_tag" in statement.lower()
+    ]
     assert all("Fake-Pass" not in statement for statement in fake_snowflake.statements), tags
 
 
 def test_a_breach_is_recorded_once(shop: Stack) -> None:
-    breach = Breach("pipeline", current_day(), timedelta(minutes=30), upper_bound(current_day()).astimezone(), "orders")
+    breach = Breach(
+        "pipeline",
+        current_day(),
+        timedelta(minutes=30),
+        upper_bound(current_day()).astimezone(),
+        "orders",
+    )
     for _ in range(2):
         _record(breach)
     found = open_warehouse().query("select scope, sla_seconds, waiting_for from loads.sla_breaches")

@@ -1,4 +1,6 @@
-"""Publishing on Snowflake: only tested marts, by clones, all at once by one SWAP, with the readers' rights; and back again."""
+"""Publishing on Snowflake: only tested marts, by clones, all at once by one SWAP, with the readers'
+rights; and back again.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlglot
 
-from ingestion.settings import SnowflakeSettings, settings
-from ingestion.warehouse.snowflake import SnowflakeWarehouse
-from ingestion.warehouse.snowflake_session import execute
+from pipeline.settings import settings
 from transform import PublicationError, publish_marts, read_publication, read_published, rollback
 from transform.duckdb import RawState, Run
 from transform.snowflake import connect, count_rows, first_rows, latest_run, raw_state, record_run
 from transform.snowflake_publication import schema_of
+from warehouse.snowflake.session import execute
+from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 if TYPE_CHECKING:
     from tests.fake_snowflake import FakeAccount
@@ -28,8 +31,12 @@ MARTS = ("fct_orders", "dim_products")
 
 
 @pytest.fixture(autouse=True)
-def account(fake_snowflake: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAccount]:
-    for name in [name for name in os.environ if name.split("_")[0] in ("SNOWFLAKE", "WAREHOUSE", "DBT")]:
+def account(
+    fake_snowflake: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[FakeAccount]:
+    for name in [
+        name for name in os.environ if name.split("_")[0] in ("SNOWFLAKE", "WAREHOUSE", "DBT")
+    ]:
         monkeypatch.delenv(name)
     (tmp_path / "empty.env").touch()
     monkeypatch.setenv("ECOMMERCE_ENV_FILE", str(tmp_path / "empty.env"))
@@ -62,7 +69,11 @@ def build(orders: int, day: date = DAY, *, tested: bool = True) -> None:
             for number in range(1, orders):
                 execute(connection, f"insert into MARTS.{mart} values ({number + 1})")
         results = [
-            {"name": mart, "published": mart in MARTS, "relation": f"ECOMMERCE_ANALYTICS.MARTS.{mart}"}
+            {
+                "name": mart,
+                "published": mart in MARTS,
+                "relation": f"ECOMMERCE_ANALYTICS.MARTS.{mart}",
+            }
             for mart in (*MARTS, "int_hidden")
         ]
         raw = RawState("1 load", {"orders": "load-1"}, {"orders": orders})
@@ -70,7 +81,19 @@ def build(orders: int, day: date = DAY, *, tested: bool = True) -> None:
         record_run(connection, Run("marts", day, begun, moment, True, "project", raw, results))
         if tested:
             tests = [{"name": "a", "status": "pass"}, {"name": "b", "status": "warn"}]
-            record_run(connection, Run("test", day, moment, moment + timedelta(milliseconds=1), True, "project", raw, tests))
+            record_run(
+                connection,
+                Run(
+                    "test",
+                    day,
+                    moment,
+                    moment + timedelta(milliseconds=1),
+                    True,
+                    "project",
+                    raw,
+                    tests,
+                ),
+            )
 
 
 def published() -> tuple[int, int]:
@@ -88,10 +111,16 @@ def test_marts_that_have_not_passed_their_tests_are_not_published() -> None:
     assert read_publication() is None
 
 
-def test_what_is_published_changes_all_at_once_and_can_be_brought_back(account: FakeAccount) -> None:
+def test_what_is_published_changes_all_at_once_and_can_be_brought_back(
+    account: FakeAccount,
+) -> None:
     build(2)
     first = publish_marts(DAY)
-    assert (first.models, first.tests_passed, first.tests_warned) == ({"fct_orders": 2, "dim_products": 2}, 1, 1)
+    assert (first.models, first.tests_passed, first.tests_warned) == (
+        {"fct_orders": 2, "dim_products": 2},
+        1,
+        1,
+    )
     assert (first.load_ids, first.rows_loaded) == ({"orders": "load-1"}, {"orders": 2})
     assert published() == (2, 2) and read_publication() == first
     build(3, DAY + timedelta(days=1))
@@ -101,10 +130,14 @@ def test_what_is_published_changes_all_at_once_and_can_be_brought_back(account: 
     assert published() == (3, 3) and read_publication() == second
 
     statements = [" ".join(statement.lower().split()) for statement in account.statements]
-    swap = statements.index(f"alter schema published swap with {schema_of(second.publication_id).lower()}")
+    swap = statements.index(
+        f"alter schema published swap with {schema_of(second.publication_id).lower()}"
+    )
     for change in ("clone ecommerce_analytics.marts.fct_orders", "to role analyst", "insert into"):
         assert any(change in statement for statement in statements[:swap]), change
-        assert not any(change in statement for statement in statements[swap:] if "runs" not in statement), change
+        assert not any(
+            change in statement for statement in statements[swap:] if "runs" not in statement
+        ), change
     for statement in account.statements:
         sqlglot.parse_one(statement, dialect="snowflake")
 
@@ -148,7 +181,10 @@ def test_the_history_of_runs_is_kept_and_what_is_gone_is_none() -> None:
         assert newest is not None and newest.step == "test"
         assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.fct_orders") == 2
         assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.no_such_table") is None
-        assert sorted(first_rows(connection, "MARTS.fct_orders", 5), key=str) == [{"id": 1}, {"id": 2}]
+        assert sorted(first_rows(connection, "MARTS.fct_orders", 5), key=str) == [
+            {"id": 1},
+            {"id": 2},
+        ]
 
 
 def test_the_raw_state_changes_with_each_load() -> None:

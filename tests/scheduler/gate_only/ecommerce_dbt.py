@@ -1,13 +1,15 @@
-"""Airflow DAG: the project's `ecommerce_dbt` with its schedule and its gate, without what comes after the gate.
+"""Airflow DAG: the project's `ecommerce_dbt` with its schedule and its gate, without what comes
+after the gate.
 
-For tests that count for which days dbt was called, and with which loads: a day takes two seconds instead of twenty.
+For tests that count for which days dbt was called, and with which loads: a day takes two seconds
+instead of twenty.
 """
 
 from __future__ import annotations
 
 from importlib.util import module_from_spec, spec_from_file_location
 
-from ingestion.settings import PROJECT
+from pipeline.settings import PROJECT
 
 GATE = "all_extractions_complete"
 

@@ -1,0 +1,44 @@
+"""The gate before dbt: the warehouse's own load records decide whether a day is complete, not the
+events alone.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pipeline.errors import PermanentError
+from pipeline.records import LoadRecord
+from pipeline.sources import SOURCES
+
+
+class IncompleteDayError(PermanentError):
+    """A day was announced as complete, but the warehouse has no load record for one of its sources."""
+
+
+def check_complete(day: date, records: tuple[LoadRecord, ...]) -> list[dict[str, Any]]:
+    """What each of the six loads of the day brought, in the order of ``SOURCES``;
+    ``IncompleteDayError`` names those missing.
+    """
+    loaded = {record.source: record for record in records}
+    missing = [source for source in SOURCES if source.name not in loaded]
+    if missing:
+        names = ", ".join(f"{source.name} (DAG {source.dag_id})" for source in missing)
+        raise IncompleteDayError(
+            f"{day} is not complete: the warehouse has no load record of {names}. "
+            "Trigger the DAG named for that day; dbt follows by itself when all six are there."
+        )
+    return [
+        {
+            "source": record.source,
+            "load_id": record.load_id,
+            "rows": record.rows_extracted,
+            "rows_rejected": record.rows_rejected,
+            "window": [
+                moment.isoformat() if moment else None
+                for moment in (record.window.start, record.window.end)
+            ],
+            "seconds": round(record.seconds, 3),
+        }
+        for record in (loaded[source.name] for source in SOURCES)
+    ]

@@ -1,0 +1,112 @@
+"""What a load leaves behind: its record, kept in the warehouse and committed together with the
+rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from pipeline.sources import SOURCES
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows changed in ``(start, end]``, UTC without a zone. ``start`` None: from the beginning."""
+
+    start: datetime | None
+    end: datetime
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """Rows of one raw table in one load; ``extracted = inserted + updated + unchanged``."""
+
+    table: str
+    extracted: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One row set aside. ``line`` is the physical line in the file, counted from 1; ``text`` is the
+    row as it stood there.
+    """
+
+    file: str
+    line: int
+    column: str | None
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """One load of one day of one source. Times are UTC without a zone; ``checksum`` identifies the
+    rows that were staged.
+
+    ``watermark`` is the moment up to which this source is known to be complete after this load: the
+    next load starts there, less an overlap.
+    """
+
+    load_id: str
+    source: str
+    day: date
+    window: Window
+    watermark: datetime | None
+    started_at: datetime
+    extracted_at: datetime
+    committed_at: datetime
+    tables: tuple[TableCounts, ...]
+    checksum: str
+    rows_rejected: int = 0
+    rejects: tuple[Reject, ...] = field(
+        default=()
+    )  # the first few, for the alert; all of them are in the raw table
+
+    @property
+    def rows_extracted(self) -> int:
+        return sum(table.extracted for table in self.tables)
+
+    @property
+    def seconds(self) -> float:
+        return (self.committed_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class DayState:
+    """What has become of a day. Times are UTC without a zone.
+
+    Attributes:
+        announced: when each source last announced the day, by its name; sources that have not are
+            absent.
+        last_build: when the newest build of the day's marts began, before it read the load records.
+    """
+
+    day: date
+    announced: dict[str, datetime]
+    last_build: datetime | None
+
+    @property
+    def announced_by_all(self) -> bool:
+        return all(source.name in self.announced for source in SOURCES)
+
+    @property
+    def build_is_due(self) -> bool:
+        """Whether a build was called for and has not begun: it will read everything that is
+        committed until now.
+        """
+        if not self.announced_by_all:
+            return False
+        return self.last_build is None or max(self.announced.values()) > self.last_build
+
+
+def by_source_and_day(rows: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, int]]:
+    """Numbers of rows, as a warehouse lists them, by source and day."""
+    found: dict[str, dict[date, int]] = {}
+    for source, day, number in rows:
+        found.setdefault(source, {})[day] = int(number)
+    return found
