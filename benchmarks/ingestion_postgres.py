@@ -148,7 +148,7 @@ def _source(server: EmbeddedPostgres, name: str) -> str:
 
 
 def one_load(warehouse: str, day: str) -> None:
-    from ingestion.postgres import PostgresExtractor
+    from ingestion.postgres.load import PostgresExtractor
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
     settings = PostgresSettings(_env_file=None, **json.loads(os.environ[SOURCE_VARIABLE]))

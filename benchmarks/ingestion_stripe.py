@@ -29,8 +29,8 @@ import requests
 import stripe
 
 from benchmarks.report import ratio
-from ingestion.stripe_api import StripeConnector
 from ingestion.stripe_api.client import StripeApi
+from ingestion.stripe_api.load import StripeConnector
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.days import upper_bound
 from pipeline.sources import CHARGES

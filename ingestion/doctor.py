@@ -128,9 +128,9 @@ def check_postgres() -> Iterator[Finding]:
 
         def read() -> str:
             with (
-                open_snapshot(settings(PostgresSettings), table) as snapshot,
+                open_snapshot(settings(PostgresSettings), table) as snapshot,  # noqa: B023
                 snapshot.connection.cursor() as cursor,
-            ):  # noqa: B023
+            ):
                 cursor.execute(sql.SQL("select * from {} limit 1").format(snapshot.table.address))
                 rows = cursor.fetchall()
                 return "readable, as declared" + (", and empty." if not rows else ".")

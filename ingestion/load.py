@@ -17,7 +17,7 @@ from pipeline.sources import SOURCES, source
 from warehouse import open_warehouse
 
 if TYPE_CHECKING:
-    from ingestion.postgres import PostgresExtractor
+    from ingestion.postgres.load import PostgresExtractor
     from pipeline.records import LoadRecord
     from warehouse import Warehouse
 
@@ -53,7 +53,7 @@ def plan_parts(source_name: str, day: date) -> list[dict[str, Any]]:
 
 def load_part(part: dict[str, Any]) -> int:
     """Read and stage one part, in whatever process; nothing is visible yet. Returns its rows."""
-    from ingestion.postgres import Part
+    from ingestion.postgres.parts import Part
 
     return _extractor(open_warehouse()).extract_part(Part.from_dict(part))
 
@@ -62,7 +62,7 @@ def commit_parts(parts: Sequence[dict[str, Any]]) -> LoadRecord:
     """Commit all parts of a plan as one load, all or nothing. Doing it again returns the same
     record.
     """
-    from ingestion.postgres import Part
+    from ingestion.postgres.parts import Part
 
     record = _extractor(open_warehouse()).commit_parts([Part.from_dict(part) for part in parts])
     logger.info("%s", summary(record))
@@ -70,7 +70,7 @@ def commit_parts(parts: Sequence[dict[str, Any]]) -> LoadRecord:
 
 
 def _extractor(warehouse: Warehouse) -> PostgresExtractor:
-    from ingestion.postgres import PostgresExtractor
+    from ingestion.postgres.load import PostgresExtractor
 
     return PostgresExtractor(settings(PostgresSettings), warehouse)
 
@@ -80,12 +80,12 @@ def _load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -
     if source.kind == "postgres":
         return _extractor(warehouse).extract_table(source.tables[0], day, full_refresh=full_refresh)
     if source.kind == "stripe":
-        from ingestion.stripe_api import StripeConnector
+        from ingestion.stripe_api.load import StripeConnector
 
         return StripeConnector(settings(StripeSettings), warehouse).load_charges(
             day, full_refresh=full_refresh
         )
-    from ingestion.csv_uploads import CsvLoader
+    from ingestion.csv_uploads.load import CsvLoader
 
     return CsvLoader(settings(CsvSettings), warehouse).run(day, full_refresh=full_refresh)
 

@@ -1,5 +1,1 @@
-"""Marketing exports as CSV files: the inbox, their records, their values, and the load of a day."""
-
-from ingestion.csv_uploads.loader import CsvLoader
-
-__all__ = ["CsvLoader"]
+"""CSV uploads: marketing spend and campaign performance from files that people drop in an inbox."""

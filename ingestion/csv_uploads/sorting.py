@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.csv_uploads.header import LINEAGE, columns_in_file
+from ingestion.csv_uploads.contract import LINEAGE, columns_in_file
 from pipeline.contracts import BIGINT, TEXT, Column, RawTable
 from pipeline.records import Reject
 from warehouse.arrow import arrow_type, schema_of

@@ -1,8 +1,1 @@
-"""PostgreSQL: COPY out of the source into Arrow batches, by windows of change, under the
-open-transaction rule.
-"""
-
-from ingestion.postgres.extractor import PostgresExtractor
-from ingestion.postgres.parts import Part
-
-__all__ = ["Part", "PostgresExtractor"]
+"""PostgreSQL: tables of the shop's database, read by windows of change."""

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.postgres.catalog import SourceTable
+from ingestion.postgres.contract import SourceTable
 from pipeline.records import Window
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.postgres.catalog import SourceTable, check_contract, check_keys, look_up
 from ingestion.postgres.connection import begin_read, connect, explain
+from ingestion.postgres.contract import SourceTable, check_contract, check_keys, look_up
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.stream import copy_batches
 from ingestion.postgres.window import Horizon, look_around

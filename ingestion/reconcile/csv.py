@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from ingestion.csv_uploads.header import columns_in_file
+from ingestion.csv_uploads.contract import columns_in_file
 from ingestion.csv_uploads.inbox import Inbox
-from ingestion.csv_uploads.loader import CsvLoader, SortedRows
+from ingestion.csv_uploads.load import CsvLoader, SortedRows
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.reconcile.by_day import Shape, SourceRows, differences, key_batch
 from ingestion.reconcile.loads import NeverLoadedError, last_begun, last_day

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from psycopg2 import sql
 
-from ingestion.postgres.catalog import SourceColumn, SourceTable
+from ingestion.postgres.contract import SourceColumn, SourceTable
 from ingestion.reconcile.dialect import Dialect
 from pipeline.contracts import Column, ColumnType, RawTable
 

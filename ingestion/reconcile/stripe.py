@@ -18,7 +18,7 @@ from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Report
 from ingestion.stripe_api.changes import Touched, touched_since
 from ingestion.stripe_api.client import StripeApi
-from ingestion.stripe_api.connector import EVENTS_KEPT, LISTS, StripeConnector, epoch
+from ingestion.stripe_api.load import EVENTS_KEPT, LISTS, StripeConnector, epoch
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.contracts import RawTable, Source
 from pipeline.days import upper_bound

@@ -1,11 +1,6 @@
-"""Stripe's charges, refunds and disputes into the warehouse: new ones by ``created``, changed ones
-by events.
+"""Stripe: charges with their refunds and disputes.
 
 One row's way through the files: ``transport`` (HTTP, retries, rate) -> ``client`` (Stripe's API,
-errors) -> ``listing`` (windows in parallel) and ``changes`` (what events touched) -> ``rows``
-(Arrow batches) -> ``connector`` (one load).
+errors) -> ``listing`` (windows in parallel) and ``changes`` (what events touched) -> ``contract``
+(Arrow batches) -> ``load`` (one load).
 """
-
-from ingestion.stripe_api.connector import StripeConnector
-
-__all__ = ["StripeConnector"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from ingestion.postgres import PostgresExtractor
+from ingestion.postgres.load import PostgresExtractor
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.records import LoadRecord

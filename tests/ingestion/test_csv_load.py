@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import fsspec
 import pytest
 
-from ingestion.csv_uploads import CsvLoader
 from ingestion.csv_uploads.inbox import Inbox as CsvInbox
+from ingestion.csv_uploads.load import CsvLoader
 from ingestion.csv_uploads.settings import CsvSettings
 from pipeline.errors import (
     ContractError,

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.csv_uploads import loader
-from ingestion.csv_uploads.header import check_header
+from ingestion.csv_uploads import load as csv_load
+from ingestion.csv_uploads.contract import check_header
 from ingestion.csv_uploads.inbox import InboxFile
-from ingestion.csv_uploads.loader import OpenedFile, read_file
+from ingestion.csv_uploads.load import OpenedFile, read_file
 from ingestion.csv_uploads.reading import encoding_of
 from ingestion.csv_uploads.sorting import RowSorter
 from pipeline.records import Reject
@@ -119,7 +119,7 @@ def test_rows_of_one_key_that_contradict_each_other_leave_the_older_file_in_plac
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 200)
+    monkeypatch.setattr(csv_load, "BATCH_ROWS", 200)
 
     def peak(count: int) -> int:
         folder = tmp_path / str(count)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from ingestion.postgres import PostgresExtractor
+from ingestion.postgres.load import PostgresExtractor
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.sources import ORDERS
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from ingestion.postgres import PostgresExtractor
+from ingestion.postgres.load import PostgresExtractor
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.errors import (

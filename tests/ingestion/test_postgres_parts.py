@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.postgres import Part
+from ingestion.postgres.parts import Part
 from pipeline.errors import ContractError, PermanentError
 from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
 

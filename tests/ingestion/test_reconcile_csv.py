@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ingestion.csv_uploads import CsvLoader
+from ingestion.csv_uploads.load import CsvLoader
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.reconcile import NeverLoadedError, Report
 from ingestion.reconcile.csv import reconcile_inbox

@@ -12,7 +12,7 @@ import pytest
 
 from ingestion.reconcile import NeverLoadedError, Report
 from ingestion.reconcile.stripe import reconcile_charges
-from ingestion.stripe_api import StripeConnector
+from ingestion.stripe_api.load import StripeConnector
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import PermanentError
 from pipeline.sources import CHARGES, source
@@ -102,7 +102,7 @@ def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
 @pytest.fixture
 def account(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """Five charges on three days, a refund and a dispute, loaded."""
-    monkeypatch.setattr("ingestion.stripe_api.connector._now", lambda: NOW)
+    monkeypatch.setattr("ingestion.stripe_api.load._now", lambda: NOW)
     monkeypatch.setattr("ingestion.reconcile.stripe._now", lambda: NOW)
     with StripeEmulator(now=lambda: NOW.replace(tzinfo=UTC).timestamp()) as emulator:
         emulator.import_objects(

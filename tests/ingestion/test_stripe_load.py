@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.stripe_api import StripeConnector
-from ingestion.stripe_api.connector import plan
+from ingestion.stripe_api.load import StripeConnector, plan
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import (
     ContractError,
@@ -97,7 +96,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     two_days_after = datetime(2026, 11, 22, 6)
     monkeypatch.setattr(
-        "ingestion.stripe_api.connector._now",
+        "ingestion.stripe_api.load._now",
         lambda: two_days_after + timedelta(seconds=time.monotonic() - started),
     )
 
@@ -403,7 +402,7 @@ def test_objects_created_while_listing_are_not_lost(
     within the window.
     """
     now = datetime(2026, 11, 20, 5, 59, 50)
-    monkeypatch.setattr("ingestion.stripe_api.connector._now", lambda: now)
+    monkeypatch.setattr("ingestion.stripe_api.load._now", lambda: now)
     account.has(*(charge(n, at(DAY, 5) - 10 * n) for n in range(500)))
     appeared = 0
     answer = account.emulator.api.answer

@@ -19,7 +19,7 @@ import importlib, sys
 for name in sys.argv[1].split(","):
     importlib.import_module(name)
 born_with = set(sys.modules)
-import ingestion.load, ingestion.postgres, ingestion.stripe_api, ingestion.csv_uploads, warehouse.duckdb.warehouse
+import ingestion.load, ingestion.postgres.load, ingestion.stripe_api.load, ingestion.csv_uploads.load, warehouse.duckdb.warehouse
 import alerting.slack, alerting.context, alerting.summary, alerting.store, alerting.channels, alerting.sla, alerting.deadlines
 import pyarrow
 pyarrow.array([1])

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ingestion.stripe_api.changes import fetch_current, touched_since
 from ingestion.stripe_api.client import StripeApi
+from ingestion.stripe_api.contract import batches
 from ingestion.stripe_api.listing import list_pages
-from ingestion.stripe_api.rows import batches
 from ingestion.stripe_api.settings import WEEKDAYS, StripeSettings
 from pipeline.contracts import RawTable
 from pipeline.days import upper_bound

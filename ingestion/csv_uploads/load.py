@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.csv_uploads.header import Header, check_header, columns_in_file, text_column
+from ingestion.csv_uploads.contract import Header, check_header, columns_in_file, text_column
 from ingestion.csv_uploads.inbox import Inbox, InboxFile
 from ingestion.csv_uploads.reading import Encoding, Record, encoding_of, printable, read_records
 from ingestion.csv_uploads.settings import CsvSettings
