@@ -1,12 +1,11 @@
-"""What a load leaves behind: its record, kept in the warehouse and committed together with the
-rows.
-"""
+"""What a load leaves behind: its record, committed to the warehouse together with its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from pipeline.sources import SOURCES
 
@@ -63,9 +62,8 @@ class LoadRecord:
     tables: tuple[TableCounts, ...]
     checksum: str
     rows_rejected: int = 0
-    rejects: tuple[Reject, ...] = field(
-        default=()
-    )  # the first few, for the alert; all of them are in the raw table
+    # The first few, for the alert; all of them are in LOADS.REJECTED_ROWS.
+    rejects: tuple[Reject, ...] = field(default=())
 
     @property
     def rows_extracted(self) -> int:
@@ -74,6 +72,25 @@ class LoadRecord:
     @property
     def seconds(self) -> float:
         return (self.committed_at - self.started_at).total_seconds()
+
+    def as_event(self) -> dict[str, Any]:
+        """The load as plain JSON, for a Dataset event or an XCom.
+
+        ``window`` is ``[start, end]`` in ISO 8601, UTC without a zone; ``start`` is None where the
+        source was read from its beginning.
+        """
+        start, end = self.window.start, self.window.end
+        return {
+            "source": self.source,
+            "day": self.day.isoformat(),
+            "load_id": self.load_id,
+            "rows": self.rows_extracted,
+            "rows_inserted": sum(table.inserted for table in self.tables),
+            "rows_updated": sum(table.updated for table in self.tables),
+            "rows_rejected": self.rows_rejected,
+            "window": [start.isoformat() if start else None, end.isoformat()],
+            "seconds": round(self.seconds, 3),
+        }
 
 
 @dataclass(frozen=True)
