@@ -15,7 +15,7 @@ from dashboard import charts
 from dashboard.downloads import as_csv
 from dashboard.figures import Figures, Published, Selection, Totals, figures, published_now, ratio
 from pipeline.days import upper_bound
-from pipeline.errors import IngestionError, MissingInputError
+from pipeline.errors import MissingInputError, PipelineError
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def main() -> None:
             f"{error} The figures appear here after the first day has been loaded, built and "
             "tested."
         )
-    except IngestionError as error:
+    except PipelineError as error:
         logger.exception("The published marts cannot be read.")
         st.error(f"The figures cannot be read at the moment. {error}")
 

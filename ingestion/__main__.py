@@ -21,7 +21,7 @@ from ingestion.load import load, summary
 from ingestion.reconcile.command import add_arguments as add_reconcile_arguments
 from ingestion.reconcile.command import run as reconcile
 from pipeline.days import current_day, past_day
-from pipeline.errors import IngestionError, PassingError
+from pipeline.errors import PassingError, PipelineError
 from pipeline.masking import mask
 from pipeline.sources import SOURCES
 
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _reconcile(options.source, options.repair, options.verbose)
     try:
         day = past_day(options.day) if options.day else current_day()
-    except IngestionError as error:
+    except PipelineError as error:
         print(error, file=sys.stderr)
         return ACT_FIRST
     names = [source.name for source in SOURCES] if options.command == "all" else [options.command]
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
     try:
         print(summary(load(name, day, full_refresh=full_refresh)), flush=True)
-    except IngestionError as error:
+    except PipelineError as error:
         _explain(f"{name} {day}: {error}", verbose)
         return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
     except Exception as error:
@@ -115,7 +115,7 @@ def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
 def _reconcile(name: str | None, repair: bool, verbose: bool) -> int:
     try:
         return reconcile(name, repair)
-    except IngestionError as error:
+    except PipelineError as error:
         _explain(f"reconcile: {error}", verbose)
         return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
 

@@ -17,7 +17,7 @@ from typing import Literal
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.stripe_api.settings import StripeSettings
-from pipeline.errors import IngestionError, PassingError
+from pipeline.errors import PassingError, PipelineError
 from pipeline.masking import mask
 from pipeline.settings import settings
 from pipeline.sources import SOURCES, source
@@ -81,7 +81,7 @@ def _tried(connection: str, what: str, check: Callable[[], str | Finding]) -> Fi
     """``check`` returns what it has found, and raises where it fails."""
     try:
         found = check()
-    except IngestionError as error:
+    except PipelineError as error:
         return Finding(
             connection,
             what,

@@ -28,7 +28,7 @@ def load(source_name: str, day: date, *, full_refresh: bool = False) -> LoadReco
     """Load one day of one source into the configured warehouse and return the committed load
     record.
 
-    ``full_refresh`` reads the whole source and swaps it in. Any ``IngestionError`` means that
+    ``full_refresh`` reads the whole source and swaps it in. Any ``PipelineError`` means that
     nothing was written; ``MissingInputError`` for a source that is not declared.
     """
     known = {candidate.name for candidate in SOURCES}

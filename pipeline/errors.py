@@ -1,5 +1,18 @@
-"""What can go wrong in a load. Two families: a passing error is worth a retry, a permanent one is
-not.
+"""What can go wrong, by whether another try helps.
+
+PipelineError
+  · PermanentError                a person has to act first: never retried
+    · SettingsError
+    · CredentialsError
+    · ContractError
+    · MissingInputError
+    · TooManyRejectsError
+  · PassingError                  another try in some minutes is likely to work
+    · SourceUnavailableError
+    · RateLimitedError
+    · WarehouseUnavailableError
+
+Errors that only one package raises stand in that package, below one of these.
 """
 
 from __future__ import annotations
@@ -11,16 +24,16 @@ if TYPE_CHECKING:
     from pipeline.records import Reject
 
 
-class IngestionError(Exception):
-    """Base of all: its text is a sentence for the person who must act."""
+class PipelineError(Exception):
+    """Base of all. Its text is a sentence for the person who must act."""
 
 
-class PermanentError(IngestionError):
-    """Trying again changes nothing: somebody has to act first."""
+class PermanentError(PipelineError):
+    """Another try changes nothing: a person has to act first."""
 
 
-class PassingError(IngestionError):
-    """The same load is likely to work in some minutes."""
+class PassingError(PipelineError):
+    """Another try in some minutes is likely to work."""
 
 
 class SettingsError(PermanentError):
@@ -32,7 +45,7 @@ class CredentialsError(PermanentError):
 
 
 class ContractError(PermanentError):
-    """A source no longer looks as declared in ``pipeline/sources.py``; nothing was written."""
+    """A source is not as declared in ``pipeline/sources.py``; nothing was written."""
 
 
 class MissingInputError(PermanentError):
@@ -40,8 +53,9 @@ class MissingInputError(PermanentError):
 
 
 class TooManyRejectsError(PermanentError):
-    """More rows were rejected than the threshold allows; nothing was loaded. ``rejects`` are the
-    first few.
+    """More rows were rejected than the threshold allows; nothing was loaded.
+
+    ``rejects`` are the first few.
     """
 
     def __init__(self, message: str, rejects: Sequence[Reject] = ()) -> None:
@@ -54,7 +68,7 @@ class SourceUnavailableError(PassingError):
 
 
 class RateLimitedError(PassingError):
-    """The source asked to wait. ``retry_after`` is in seconds, None where the source did not say."""
+    """The source asked to wait for ``retry_after`` seconds; None where it did not say how long."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

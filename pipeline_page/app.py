@@ -24,7 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from alerting.alert import duration
 from alerting.volume import WEEKS
 from pipeline.days import current_day, parse_day
-from pipeline.errors import IngestionError
+from pipeline.errors import PipelineError
 from pipeline_page import plots
 from pipeline_page.attention import Action, action_of, what_needs_me
 from pipeline_page.grid import LABELS, Cell, Grid, draw
@@ -121,7 +121,7 @@ def cell(
     """
     try:
         wanted = parse_day(day)
-    except IngestionError as error:
+    except PipelineError as error:
         raise HTTPException(400, str(error)) from error
     now = datetime.now(UTC)
     span = (current_day(now) - wanted).days + 1

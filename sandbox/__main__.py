@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.errors import IngestionError
+from pipeline.errors import PipelineError
 from pipeline.pool import complaint_about
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgresError
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         screen.console.print("\nInterrupted; stopping everything.")
         stack.stop(screen.say)
         return INTERRUPTED
-    except (SandboxError, EmbeddedPostgresError, IngestionError) as error:
+    except (SandboxError, EmbeddedPostgresError, PipelineError) as error:
         screen.console.print(f"\n{error}", style="red", markup=False)
         screen.console.print(
             "\nWhat has started keeps running, so that you can look: make status, make stop."

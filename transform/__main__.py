@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from pipeline.days import current_day, past_day
-from pipeline.errors import IngestionError
+from pipeline.errors import PipelineError
 from pipeline.masking import mask
 from transform import (
     publish_marts,
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         _run(options)
-    except IngestionError as error:
+    except PipelineError as error:
         if options.verbose:
             raise
         print(mask(str(error)), file=sys.stderr)

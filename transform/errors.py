@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.errors import IngestionError, PassingError, PermanentError
+from pipeline.errors import PassingError, PermanentError, PipelineError
 
 ERRORS_NAMED = 5  # of the nodes that failed, how many the error text names; the rest is counted
 
@@ -38,7 +38,7 @@ class NodeFailure:
         return "\n  ".join(parts)
 
 
-class TransformError(IngestionError):
+class TransformError(PipelineError):
     """Base: dbt, or publishing, failed. ``failures`` names each model or test."""
 
     def __init__(self, message: str, failures: tuple[NodeFailure, ...] = ()) -> None:

@@ -20,9 +20,9 @@ import fsspec
 
 from pipeline.errors import (
     CredentialsError,
-    IngestionError,
     MissingInputError,
     PermanentError,
+    PipelineError,
     SettingsError,
     SourceUnavailableError,
     WarehouseUnavailableError,
@@ -113,12 +113,12 @@ class Inbox:
     def _explaining(self) -> Iterator[None]:
         try:
             yield
-        except IngestionError:
+        except PipelineError:
             raise
         except Exception as error:  # each file system has error classes of its own
             raise self._explained(error) from None
 
-    def _explained(self, error: Exception) -> IngestionError:
+    def _explained(self, error: Exception) -> PipelineError:
         reason = self._scrub(error)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return WarehouseUnavailableError(

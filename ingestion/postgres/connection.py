@@ -12,8 +12,8 @@ from ingestion.postgres.settings import PostgresSettings
 from pipeline.errors import (
     ContractError,
     CredentialsError,
-    IngestionError,
     MissingInputError,
+    PipelineError,
     SourceUnavailableError,
 )
 
@@ -37,7 +37,7 @@ _REFUSED = (
 def connect(settings: PostgresSettings) -> Iterator[Connection]:
     """A connection in autocommit mode, closed at the end of the block.
 
-    Any database error inside the block becomes an ``IngestionError`` with the sentence of
+    Any database error inside the block becomes an ``PipelineError`` with the sentence of
     ``explain``.
     """
     try:
@@ -86,7 +86,7 @@ def begin_read(connection: Connection, settings: PostgresSettings) -> None:
 
 def explain(
     error: psycopg2.Error, settings: PostgresSettings, table: str | None = None
-) -> IngestionError:
+) -> PipelineError:
     """The error in this project's terms: who must act, and how. The password is in none of them."""
     where = f"PostgreSQL database {settings.db!r} on {settings.host}:{settings.port}"
     of_table = f"Table {settings.source_schema}.{table}: " if table else ""

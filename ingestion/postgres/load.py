@@ -42,7 +42,7 @@ class _Before:
 class PostgresExtractor:
     """Reads tables of one PostgreSQL database into one warehouse.
 
-    Every method raises an ``IngestionError`` when something is wrong, and then has changed nothing
+    Every method raises an ``PipelineError`` when something is wrong, and then has changed nothing
     in the warehouse.
     """
 

@@ -29,7 +29,7 @@ def reconcile(
     Raises:
         NeverLoadedError: there is nothing to compare.
         MissingInputError: no such source.
-        IngestionError: source or warehouse could not be read; see their families for whether to try
+        PipelineError: source or warehouse could not be read; see their families for whether to try
             again.
     """
     if source_name not in RECONCILABLE:

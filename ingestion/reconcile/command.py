@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from ingestion.reconcile import RECONCILABLE, reconcile
-from pipeline.errors import IngestionError, PassingError
+from pipeline.errors import PassingError, PipelineError
 from pipeline.masking import mask
 
 EQUAL, DIFFERENT, TRY_AGAIN = 0, 1, 75
@@ -39,7 +39,7 @@ def run(source: str | None, repair: bool, say: Callable[[str], None] = print) ->
     for name in RECONCILABLE:
         try:
             codes.add(_reconciled(name, repair, say))
-        except IngestionError as error:
+        except PipelineError as error:
             say(mask(f"{name}: {error}"))
             codes.add(TRY_AGAIN if isinstance(error, PassingError) else DIFFERENT)
     return next((code for code in (DIFFERENT, TRY_AGAIN) if code in codes), EQUAL)

@@ -36,7 +36,7 @@ def reconcile_inbox(
 
     Raises:
         NeverLoadedError: there is nothing to compare.
-        IngestionError: the inbox cannot be read, or holds too many bad rows to say what is gone.
+        PipelineError: the inbox cannot be read, or holds too many bad rows to say what is gone.
     """
     if not all(warehouse.raw_columns(table) for table in source.tables):
         raise NeverLoadedError(source)

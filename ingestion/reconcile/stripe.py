@@ -67,7 +67,7 @@ def reconcile_charges(
     Raises:
         NeverLoadedError: there is nothing to compare.
         PermanentError: the last load is older than Stripe's events.
-        IngestionError: Stripe or the warehouse could not be read.
+        PipelineError: Stripe or the warehouse could not be read.
     """
     cursor = warehouse.watermark(source)
     if cursor is None or not all(warehouse.raw_columns(table) for table in source.tables):

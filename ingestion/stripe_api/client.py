@@ -20,7 +20,7 @@ from ingestion.stripe_api.transport import RateLimit, session
 from pipeline.errors import (
     ContractError,
     CredentialsError,
-    IngestionError,
+    PipelineError,
     RateLimitedError,
     SourceUnavailableError,
 )
@@ -126,7 +126,7 @@ class StripeApi:
         address = urlsplit(self._settings.api_base)
         return f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
 
-    def _translated(self, error: stripe.StripeError, path: str) -> IngestionError:
+    def _translated(self, error: stripe.StripeError, path: str) -> PipelineError:
         """The same failure in our words. Stripe's own text is not passed on where it may show parts
         of the key.
         """

@@ -113,12 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         env(options)
         return 0
 
-    from pipeline.errors import IngestionError
+    from pipeline.errors import PipelineError
     from sandbox.processes import SandboxError
 
     try:
         options.run(options)
-    except (IngestionError, SandboxError) as error:
+    except (PipelineError, SandboxError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -12,9 +12,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from pipeline.errors import (
     CredentialsError,
-    IngestionError,
     PassingError,
     PermanentError,
+    PipelineError,
     WarehouseUnavailableError,
 )
 from warehouse.snowflake.settings import SnowflakeSettings
@@ -63,7 +63,7 @@ _PASSING = {
 }
 
 
-def explain(error: Exception, settings: SnowflakeSettings, doing: str) -> IngestionError:
+def explain(error: Exception, settings: SnowflakeSettings, doing: str) -> PipelineError:
     """The error as one of ours. ``doing`` completes "Snowflake could not ..."."""
     number = abs(int(getattr(error, "errno", None) or 0))
     text = " ".join(str(getattr(error, "msg", None) or error).split())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.contracts import Column, RawTable, Source
-from pipeline.errors import IngestionError, PermanentError
+from pipeline.errors import PermanentError, PipelineError
 from pipeline.records import LoadRecord, Reject
 from warehouse.snowflake import records
 from warehouse.snowflake.errors import retried
@@ -132,7 +132,7 @@ class SnowflakeLoad:
         self._uploads.close()
         if self.committed or (not self._notes.shared and self._uploads.begun):
             with (
-                suppress(IngestionError),
+                suppress(PipelineError),
                 self._warehouse.session(f"clean up after {self.load_id}", self._tag) as connection,
             ):
                 self._notes.forget(connection)
