@@ -23,18 +23,6 @@ from pipeline.sources import SOURCES
 
 DOCS = PROJECT / "docs"
 MODELS = PROJECT / "dbt_ecommerce" / "models"
-HOLDERS = (
-    "pipeline",
-    "ingestion.postgres",
-    "ingestion.stripe_api",
-    "ingestion.csv_uploads",
-    "warehouse",
-    "warehouse.snowflake",
-    "alerting",
-    "operations",
-    "dashboard",
-    "sandbox.containers",
-)  # packages with a module of settings
 WRITTEN_BY = "<!-- Written by `make docs`; change what it is written from. -->"
 
 
@@ -43,10 +31,12 @@ WRITTEN_BY = "<!-- Written by `make docs`; change what it is written from. -->"
 
 
 def declared() -> dict[str, FieldInfo]:
-    """Every setting by its environment variable."""
+    """Every setting by its environment variable, from each ``settings.py`` of the project."""
+    files = [*PROJECT.glob("[a-z]*/settings.py"), *PROJECT.glob("[a-z]*/*/settings.py")]
     found = {}
-    for package in HOLDERS:
-        for model in vars(import_module(f"{package}.settings")).values():
+    for file in sorted(files):
+        module = import_module(".".join(file.relative_to(PROJECT).with_suffix("").parts))
+        for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, FromEnvironment):
                 prefix = model.model_config.get("env_prefix", "")
                 for name, field in model.model_fields.items():

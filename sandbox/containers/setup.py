@@ -18,9 +18,11 @@ MOUNTED = (
     "dbt_ecommerce",
     "ingestion",
     "operations",
+    "pipeline",
     "pipeline_page",
     "plugins",
     "transform",
+    "warehouse",
 )
 
 

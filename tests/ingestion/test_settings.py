@@ -10,16 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import AliasChoices, SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
+from pydantic import SecretStr
 
-import alerting.settings
-import dashboard.settings
-import operations.settings
-import pipeline.settings
-import sandbox.containers.settings
-import transform.settings
+from docs.generate import declared
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.stripe_api.settings import StripeSettings
@@ -147,27 +140,7 @@ def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(CsvSettings).inbox == "s3://bucket/inbox"
 
 
-def declared() -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting of the project: its environment variable and its field."""
-    modules = (
-        pipeline.settings,
-        alerting.settings,
-        operations.settings,
-        dashboard.settings,
-        sandbox.containers.settings,
-        transform.settings,
-    )
-    for module in modules:
-        for model in vars(module).values():
-            if isinstance(model, type) and issubclass(model, BaseSettings):
-                prefix = model.model_config.get("env_prefix", "")
-                for name, field in model.model_fields.items():
-                    alias = field.validation_alias
-                    first = alias.choices[0] if isinstance(alias, AliasChoices) else alias
-                    yield (str(first) if first else f"{prefix}{name}".upper()), field
-
-
-FIELDS = dict(declared())
+FIELDS = declared()
 
 
 def test_the_settings_are_found() -> None:
