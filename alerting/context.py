@@ -17,7 +17,7 @@ from alerting.alert import Alert, Status
 from alerting.errors_text import describe, facts_of
 from alerting.runbook import runbook_link
 from alerting.settings import AlertingSettings
-from pipeline.days import current_day
+from pipeline.days import DayError, day_of
 from pipeline.masking import mask
 from pipeline.settings import settings as configured
 
@@ -74,7 +74,7 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         ),
         run=run_key,
         task_id=task_id,
-        day=day_of(context),
+        day=_day(run),
         run_id=run_id,
         seconds=_seconds(task_instance, None if failed else run),
         exception=_text(context, exception, status) if failed else None,
@@ -115,18 +115,12 @@ def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
     )
 
 
-def day_of(context: Mapping[str, Any]) -> str | None:
-    """The day of the run: its partition key, the day typed into the trigger form, else the day it
-    was asked on.
-    """
-    run = context.get("dag_run")
-    given = _attribute(run, "partition_key") or (context.get("params") or {}).get("day")
-    if given:
-        return str(given)
-    run_after = _attribute(run, "run_after")
-    if isinstance(run_after, str):
-        run_after = datetime.fromisoformat(run_after)
-    return str(current_day(run_after)) if isinstance(run_after, datetime) else None
+def _day(run: Any) -> str | None:
+    """The day of the run; None where it has none, because an alert about it is sent all the same."""
+    try:
+        return str(day_of(run))
+    except DayError:
+        return None
 
 
 def log_url(

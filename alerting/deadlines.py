@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
+
+from pipeline.days import day_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -51,9 +53,7 @@ class RunThatCanBeLate(BaseDeadlineReference):
             run = session.scalar(
                 select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
             )
-            if run is None or not can_be_late(
-                _day(run.partition_key, run.conf, run.run_after), str(run.run_type)
-            ):
+            if run is None or not can_be_late(day_of(run), str(run.run_type)):
                 return None
             queued: datetime | None = run.queued_at
             return queued
@@ -88,7 +88,6 @@ async def on_missed(
     run, missed = context["dag_run"], context["deadline"]["deadline_time"]
     due = missed if isinstance(missed, datetime) else datetime.fromisoformat(missed)
     sla = timedelta(seconds=sla_seconds)
-    day = _day(run.get("partition_key"), run.get("conf"), datetime.fromisoformat(run["run_after"]))
     failed = run["state"] == "failed"
     waiting_for = (
         "somebody who clears its task: its run has failed, nothing more is tried"
@@ -97,7 +96,7 @@ async def on_missed(
     )
     breach = Breach(
         scope,
-        day,
+        day_of(run),
         sla,
         due - sla,
         waiting_for,
@@ -106,15 +105,3 @@ async def on_missed(
         goes_on=not failed,
     )
     await asyncio.to_thread(report_breach, breach)
-
-
-def _day(
-    partition_key: str | None, conf_of_run: Mapping[str, Any] | None, run_after: datetime
-) -> date:
-    """The day of a run: its partition key, the day typed into the trigger form, else the day it was
-    asked on.
-    """
-    from pipeline.days import current_day
-
-    given = partition_key or (conf_of_run or {}).get("day")
-    return date.fromisoformat(str(given)) if given else current_day(run_after)

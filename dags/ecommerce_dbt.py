@@ -13,8 +13,8 @@ from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_cu
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args, policy
+from pipeline.days import DAY_FORMAT, day_of
 from wiring.datasets import MARTS, RAW_DATASETS
-from wiring.days import DAY_FORMAT, day_of
 
 DOC = """
 ### What it does
@@ -53,7 +53,7 @@ with DAG(
         from warehouse import open_warehouse
 
         context = get_current_context()
-        day = day_of(context)
+        day = day_of(context["dag_run"])
         # What is loaded after this has to announce the day again.
         return check_complete(day, open_warehouse().begin_build(context["run_id"], day))
 
@@ -66,7 +66,7 @@ with DAG(
         from alerting.sla import watched
 
         context = get_current_context()
-        day, first = day_of(context), context["ti"].xcom_pull(task_ids="dbt_run_staging")
+        day, first = day_of(context["dag_run"]), context["ti"].xcom_pull(task_ids="dbt_run_staging")
         if layer == "staging":
             transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
@@ -90,7 +90,7 @@ with DAG(
         from alerting.sla import watched
 
         context = get_current_context()
-        day = day_of(context)
+        day = day_of(context["dag_run"])
         waiting_for = "its tests, which are still running"
         with watched(
             "dbt test",
@@ -109,7 +109,7 @@ with DAG(
         import transform
 
         context = get_current_context()
-        publication = transform.publish_marts(day_of(context)).as_dict()
+        publication = transform.publish_marts(day_of(context["dag_run"])).as_dict()
         transform.refresh_docs()
         context["outlet_events"][MARTS].extra = {"loads": loads, "publication": publication}
         return publication

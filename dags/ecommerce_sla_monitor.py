@@ -12,9 +12,9 @@ from airflow.sdk import DAG, get_current_context, task
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import PIPELINE_SLA, default_args
+from pipeline.days import day_of
 from pipeline.sources import SOURCES
-from wiring.calendar import once_a_day, start_date
-from wiring.days import DAY_PARAM, day_of
+from wiring.calendar import DAY_PARAM, once_a_day, start_date
 
 PENDING_DAYS_LOOKED_AT = 30
 PENDING_DAYS_TOLERATED = 3
@@ -65,7 +65,7 @@ with DAG(
 
         log = logging.getLogger("airflow.task")
         context = get_current_context()
-        day, ti = day_of(context), context["ti"]
+        day, ti = day_of(context["dag_run"]), context["ti"]
         warehouse, publication = open_warehouse(), read_publication()
         running = frozenset(
             source.name

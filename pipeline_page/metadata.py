@@ -19,7 +19,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from pipeline.days import current_day
+from pipeline.days import EARLIEST, DayError, current_day, day_of
 from pipeline.sources import SOURCES
 
 DBT_DAG = "ecommerce_dbt"
@@ -85,11 +85,26 @@ def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[T
     )
     query = (
         sa.select(
-            DagRun.dag_id, DagRun.run_id, DagRun.partition_key, DagRun.conf, DagRun.run_after, DagRun.run_type, DagRun.state,
-            DagRun.start_date, TaskInstance.task_id, TaskInstance.state, TaskInstance.try_number, TaskInstance.max_tries,
-            TaskInstance.start_date, TaskInstance.end_date, XComModel.value,
+            DagRun.dag_id,
+            DagRun.run_id,
+            DagRun.partition_key,
+            DagRun.conf,
+            DagRun.run_after,
+            DagRun.run_type,
+            DagRun.state.label("run_state"),
+            DagRun.start_date.label("run_started"),
+            TaskInstance.task_id,
+            TaskInstance.state,
+            TaskInstance.try_number,
+            TaskInstance.max_tries,
+            TaskInstance.start_date.label("started"),
+            TaskInstance.end_date.label("ended"),
+            XComModel.value.label("result"),
         )
-        .join(TaskInstance, sa.and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id))
+        .join(
+            TaskInstance,
+            sa.and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id),
+        )
         .outerjoin(XComModel, result)
         .where(
             DagRun.dag_id.in_(set(dag_ids) & set(_KEPT)),
@@ -98,59 +113,45 @@ def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[T
             DagRun.run_after >= datetime.combine(first, time(), UTC),
         )
         .order_by(DagRun.run_after, DagRun.id)
-    )  # fmt: skip
-    found = (_task_run(tuple(row)) for row in session.execute(query))
+    )
+    found = (_task_run(row) for row in session.execute(query))
     return [run for run in found if run and run.day >= first]
 
 
-def _task_run(row: tuple[Any, ...]) -> TaskRun | None:
-    (
-        dag_id,
-        run_id,
-        key,
-        conf,
-        run_after,
-        run_type,
-        run_state,
-        run_start,
-        task_id,
-        state,
-        try_number,
-        max_tries,
-        *rest,
-    ) = row
-    started, ended, value = rest
-    day = _day(key, conf, run_after)
-    if day is None:
+def _task_run(row: sa.Row[Any]) -> TaskRun | None:
+    try:
+        day = day_of(row)
+    except DayError:
         return None
     return TaskRun(
-        dag_id=dag_id,
-        run_id=run_id,
-        task_id=task_id,
+        dag_id=row.dag_id,
+        run_id=row.run_id,
+        task_id=row.task_id,
         day=day,
-        run_type=_plain(run_type),
-        run_state=_plain(run_state),
-        run_started=_utc(run_start),
-        state=_plain(state) if state else None,
-        try_number=try_number or 0,
-        tries=(max_tries or 0) + 1,
-        started=_utc(started),
-        ended=_utc(ended),
-        result=value,
+        run_type=_plain(row.run_type),
+        run_state=_plain(row.run_state),
+        run_started=_utc(row.run_started),
+        state=_plain(row.state) if row.state else None,
+        try_number=row.try_number or 0,
+        tries=(row.max_tries or 0) + 1,
+        started=_utc(row.started),
+        ended=_utc(row.ended),
+        result=row.result,
     )
 
 
 def first_day(session: Session) -> date | None:
     """The first day that any source was ever asked to load; None on a fresh installation."""
-    keys = sa.select(sa.func.min(DagRun.partition_key)).where(DagRun.dag_id.in_(LOAD_DAGS))
-    earliest = sa.select(sa.func.min(DagRun.run_after)).where(DagRun.dag_id.in_(LOAD_DAGS))
-    key, run_after = session.scalar(keys), session.scalar(earliest)
-    days = [
-        day
-        for day in (_day(key, None, None), current_day(_aware(run_after)) if run_after else None)
-        if day
-    ]
-    return min(days, default=None)
+    of_loads = DagRun.dag_id.in_(LOAD_DAGS)
+    keyed = sa.select(sa.func.min(DagRun.partition_key)).where(
+        of_loads,
+        DagRun.partition_key >= str(EARLIEST),
+        sa.func.length(DagRun.partition_key) == len(str(EARLIEST)),
+    )
+    asked = sa.select(sa.func.min(DagRun.run_after)).where(of_loads)
+    key, asked_for = session.scalar(keyed), session.scalar(asked)
+    days = [date.fromisoformat(key)] if key else []
+    return min([*days, current_day(asked_for)] if asked_for else days, default=None)
 
 
 def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, int | None]]:
@@ -190,27 +191,8 @@ def pending_days(session: Session) -> list[str]:
     return [str(key) for key in session.scalars(query)]
 
 
-def _day(
-    key: str | None, conf: Mapping[str, Any] | None, run_after: datetime | None
-) -> date | None:
-    """As the DAGs do: the partition key, the day typed into the trigger form, else the day that was
-    current.
-    """
-    given = key or (conf or {}).get("day")
-    if given:
-        try:
-            return date.fromisoformat(str(given))
-        except ValueError:
-            return None
-    return current_day(_aware(run_after)) if run_after else None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else _aware(moment).astimezone(UTC).replace(tzinfo=None)
+    return moment and moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _plain(value: Any) -> str:

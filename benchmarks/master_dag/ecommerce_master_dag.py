@@ -26,9 +26,9 @@ from airflow.sdk import DAG, CronPartitionTimetable, get_current_context, task
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import Kind, default_args, pipeline_sla, policy
+from pipeline.days import DAY_FORMAT, day_of
 from pipeline.sources import SOURCES
-from wiring.calendar import start_date
-from wiring.days import DAY_FORMAT, DAY_PARAM, day_of
+from wiring.calendar import DAY_PARAM, start_date
 
 DOC = """
 ### What it does
@@ -50,7 +50,7 @@ def watched_twice(scope: str, kind: Kind, since: datetime | None = None) -> Iter
     from alerting.sla import watched
 
     context = get_current_context()
-    run, day = context["dag_run"], day_of(context)
+    run, day = context["dag_run"], day_of(context["dag_run"])
     whole = watched("the pipeline", day, pipeline_sla(), run.start_date, dag_run=run)
     with whole, watched(scope, day, policy(kind).sla, since, dag_run=run):
         yield
@@ -76,7 +76,7 @@ with DAG(
 
         context = get_current_context()
         with watched_twice(context["ti"].task_id, kind, context["dag_run"].start_date):
-            record = load(name, day_of(context))
+            record = load(name, day_of(context["dag_run"]))
         return {"source": record.source, "load_id": record.load_id, "rows": record.rows_extracted}
 
     @task(task_id="dbt_run", **default_args("dbt_run"))
@@ -84,7 +84,7 @@ with DAG(
         import transform
 
         context = get_current_context()
-        day, first = day_of(context), context["ti"].xcom_pull(task_ids="dbt_run_staging")
+        day, first = day_of(context["dag_run"]), context["ti"].xcom_pull(task_ids="dbt_run_staging")
         if layer == "staging":
             transform.source_freshness(day)
         began = datetime.fromisoformat(first["started_at"]).replace(tzinfo=UTC) if first else None
@@ -100,7 +100,7 @@ with DAG(
 
         import transform
 
-        day = day_of(get_current_context())
+        day = day_of(get_current_context()["dag_run"])
         with watched_twice("dbt test", "dbt_test"):
             tests = transform.test_all(day).as_dict()
         began = time.monotonic()

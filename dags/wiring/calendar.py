@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import CronPartitionTimetable
+from airflow.sdk import CronPartitionTimetable, Param
 
+from pipeline.days import DAY_FORMAT
 from pipeline.schedule import daily_tick
 from pipeline.settings import ScheduleSettings, settings
-from wiring.days import DAY_FORMAT
+
+DAY_PARAM = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    title="Day",
+    description="YYYY-MM-DD. Empty: the partition key of the run, or the current day (since 06:00 UTC).",
+)
 
 
 def start_date() -> datetime:
-    """``PIPELINE_START_DATE``. With a date in the past, a new installation runs the current day at
-    once.
-    """
+    """``PIPELINE_START_DATE``; with a date in the past, a new installation runs the current day."""
     first: datetime = settings(ScheduleSettings).first_moment
     return first
 

@@ -4,7 +4,6 @@ one slot.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -18,11 +17,11 @@ from alerting.callbacks import on_dag_failure
 from alerting.deadlines import source_deadline
 from alerting.policy import default_args, policy
 from pipeline.contracts import Source
-from pipeline.sources import SOURCES, source
+from pipeline.days import day_of
+from pipeline.sources import source
 from wiring.announcing import announcement_id
-from wiring.calendar import once_a_day, start_date
+from wiring.calendar import DAY_PARAM, once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
-from wiring.days import DAY_PARAM, day_of
 
 
 def extraction_dag(name: str, doc_md: str) -> DAG:
@@ -60,9 +59,8 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
             from alerting.sla import watched
             from ingestion.load import commit_parts, load
 
-            os.nice(_niceness(loaded))
             context = get_current_context()
-            run, day = context["dag_run"], day_of(context)
+            run, day = context["dag_run"], day_of(context["dag_run"])
             with watched(
                 loaded.dag_id,
                 day,
@@ -152,7 +150,7 @@ def _in_parts(loaded: Source, load_day: Any) -> Any:
         """
         from ingestion.load import plan_parts
 
-        return plan_parts(loaded.name, day_of(get_current_context()))
+        return plan_parts(loaded.name, day_of(get_current_context()["dag_run"]))
 
     @task(task_id="extract_part")
     def extract_part(part: dict[str, Any]) -> int:
@@ -165,14 +163,3 @@ def _in_parts(loaded: Source, load_day: Any) -> Any:
     committing = load_day(planned)
     extract_part.expand(part=planned) >> committing
     return committing
-
-
-def _niceness(loaded: Source) -> int:
-    """By how much a load gives way to announcements and to other loads.
-
-    Loads share their cores. Those that end in the same moment would be announced one after the
-    other, so each ends after the one before it. Stripe's takes longest, but waits for the rate
-    limit most of the time: it gives way to no other.
-    """
-    others = [declared for declared in SOURCES if declared.kind != "stripe"]
-    return 1 + 3 * others.index(loaded) if loaded in others else 1

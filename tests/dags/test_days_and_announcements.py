@@ -1,32 +1,19 @@
-"""Which day a run is for, when a day is complete, and what is announced for it."""
+"""When a day is complete, and what is announced for it."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from pipeline.day_report import report_day
-from pipeline.days import DayError, current_day
 from pipeline.gate import IncompleteDayError, check_complete
 from pipeline.records import DayState, LoadRecord, TableCounts, Window
 from pipeline.sources import SOURCES
-from wiring.days import day_of
 from wiring.repairs import repaired_days
 
 DAY = date(2026, 11, 2)
 SEVEN = datetime(2026, 11, 2, 7, tzinfo=UTC)
-
-
-def run(
-    partition_key: str | None = None, day: str | None = None, run_after: datetime = SEVEN
-) -> dict[str, Any]:
-    return {
-        "dag_run": SimpleNamespace(partition_key=partition_key, run_after=run_after),
-        "params": {"day": day},
-    }
 
 
 def record(source: str, committed: datetime = SEVEN) -> LoadRecord:
@@ -51,33 +38,6 @@ def state(without: tuple[str, ...] = (), last_build: datetime | None = None) -> 
     return DayState(
         DAY, {source.name: seven for source in SOURCES if source.name not in without}, last_build
     )
-
-
-def test_a_scheduled_run_is_for_its_partition() -> None:
-    assert day_of(run(partition_key="2026-11-02", day="2026-11-01")) == DAY
-
-
-def test_a_run_from_the_trigger_form_is_for_the_day_given_there() -> None:
-    assert day_of(run(day="2026-11-01")) == date(2026, 11, 1)
-
-
-def test_a_run_without_a_day_is_for_the_day_current_when_it_was_asked_for() -> None:
-    assert day_of(run()) == DAY
-    assert day_of(run(run_after=SEVEN - timedelta(hours=2))) == date(
-        2026, 11, 1
-    )  # 05:00: the day has not begun to count
-
-
-@pytest.mark.parametrize("text", ["2026-13-01", "yesterday", "02.11.2026"])
-def test_what_is_no_day_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(DayError, match=r"is not a day\. Give it as YYYY-MM-DD"):
-        day_of(run(partition_key=text))
-
-
-def test_a_future_day_is_refused_with_a_sentence() -> None:
-    tomorrow = current_day() + timedelta(days=1)
-    with pytest.raises(DayError, match=f"{tomorrow} has not come yet"):
-        day_of(run(partition_key=tomorrow.isoformat()))
 
 
 def test_the_gate_names_every_missing_source_and_its_dag() -> None:

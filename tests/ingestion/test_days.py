@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.days import DayError, current_day, parse_day, past_day, upper_bound
+from pipeline.days import EARLIEST, DayError, current_day, parse_day, past_day, upper_bound
 from pipeline.errors import PermanentError
 
 NOW = datetime(2026, 11, 22, 5, 59, 59, tzinfo=UTC)
 
 
-@given(st.dates(min_value=date(1000, 1, 1)))
+@given(st.dates(min_value=EARLIEST))
 def test_a_key_is_read_back_as_the_day_it_was_made_from(day: date) -> None:
     assert parse_day(day.isoformat()) == day
 
@@ -24,7 +24,7 @@ def test_any_text_is_the_one_key_of_a_day_or_refused(text: str) -> None:
     try:
         assert parse_day(text).isoformat() == text
     except DayError as error:
-        assert "YYYY-MM-DD" in str(error)
+        assert "YYYY-MM-DD" in str(error) or text < str(EARLIEST)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,12 @@ def test_any_text_is_the_one_key_of_a_day_or_refused(text: str) -> None:
 def test_other_ways_to_write_a_day_are_refused_for_good(text: str) -> None:
     with pytest.raises(PermanentError, match="is not a day"):
         parse_day(text)
+
+
+def test_a_day_before_everything_is_refused_for_good() -> None:
+    """A window that reaches back from it would leave the calendar."""
+    with pytest.raises(PermanentError, match="0001-01-01 cannot be loaded: the earliest day is"):
+        parse_day("0001-01-01")
 
 
 def test_a_day_begins_at_six_utc() -> None:
