@@ -36,7 +36,8 @@ from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.stack import Stack
-from transform.project import parse, project, run
+from transform.dbt_runner import parse, run
+from transform.project import project
 from transform.settings import TransformSettings
 from warehouse.settings import WarehouseSettings
 

@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from transform.errors import ProjectError
-from transform.project import Project, invoke, parse, project
+from transform.dbt_runner import invoke, parse
+from transform.project import Project, project
 from transform.settings import TransformSettings
 from warehouse.settings import WarehouseSettings
 

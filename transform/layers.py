@@ -21,7 +21,8 @@ from transform.errors import (
     StaleSourceError,
     TransformError,
 )
-from transform.project import Project, project, run
+from transform.dbt_runner import run
+from transform.project import Project, project
 from transform.results import (
     DataTest,
     FreshnessResult,

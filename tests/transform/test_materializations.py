@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.settings import PROJECT
 from tests.transform.test_layers import DAY
-from transform.project import project, run
+from transform.dbt_runner import run
+from transform.project import project
 
 if TYPE_CHECKING:
     from tests.transform.conftest import Shop

@@ -1,4 +1,4 @@
-"""The parsed project is kept between runs, and never stale."""
+"""dbt in our processes: the parsed project is kept and never stale, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -6,19 +6,55 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from datetime import date
+from importlib import import_module
+from importlib.metadata import version
+from inspect import signature
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pytest
+from dbt_common.events.event_manager import EventManager
 
 import transform
-from transform import project as project_module
-from transform.project import parse, project
+from transform.dbt_runner import MADE_FOR, parse
+from transform.project import project
 
 if TYPE_CHECKING:
     from tests.transform.conftest import Shop
 
 DAY = date(2026, 11, 22)
+
+TOUCHED = (  # what transform/dbt_runner.py uses of dbt beside its documented dbtRunner
+    "dbt.mp_context:_MP_CONTEXT",
+    "dbt_common.events.event_manager_client:ctx_set_event_manager",
+    "dbt_common.events.event_manager:EventManager.fire_event",
+    "dbt.adapters.duckdb.connections:DuckDBConnectionManager._ENV",
+    "dbt.adapters.duckdb.connections:DuckDBConnectionManager.close_all_connections",
+    "dbt.adapters.duckdb.environments:Environment.close",
+)
+LOOK_AT = f"""
+transform/dbt_runner.py reaches into dbt, and another dbt is installed than it was made for. Look in
+the new one at each of {", ".join(TOUCHED)}: what it does and who uses it. Run the rest of this file
+and tests/transform/test_layers.py, then write the new version into MADE_FOR."""
+
+
+def test_dbt_s_insides_are_those_the_runner_was_made_for() -> None:
+    assert {name: version(name).rpartition(".")[0] for name in MADE_FOR} == MADE_FOR, LOOK_AT
+    for touched in TOUCHED:
+        module, _, name = touched.partition(":")
+        try:
+            attrgetter(name)(import_module(module))
+        except (ImportError, AttributeError) as error:
+            pytest.fail(f"{touched}: {error}.{LOOK_AT}")
+    parameters = list(signature(EventManager.fire_event).parameters)
+    assert parameters[1:] == ["e", "level", "node", "force_warn_or_error_handling"], LOOK_AT
+
+
+def test_dbt_s_locks_are_those_of_threads(shop: Shop) -> None:
+    manifest = parse(project(**shop.settings()))
+    assert isinstance(manifest._lock, type(threading.Lock()))
 
 
 def test_an_unchanged_project_is_parsed_once(shop: Shop) -> None:
@@ -81,19 +117,22 @@ def test_target_and_logs_can_be_elsewhere(shop: Shop) -> None:
     assert not (shop.dbt.project_dir / "logs").exists()
 
 
+PRELOADING = "from transform.dbt_runner import preload; preload()"
+
 FORKED = """
 import json, multiprocessing, os, sys
 
 def layer():
     from datetime import date
     import transform
-    from transform import project
+    from transform import dbt_runner
     names = sorted(model.name for model in transform.run_layer("staging", date(2026, 11, 22)).models)
-    print(json.dumps({"inherited": len(project._parsed) > 0, "models": names}), flush=True)
+    inherited = len(dbt_runner._parsed) > 0
+    print(json.dumps({"inherited": inherited, "models": names}), flush=True)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["transform.preload"])
+    context.set_forkserver_preload(["preloading"])
     for edit in (None, sys.argv[1]):
         if edit:
             with open(edit, "w") as file:
@@ -105,24 +144,31 @@ if __name__ == "__main__":
 """
 
 
-def test_a_forked_process_inherits_the_project_and_still_sees_an_edit(shop: Shop) -> None:
-    script = shop.warehouse.duckdb_dir / "forked.py"
-    script.write_text(FORKED)
+def from_a_forkserver(shop: Shop, script: str, *arguments: str) -> str:
+    """What a program prints whose processes are forked from one that has preloaded the project."""
+    folder = shop.warehouse.duckdb_dir
+    (folder / "preloading.py").write_text(PRELOADING)
+    (folder / "program.py").write_text(script)
     environment = os.environ | {
-        "WAREHOUSE_DUCKDB_DIR": str(shop.warehouse.duckdb_dir),
+        "WAREHOUSE_DUCKDB_DIR": str(folder),
         "DBT_PROJECT_DIR": str(shop.dbt.project_dir),
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
     }
-    new = shop.dbt.project_dir / "models" / "staging" / "stg_new.sql"
     done = subprocess.run(
-        [sys.executable, str(script), str(new)],
+        [sys.executable, str(folder / "program.py"), *arguments],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    first, second = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return done.stdout
+
+
+def test_a_forked_process_inherits_the_project_and_still_sees_an_edit(shop: Shop) -> None:
+    new = shop.dbt.project_dir / "models" / "staging" / "stg_new.sql"
+    said = from_a_forkserver(shop, FORKED, str(new))
+    first, second = (json.loads(line) for line in said.splitlines() if line.startswith("{"))
     assert first == {"inherited": True, "models": ["labels", "stg_orders"]}
     assert second == {"inherited": True, "models": ["labels", "stg_new", "stg_orders"]}
 
@@ -146,7 +192,7 @@ def task():
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["transform.preload"])
+    context.set_forkserver_preload(["preloading"])
     process = context.Process(target=task)
     process.start()
     process.join()
@@ -157,22 +203,8 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the semaphores of a process")
 def test_a_task_that_ends_abruptly_leaves_no_semaphore_behind(shop: Shop) -> None:
-    script = shop.warehouse.duckdb_dir / "task.py"
-    script.write_text(TASK)
-    environment = os.environ | {
-        "WAREHOUSE_DUCKDB_DIR": str(shop.warehouse.duckdb_dir),
-        "DBT_PROJECT_DIR": str(shop.dbt.project_dir),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    said = {
-        line.split()[0]: line
-        for line in done.stdout.splitlines()
-        if line.startswith(("semaphores", "files"))
-    }
+    lines = from_a_forkserver(shop, TASK).splitlines()
+    said = {line.split()[0]: line for line in lines if line.startswith(("semaphores", "files"))}
     of_dbt, control = said["semaphores"].removeprefix("semaphores").split("control")
     files = set(said["files"].split())
     assert len(files.intersection(control.split())) == 1, (
@@ -184,12 +216,13 @@ def test_a_task_that_ends_abruptly_leaves_no_semaphore_behind(shop: Shop) -> Non
 def test_a_project_that_is_not_there_says_which_setting_names_it(shop: Shop) -> None:
     nowhere = shop.dbt.model_copy(update={"project_dir": shop.dbt.project_dir / "nowhere"})
     with pytest.raises(transform.ProjectError, match="DBT_PROJECT_DIR"):
-        project_module.parse(project(nowhere, shop.warehouse))
+        parse(project(nowhere, shop.warehouse))
 
 
 def test_duckdb_is_rid_of_deleted_rows_on_sundays_only(shop: Shop) -> None:
     profile = shop.dbt.project_dir / "profiles.yml"
-    setting = "      settings: {max_vacuum_tasks: \"{{ env_var('ECOMMERCE_VACUUM_TASKS', '100') | as_number }}\"}\n"
+    tasks_of_environment = "{{ env_var('ECOMMERCE_VACUUM_TASKS', '100') | as_number }}"
+    setting = f'      settings: {{max_vacuum_tasks: "{tasks_of_environment}"}}\n'
     profile.write_text(profile.read_text().rstrip("\n") + "\n" + setting)
     shop.write(
         "models/staging/tasks.sql",
