@@ -40,7 +40,8 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
 
 def _signed_in(purpose: Purpose) -> str:
     configured = settings(SnowflakeSettings)
-    method = sign_in(configured).method
+    own = configured.as_transformer() if purpose == "transform" else configured
+    method = sign_in(own).method
     wanted = configured.named(
         configured.load_role if purpose == "load" else configured.transform_role
     )
@@ -52,7 +53,7 @@ def _signed_in(purpose: Purpose) -> str:
         raise CredentialsError(
             f"{user} is signed in as {role}, but the role may not use its virtual warehouse."
         )
-    key = fingerprint(configured)
+    key = fingerprint(own)
     return f"{user} as {wanted} on {configured.account} by {method}{f', key {key}' if key else ''}."
 
 

@@ -40,14 +40,14 @@ def environment(settings: SnowflakeSettings | None = None) -> dict[str, str]:
     """
     from warehouse.snowflake.session import private_key_pem, sign_in
 
-    settings = settings or configured(SnowflakeSettings)
+    settings = (settings or configured(SnowflakeSettings)).as_transformer()
     method = sign_in(settings).method
     passphrase = settings.private_key_file_pwd
     from_file = method == "key pair" and settings.private_key_file is not None
     pem = private_key_pem(settings) if method == "key pair" and not from_file else None
     return {
         "SNOWFLAKE_ACCOUNT": settings.account,
-        "SNOWFLAKE_DBT_USER": settings.transform_user or settings.user,
+        "SNOWFLAKE_DBT_USER": settings.user,
         "SNOWFLAKE_DBT_ROLE": settings.named(settings.transform_role),
         "SNOWFLAKE_DBT_WAREHOUSE": settings.named(settings.transform_warehouse),
         "SNOWFLAKE_NAME_PREFIX": settings.name_prefix,

@@ -170,13 +170,14 @@ def connect(
     """
     import snowflake.connector
 
+    if purpose == "transform":
+        settings = settings.as_transformer()
     given = sign_in(settings)
     _mask_logs(settings, given)
-    user = (settings.transform_user or settings.user) if purpose == "transform" else settings.user
     address = {"host": settings.host, "port": settings.port, "protocol": settings.protocol}
     return snowflake.connector.connect(
         account=settings.account,
-        user=user,
+        user=settings.user,
         role=settings.named(settings.load_role if purpose == "load" else settings.transform_role),
         warehouse=settings.named(
             settings.load_warehouse if purpose == "load" else settings.transform_warehouse

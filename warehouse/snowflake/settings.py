@@ -19,7 +19,8 @@ class SnowflakeSettings(FromEnvironment):
     Attributes:
         private_key: the key as PEM, or its Base64 body alone, for places without files.
         private_key_file_pwd: the passphrase of the key, wherever it comes from.
-        transform_user: who dbt signs in as, with the same key; default: ``user``.
+        transform_user: who dbt signs in as; default: ``user``.
+        transform_private_key: the key of that user, as PEM or its Base64 body; default: the loader's.
         marts_warehouse: where dbt builds the marts; default: ``transform_warehouse``, where it does
             everything else.
         host, port, protocol: only for private links and test servers; the connector finds the
@@ -44,6 +45,7 @@ class SnowflakeSettings(FromEnvironment):
     token: SecretStr | None = None
     password: SecretStr | None = None
     transform_user: str | None = None
+    transform_private_key: SecretStr | None = None
     load_role: str = "LOADER"
     load_warehouse: str = "LOADING_WH"
     transform_role: str = "TRANSFORMER"
@@ -74,6 +76,13 @@ class SnowflakeSettings(FromEnvironment):
                 "give the account's identifier alone, such as MYORG-MYACCOUNT, not an address"
             )
         return account
+
+    def as_transformer(self) -> SnowflakeSettings:
+        """The same account, with dbt's own user and key where they are set."""
+        own: dict[str, object] = {"user": self.transform_user or self.user}
+        if self.transform_private_key:
+            own |= {"private_key": self.transform_private_key, "private_key_file": None}
+        return self.model_copy(update=own)
 
     def named(self, name: str) -> str:
         """The name of a database, role or warehouse in this environment."""
