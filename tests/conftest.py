@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
+    from tests.builders.object_store import S3Double
     from tests.fake_snowflake import FakeAccount
     from warehouse.duckdb.warehouse import DuckDBWarehouse
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
@@ -138,3 +139,18 @@ def snowflake_warehouse(fake_snowflake: FakeAccount, tmp_path: Path) -> Snowflak
             max_tries=1,
         )
     )
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Double]:
+    """An empty bucket that boto3 and fsspec of this process reach."""
+    from s3fs import S3FileSystem
+
+    from tests.builders.object_store import s3_double
+
+    with s3_double() as double:
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()  # it would keep the address of an earlier double
+        yield double
+    S3FileSystem.clear_instance_cache()

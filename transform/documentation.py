@@ -7,6 +7,8 @@ fingerprint and do nothing.
 
     published/docs/index.html                 the page
     published/docs/project                    the project's fingerprint when it was written
+
+``DBT_DOCS_PATH`` puts both elsewhere, also on an object store: pods share no folder.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
+
+import fsspec
 
 from transform.errors import ProjectError
 from transform.dbt_runner import invoke, parse
@@ -28,35 +32,38 @@ logger = logging.getLogger(__name__)
 _NOT_COMPILED = ("resource_type:test", "resource_type:unit_test")
 
 
-def docs_file(dbt: TransformSettings, warehouse: WarehouseSettings) -> Path:
+def docs_address(dbt: TransformSettings, warehouse: WarehouseSettings) -> str:
     """Where the page is: in ``DBT_DOCS_PATH``, else in the folder of the publications."""
-    return (dbt.docs_path or warehouse.duckdb_dir / "published" / "docs") / "index.html"
+    return f"{dbt.docs_path or warehouse.duckdb_dir / 'published' / 'docs'}/index.html"
 
 
 def write_docs(
     *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
-) -> Path:
-    """The page of the project as it is, written again only where the project has changed since.
+) -> str:
+    """The address of the project's page, written again only where the project has changed since.
 
     Describes what the warehouse holds, so the models have to be built. Raises ``ProjectError``
     where dbt cannot write it.
     """
     here = project(dbt, warehouse)
-    page = docs_file(here.dbt, here.warehouse)
-    marker, fingerprint = page.with_name("project"), here.fingerprint()
-    if page.exists() and marker.exists() and marker.read_text() == fingerprint:
-        return page
-    page.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=page.parent) as folder:
-        _generate(here, Path(folder)).replace(page)
-    marker.write_text(fingerprint)
-    logger.info("The project has changed: its documentation is written again, %s", page)
-    return page
+    address = docs_address(here.dbt, here.warehouse)
+    store, page = fsspec.url_to_fs(address)
+    folder = page.rpartition("/")[0]
+    marker, fingerprint = f"{folder}/project", here.fingerprint().encode()
+    if store.exists(page) and store.exists(marker) and store.cat_file(marker) == fingerprint:
+        return address
+    store.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as made:
+        store.put_file(str(_generate(here, Path(made))), f"{page}.new")
+    store.mv(f"{page}.new", page)
+    store.pipe_file(marker, fingerprint)
+    logger.info("The project has changed: its documentation is written again, %s", address)
+    return address
 
 
 def refresh_docs(
     *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
-) -> Path | None:
+) -> str | None:
     """``write_docs`` for the end of a publication, which stands documentation or not: logs what
     went wrong.
     """

@@ -23,9 +23,8 @@ class TransformSettings(FromEnvironment):
     profiles_dir: Path | None = None  # default: the project's folder
     target_path: Path | None = None  # default: target/ in the project's folder
     log_path: Path | None = None  # default: logs/ in the project's folder
-    docs_path: Path | None = (
-        None  # the folder of the documentation; default: docs/ beside the published marts
-    )
+    # A folder or fsspec address for the documentation; default: docs/ beside the published marts.
+    docs_path: str | None = None
     threads: int = Field(default=4, ge=1)
     keep_publications: int = Field(
         default=3, ge=1
