@@ -19,8 +19,8 @@ from pathlib import Path
 
 import fsspec
 
-from transform.errors import ProjectError
 from transform.dbt_runner import invoke, parse
+from transform.errors import ProjectError
 from transform.project import Project, project
 from transform.settings import TransformSettings
 from warehouse.settings import WarehouseSettings
