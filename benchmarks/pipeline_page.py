@@ -26,7 +26,7 @@ import psutil
 
 from benchmarks.report import ratio
 from sandbox.postgres import EmbeddedPostgres
-from tests.chromium import DESKTOP, launched
+from tests.builders.chromium import DESKTOP, launched
 from tests.pipeline_page.conftest import Served, serving
 
 if TYPE_CHECKING:

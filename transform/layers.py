@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.days import current_day
 from pipeline.errors import PermanentError
+from transform.dbt_runner import run
 from transform.errors import (
     DataTestError,
     ModelDefinitionError,
@@ -21,7 +22,6 @@ from transform.errors import (
     StaleSourceError,
     TransformError,
 )
-from transform.dbt_runner import run
 from transform.project import Project, project
 from transform.results import (
     DataTest,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.settings import PROJECT
-from tests.compose.deployment import IMAGE, Deployment, docker
+from tests.builders.deployment import IMAGE, Deployment, docker
 
 ENGINE = PROJECT / "tests" / "compose" / "engine.sh"
 

@@ -9,8 +9,8 @@ import pytest
 from pipeline.days import current_day
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
-from tests.compose.deployment import CELERY, HOLD_WAREHOUSE, Deployment
-from tests.scheduler.pipeline import days_ago, eventually
+from tests.builders.deployment import CELERY, HOLD_WAREHOUSE, Deployment
+from tests.builders.running_pipeline import days_ago, eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 

@@ -19,8 +19,8 @@ from pipeline.days import current_day
 from pipeline.pool import PUBLISH_POOL
 from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG, DBT_TASKS
-from tests.compose.deployment import HOLD_TABLE, HOLD_WAREHOUSE, IMAGE, LOCAL, Deployment, docker
-from tests.scheduler.pipeline import days_ago, eventually
+from tests.builders.deployment import HOLD_TABLE, HOLD_WAREHOUSE, IMAGE, LOCAL, Deployment, docker
+from tests.builders.running_pipeline import days_ago, eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 

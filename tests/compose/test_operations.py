@@ -11,8 +11,8 @@ import pytest
 from operations.airflow_api import AirflowApi, AirflowApiError
 from pipeline.settings import PROJECT
 from sandbox.day import DBT_DAG
-from tests.compose.deployment import Deployment
-from tests.scheduler.pipeline import days_ago
+from tests.builders.deployment import Deployment
+from tests.builders.running_pipeline import days_ago
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 

@@ -16,7 +16,7 @@ import pytest
 
 import transform
 from pipeline.settings import settings
-from tests.dbt.raw_shop import RawShop
+from tests.builders.raw_shop import RawShop
 from transform.publication import published_file
 from transform.results import Layer
 from transform.settings import TransformSettings

@@ -27,7 +27,7 @@ from pipeline.settings import PROJECT
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import open_shop
 from sandbox.stripe_emulator import StripeEmulator
-from tests.chromium import DESKTOP, PHONE, Seen, for_the_documentation, launched, opened
+from tests.builders.chromium import DESKTOP, PHONE, Seen, for_the_documentation, launched, opened
 from transform.publication import published_file
 from warehouse.settings import WarehouseSettings
 

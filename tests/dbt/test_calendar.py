@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from pandas.tseries.holiday import USFederalHolidayCalendar
-from raw_shop import RawShop
-from run_dbt import runner, warehouse
+
+from tests.builders.raw_shop import RawShop
+from tests.builders.run_dbt import runner, warehouse
 
 Day = dict[str, Any]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import GenericTestNode, ModelNode
-from run_dbt import parse
+
+from tests.builders.run_dbt import parse
 
 MARTS = {
     "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",

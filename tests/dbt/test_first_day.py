@@ -12,8 +12,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from raw_shop import RawShop
-from run_dbt import runner, statuses, warehouse
+
+from tests.builders.raw_shop import RawShop
+from tests.builders.run_dbt import runner, statuses, warehouse
 
 pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "marts.md"

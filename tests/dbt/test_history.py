@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_shop import RawShop, Row
-from run_dbt import runner, warehouse
+
+from tests.builders.raw_shop import RawShop, Row
+from tests.builders.run_dbt import runner, warehouse
 
 pytestmark = pytest.mark.slow
 BUILD = (

@@ -8,8 +8,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from raw_shop import RawShop
-from run_dbt import runner, warehouse
+
+from tests.builders.raw_shop import RawShop
+from tests.builders.run_dbt import runner, warehouse
 
 MARTS = (
     "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",

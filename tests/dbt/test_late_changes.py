@@ -9,8 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from raw_shop import RawShop, Row
-from run_dbt import runner
 from test_incremental import (
     A_DAY,
     BUILD,
@@ -19,6 +17,9 @@ from test_incremental import (
     snapshot_of_intermediates,
     snapshot_of_marts,
 )
+
+from tests.builders.raw_shop import RawShop, Row
+from tests.builders.run_dbt import runner
 
 pytestmark = pytest.mark.slow
 TODAY = date(2026, 11, 2)

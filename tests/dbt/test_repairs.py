@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from raw_shop import RawShop, Row
-from run_dbt import runner, warehouse
 from test_incremental import A_DAY, BUILD, MARTS, snapshot_of_marts
+
+from tests.builders.raw_shop import RawShop, Row
+from tests.builders.run_dbt import runner, warehouse
 
 pytestmark = pytest.mark.slow
 

@@ -27,11 +27,11 @@ from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
-from raw_shop import TABLES, RawShop
-from run_dbt import PROJECT, environment, failures
 
 from pipeline.contracts import METADATA_COLUMNS, ColumnType
-from tests.fake_snowflake import FakeAccount
+from tests.builders.fake_snowflake import FakeAccount
+from tests.builders.raw_shop import TABLES, RawShop
+from tests.builders.run_dbt import PROJECT, environment, failures
 from transform import snowflake
 from warehouse.snowflake.settings import SnowflakeSettings
 

@@ -16,8 +16,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from raw_shop import TABLES, RawShop, insert
-from run_dbt import failures, runner
 from test_incremental import (
     A_DAY,
     BUILD,
@@ -26,6 +24,9 @@ from test_incremental import (
     snapshot_of_intermediates,
     snapshot_of_marts,
 )
+
+from tests.builders.raw_shop import TABLES, RawShop, insert
+from tests.builders.run_dbt import failures, runner
 
 pytestmark = pytest.mark.slow
 HALF_A_DAY = (

@@ -22,7 +22,7 @@ from alerting.runbook import KILLED_SECTION, OTHER_SECTION, link, sections
 from docs.generate import DOCS, PAGES, declared, explained
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES
-from tests.chromium import DESKTOP, PHONE, launched, opened
+from tests.builders.chromium import DESKTOP, PHONE, launched, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

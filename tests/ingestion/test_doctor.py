@@ -31,8 +31,8 @@ from warehouse.duckdb.warehouse import warehouse_lock
 if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
+    from tests.builders.fake_snowflake import FakeAccount
     from tests.conftest import SourceDatabase
-    from tests.fake_snowflake import FakeAccount
 
 WRONG = "Wr0ng-Secret-4711"
 PREFIXES = {"POSTGRES", "STRIPE", "CSV", "WAREHOUSE", "SLACK", "ALERT", "SNOWFLAKE"}

@@ -23,7 +23,7 @@ import pytest
 from ingestion.postgres.load import PostgresExtractor
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.sources import ORDERS
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY
+from tests.builders.postgres_shop import DAY, NEXT_DAY
 from warehouse import parquet
 from warehouse.duckdb import beside as duckdb_beside
 from warehouse.duckdb.warehouse import DuckDBWarehouse

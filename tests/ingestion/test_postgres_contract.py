@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import ContractError, CredentialsError, MissingInputError
 from pipeline.sources import ORDERS
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
+from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase

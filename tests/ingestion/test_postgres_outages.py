@@ -28,7 +28,7 @@ from pipeline.errors import (
 from pipeline.sources import ORDERS
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
-from tests.ingestion.postgres_shop import DAY, Shop
+from tests.builders.postgres_shop import DAY, Shop
 from warehouse.duckdb.warehouse import DuckDBLoad
 
 if TYPE_CHECKING:

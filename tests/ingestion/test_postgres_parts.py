@@ -9,7 +9,7 @@ import pytest
 
 from ingestion.postgres.parts import Part
 from pipeline.errors import ContractError, PermanentError
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
+from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase

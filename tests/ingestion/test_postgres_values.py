@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from ingestion.postgres.stream import copy_batches
 from pipeline.sources import CUSTOMERS, ORDERS, PRODUCTS
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
+from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase

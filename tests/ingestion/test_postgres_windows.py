@@ -17,7 +17,7 @@ import pytest
 from ingestion.postgres import window
 from pipeline.records import Window
 from pipeline.sources import ORDER_ITEMS
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop, moment
+from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop, moment
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase

@@ -15,7 +15,7 @@ from ingestion.reconcile.fingerprint import BUCKET_KEYS
 from ingestion.reconcile.postgres import reconcile_table
 from pipeline.errors import MissingInputError
 from pipeline.sources import CUSTOMERS, ORDER_ITEMS, PRODUCTS, source
-from tests.ingestion.postgres_shop import DAY, NEXT_DAY, Shop
+from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase

@@ -17,11 +17,11 @@ from ingestion.reconcile.fingerprint import warehouse_buckets, warehouse_rows
 from ingestion.reconcile.postgres import reconcile_table
 from ingestion.reconcile.report import Report
 from pipeline.sources import MARKETING_SPEND, SOURCES, source
-from tests.ingestion.postgres_shop import Shop
+from tests.builders.postgres_shop import Shop
 
 if TYPE_CHECKING:
+    from tests.builders.fake_snowflake import FakeAccount
     from tests.conftest import SourceDatabase
-    from tests.fake_snowflake import FakeAccount
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 

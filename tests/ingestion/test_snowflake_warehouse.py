@@ -38,7 +38,7 @@ from warehouse.snowflake.sql import identifier, safe
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 if TYPE_CHECKING:
-    from tests.fake_snowflake import FakeAccount
+    from tests.builders.fake_snowflake import FakeAccount
 
 SECRET = "Sesame-4711-open"
 

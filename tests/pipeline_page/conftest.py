@@ -29,8 +29,8 @@ from sandbox.airflow_local import (
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port, stop
-from tests.chromium import launched
-from tests.pipeline_page.history import History
+from tests.builders.chromium import launched
+from tests.builders.page_history import History
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

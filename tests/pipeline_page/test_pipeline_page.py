@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from pipeline.days import current_day
 from pipeline.sources import SOURCES
 from pipeline_page import metadata
-from tests.chromium import DESKTOP, PHONE, Seen, for_the_documentation
+from tests.builders.chromium import DESKTOP, PHONE, Seen, for_the_documentation
+from tests.builders.page_history import History
 from tests.pipeline_page.conftest import HOSTILE, REFUSED, Served
-from tests.pipeline_page.history import History
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -413,6 +413,6 @@ def test_each_query_reads_what_airflow_has_written(served: Served) -> None:
 
 
 def _start(day: date) -> object:
-    from tests.pipeline_page.history import morning
+    from tests.builders.page_history import morning
 
     return morning(day)

@@ -15,7 +15,7 @@ import pytest
 from pipeline.settings import PROJECT, settings
 from sandbox.layout import Layout
 from sandbox.stack import Stack
-from tests.scheduler.pipeline import Pipeline, create_reader
+from tests.builders.running_pipeline import Pipeline, create_reader
 from warehouse.settings import WarehouseSettings
 
 SETTINGS = {

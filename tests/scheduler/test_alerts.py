@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from pipeline.sources import source
-from tests.scheduler.alert_scenes import (
+from tests.builders.alert_scenes import (
     LAST,
     RETRY_DELAY,
     STACK_SETTINGS,
@@ -30,7 +30,7 @@ from tests.scheduler.alert_scenes import (
     stripe_answers,
     told_about,
 )
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.days import current_day, upper_bound
 from pipeline.sources import source
 from sandbox.day import DBT_DAG
-from tests.scheduler.alert_scenes import (
+from tests.builders.alert_scenes import (
     LAST,
     RETRY_DELAY,
     STACK_SETTINGS,
@@ -23,7 +23,7 @@ from tests.scheduler.alert_scenes import (
     statuses,
     told_about,
 )
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 from transform import read_publication
 from warehouse.settings import WarehouseSettings
 

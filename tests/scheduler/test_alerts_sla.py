@@ -17,8 +17,8 @@ import pytest
 from pipeline.days import current_day
 from pipeline.sources import source
 from sandbox.day import DBT_DAG
-from tests.scheduler.alert_scenes import Told, await_state, metadata, password_changed, told_about
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from tests.builders.alert_scenes import Told, await_state, metadata, password_changed, told_about
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]

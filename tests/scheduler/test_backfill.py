@@ -16,7 +16,7 @@ import pytest
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
-from tests.scheduler.pipeline import Pipeline, days_ago
+from tests.builders.running_pipeline import Pipeline, days_ago
 from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]

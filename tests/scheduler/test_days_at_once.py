@@ -16,7 +16,7 @@ from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES
 from sandbox.airflow_local import components
 from sandbox.processes import tail
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 

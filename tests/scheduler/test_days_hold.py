@@ -14,7 +14,7 @@ from operations.airflow_api import AirflowApiError
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
 from sandbox.processes import remembered
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago, eventually
 from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.days import current_day
 from pipeline.sources import SOURCES
-from tests.scheduler.pipeline import Pipeline, eventually
+from tests.builders.running_pipeline import Pipeline, eventually
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import RunningStack

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from operations.airflow_api import AirflowApi
-from tests.chromium import for_the_documentation, launched
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago
+from tests.builders.chromium import for_the_documentation, launched
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

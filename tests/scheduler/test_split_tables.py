@@ -10,7 +10,7 @@ import pytest
 from pipeline.days import upper_bound
 from pipeline.records import LoadRecord
 from pipeline.sources import ORDERS, source
-from tests.scheduler.pipeline import Pipeline, days_ago, eventually
+from tests.builders.running_pipeline import Pipeline, days_ago, eventually
 from warehouse import open_warehouse
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.sources import source
-from tests.scheduler.pipeline import ALL_SOURCES, Pipeline, days_ago
+from tests.builders.running_pipeline import ALL_SOURCES, Pipeline, days_ago
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 

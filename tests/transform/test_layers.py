@@ -17,8 +17,8 @@ import transform
 from alerting.errors_text import facts_of
 from pipeline.days import current_day
 from pipeline.errors import PassingError, PermanentError, WarehouseUnavailableError
-from transform.errors import ModelDefinitionError
 from transform.dbt_runner import run
+from transform.errors import ModelDefinitionError
 from transform.project import project
 from transform.results import Layer
 

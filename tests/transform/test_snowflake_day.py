@@ -29,7 +29,7 @@ from transform.snowflake import connect, record_run
 from warehouse import open_warehouse
 
 if TYPE_CHECKING:
-    from tests.fake_snowflake import FakeAccount
+    from tests.builders.fake_snowflake import FakeAccount
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

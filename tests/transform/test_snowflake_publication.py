@@ -23,7 +23,7 @@ from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 if TYPE_CHECKING:
-    from tests.fake_snowflake import FakeAccount
+    from tests.builders.fake_snowflake import FakeAccount
 
 pytestmark = pytest.mark.slow
 DAY = date(2026, 11, 22)

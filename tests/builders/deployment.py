@@ -22,7 +22,7 @@ from operations.airflow_api import AirflowApi
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
-from tests.scheduler.pipeline import eventually
+from tests.builders.running_pipeline import eventually
 
 IMAGE = "ecommerce-pipeline:test"
 UP_SECONDS = 900.0

@@ -18,7 +18,7 @@ import requests
 
 from pipeline.sources import source
 from sandbox.stack import AIRFLOW_DATABASE
-from tests.scheduler.pipeline import Pipeline, eventually
+from tests.builders.running_pipeline import Pipeline, eventually
 
 RETRY_DELAY = timedelta(seconds=5)
 STACK_SETTINGS = {
