@@ -38,7 +38,7 @@ class S3Double:
         content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return content
 
-    def keys(self) -> set[str]:
+    def list(self) -> set[str]:
         listed = self._client.list_objects_v2(Bucket=self.bucket)
         return {entry["Key"] for entry in listed.get("Contents", ())}
 

@@ -195,7 +195,8 @@ def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secr
         json.dumps({"admin": "from-a-secret", "viewer": "from-another"})
     )
     subprocess.run(["chmod", "-R", "go+rX", secret], check=True)
-    mounted = next(mount["mountPath"] for mount in helm["volumeMounts"] if mount["name"] == "users")
+    mounts = helm["apiServer"]["extraVolumeMounts"]
+    mounted = next(mount["mountPath"] for mount in mounts if mount["name"] == "users")
     file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={helm['config']['core']['simple_auth_manager_passwords_file']}"
     options = ["--detach", "--no-deps", "--volume", f"{secret}:{mounted}:ro", "--env", file]
     container = deployment.compose(

@@ -302,17 +302,13 @@ def test_the_helm_values_name_options_that_this_airflow_has() -> None:
     from airflow.configuration import conf
 
     known = conf.configuration_description
-    # Not installed here: the provider of KubernetesExecutor brings its own section.
-    named = {(section, option) for section, options in HELM["config"].items() for option in options}
     missing = {
         (section, option)
-        for section, option in named
+        for section, options in HELM["config"].items()
+        for option in options
         if option not in known.get(section, {"options": {}})["options"]
     }
-    assert missing <= {
-        ("kubernetes_executor", "delete_worker_pods"),
-        ("kubernetes_executor", "delete_worker_pods_on_failure"),
-    }
+    assert missing == set()
     assert HELM["executor"] == "KubernetesExecutor"
     assert {"name": "WAREHOUSE_KIND", "value": "snowflake"} in HELM["env"], (
         "pods share no files, so DuckDB cannot be used"
@@ -323,9 +319,10 @@ def test_the_helm_values_name_options_that_this_airflow_has() -> None:
 
 
 def test_the_databases_of_the_documentation_are_reached_by_a_driver_of_the_image() -> None:
-    for address in re.findall(
-        r"connection=(\S+)", (PROJECT / "docs" / "containers.md").read_text()
-    ):
+    guide = (PROJECT / "docs" / "kubernetes.md").read_text()
+    addresses = re.findall(r"(?:connection|ALERTS_DATABASE_URL)=(\S+)", guide)
+    assert len(addresses) == 2
+    for address in addresses:
         assert make_url(address).get_dialect().import_dbapi().__name__ == "psycopg2"
 
 

@@ -85,7 +85,7 @@ def test_the_page_can_be_on_an_object_store(built: Shop, s3: S3Double) -> None:
     elsewhere = built.dbt.model_copy(update={"docs_path": f"s3://{s3.bucket}/docs"})
     page = transform.write_docs(dbt=elsewhere, warehouse=built.warehouse)
     assert page == f"s3://{s3.bucket}/docs/index.html"
-    assert s3.keys() == {"docs/index.html", "docs/project"}
+    assert s3.list() == {"docs/index.html", "docs/project"}
     assert b".tiny.fct_orders" in s3.read("docs/index.html")
     written = s3.written_at("docs/index.html")
     transform.write_docs(dbt=elsewhere, warehouse=built.warehouse)
