@@ -10,17 +10,21 @@ from operator import and_
 from typing import Any
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, StartOfDayMapper, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args, policy
 from pipeline.days import DAY_FORMAT, day_of
+from wiring.calendar import DAY_PARAM
 from wiring.datasets import MARTS, RAW_DATASETS
 
 DOC = """
 ### What it does
 Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load records, runs dbt
-layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once. Beside the
-published marts lies dbt's documentation of every model and column, `docs/index.html`, written again when the project changes.
+layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once. A source
+that is loaded again after that starts a run for its day (`build__<day>__...`); where several wait, the first builds and
+the others are skipped at the gate. Beside the published marts lies dbt's documentation of every model and column,
+`docs/index.html`, written again when the project changes.
 
 ### When it fails
 What people read stays as it was: nothing is published before the tests have passed. The alert names the model or test
@@ -42,20 +46,30 @@ with DAG(
     max_active_runs=1,
     default_args=default_args("dbt_run"),
     on_failure_callback=on_dag_failure,
+    params={"day": DAY_PARAM},
     tags=["ecommerce", "dbt"],
     doc_md=DOC,
 ) as dag:
 
     @task(task_id="all_extractions_complete")
     def all_extractions_complete() -> list[dict[str, Any]]:
-        """The six loads of the day, from the warehouse's own records."""
+        """The six loads of the day, from the warehouse's own records.
+
+        Skipped, with all that follows, where another run has built the day since this one was
+        called for: it read everything this one would. So of several corrections that wait, one is
+        built.
+        """
         from pipeline.gate import check_complete
         from warehouse import open_warehouse
 
-        context = get_current_context()
-        day = day_of(context["dag_run"])
-        # What is loaded after this has to announce the day again.
-        return check_complete(day, open_warehouse().begin_build(context["run_id"], day))
+        context, warehouse = get_current_context(), open_warehouse()
+        run = context["dag_run"]
+        day = day_of(run)
+        since = warehouse.day_state(day).builds_since(run.run_after)
+        built = since and context["ti"].get_dr_count(run.dag_id, run_ids=since, states=["success"])
+        if built and not run.clear_number:  # who clears a run wants it built
+            raise AirflowSkipException(f"{day} has been built since this run was called for.")
+        return check_complete(day, warehouse.begin_build(run.run_id, day))
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:
@@ -109,9 +123,14 @@ with DAG(
         import transform
 
         context = get_current_context()
-        publication = transform.publish_marts(day_of(context["dag_run"])).as_dict()
+        run = context["dag_run"]
+        day = day_of(run)
+        publication = transform.publish_marts(day).as_dict()
         transform.refresh_docs()
-        context["outlet_events"][MARTS].extra = {"loads": loads, "publication": publication}
+        event = context["outlet_events"][MARTS]
+        event.extra = {"loads": loads, "publication": publication}
+        if not run.partition_key:
+            event.add_partitions(day.isoformat())
         return publication
 
     @task(task_id="notify_success", **default_args("notification"))

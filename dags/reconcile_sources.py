@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args
 from pipeline.sources import SOURCES
+from wiring.builds import build_day
 
 DOC = """
 ### What it does
@@ -92,21 +92,20 @@ with DAG(
         }
 
     @task(task_id="days_to_rebuild", trigger_rule=TriggerRule.ALL_DONE, **default_args("publish"))
-    def days_to_rebuild() -> list[dict[str, Any]]:
-        """What to trigger `rebuild_day` with: the days of the repairs, but for those that dbt has
-        yet to build anyway.
-        """
-        from warehouse import open_warehouse
-        from wiring.repairs import repaired_days
+    def days_to_rebuild() -> list[dict[str, str]]:
+        """The days of the repairs, but for those that dbt has yet to build anyway."""
+        from datetime import date
 
-        results = get_current_context()["ti"].xcom_pull(
-            task_ids=[f"reconcile_{source.name}" for source in SOURCES]
-        )
-        state = open_warehouse().day_state
+        from warehouse import open_warehouse
+
+        context, warehouse = get_current_context(), open_warehouse()
+        tasks = [f"reconcile_{source.name}" for source in SOURCES]
+        found = context["ti"].xcom_pull(task_ids=tasks)  # None of one that failed or was skipped
+        repaired = sorted({each["repaired_day"] for each in found if each} - {None})
         return [
-            {"first_day": day.isoformat(), "correction_of": ", ".join(names)}
-            for day, names in repaired_days(results).items()
-            if state(day).announced_by_all
+            {"day": day, "cause": context["run_id"], "why": "A reconciliation repaired the day."}
+            for day in repaired
+            if warehouse.day_state(date.fromisoformat(day)).announced_by_all
         ]
 
     compared = [
@@ -114,9 +113,7 @@ with DAG(
         for source in SOURCES
     ]
     to_rebuild = days_to_rebuild()
-    rebuilding = TriggerDagRunOperator.partial(
-        task_id="rebuild_marts", trigger_dag_id="rebuild_day"
-    ).expand(conf=to_rebuild)
+    rebuilding = build_day.expand_kwargs(to_rebuild)
     # Without this leaf, a failed comparison would leave the run green.
     done = EmptyOperator(
         task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None

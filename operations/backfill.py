@@ -17,7 +17,6 @@ from pipeline.sources import SOURCES
 
 ALL = "all"
 DBT_DAG = "ecommerce_dbt"
-REBUILD_DAG = "rebuild_day"
 NOT_FOUND, CONFLICT = 404, 409
 UNFINISHED = ("queued", "running")
 
@@ -135,7 +134,7 @@ def check_ready(api: AirflowApi, sources: Sequence[Source]) -> None:
     """Refuse a back-fill that would wait for ever, or whose announcements would be lost."""
     if complaint := complaint_about(api.pool_slots(PUBLISH_POOL)):
         raise BackfillRefused(complaint)
-    for dag_id in (*(source.dag_id for source in sources), DBT_DAG, REBUILD_DAG):
+    for dag_id in (*(source.dag_id for source in sources), DBT_DAG):
         try:
             dag = api.call("GET", f"/dags/{dag_id}")
         except AirflowApiError as error:

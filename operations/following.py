@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
 from operations.airflow_api import AirflowApi
-from operations.backfill import DBT_DAG, REBUILD_DAG, UNFINISHED, Range, Started, close
+from operations.backfill import DBT_DAG, UNFINISHED, Range, Started, close
+from pipeline.days import DayError, day_of
 from pipeline.sources import SOURCES
 
 PAGE = 100
@@ -97,13 +99,8 @@ class Following:
     def outcomes(self) -> list[DayOutcome]:
         """How each day of the range stands now."""
         loads = {one.source.name: self._loads(one) for one in self.started}
-        builds: dict[str, list[str]] = {}
-        for run in reversed(list(self._runs(DBT_DAG, ""))):
-            if _since(run, min(one.created_at for one in self.started)):
-                builds.setdefault(run["partition_key"], []).append(run["state"])
-        return [
-            self._outcome(day, loads, builds.get(day.isoformat(), [])) for day in self.days.days
-        ]
+        builds = self._builds(min(one.created_at for one in self.started))
+        return [self._outcome(day, loads, builds.get(day, [])) for day in self.days.days]
 
     def _outcome(
         self, day: date, loads: dict[str, dict[str, dict[str, Any]]], builds: list[str]
@@ -118,7 +115,7 @@ class Following:
         return DayOutcome(day, states, tuple(builds), expected or all_six)
 
     def _rebuilds(self, run: dict[str, Any]) -> bool:
-        """Whether a load that has ended found its day built before, and had it announced again."""
+        """Whether a load that has ended found its day complete before, and had it built again."""
         if run["state"] != "success":
             return False
         run_id = run["dag_run_id"]
@@ -129,29 +126,36 @@ class Following:
 
     def _busy(self, outcomes: Sequence[DayOutcome]) -> bool:
         unfinished = ("not started", *UNFINISHED)
-        if any(
+        return any(
             state in unfinished for day in outcomes for state in (*day.loads.values(), *day.builds)
-        ):
-            return True
-        states = "&".join(f"state={state}" for state in UNFINISHED)
-        return bool(
-            self.api.call("GET", f"/dags/{REBUILD_DAG}/dagRuns?{states}&limit=1")["dag_runs"]
         )
 
     def _loads(self, one: Started) -> dict[str, dict[str, Any]]:
         """The runs of one source's back-fill by partition key."""
-        runs = self._runs(one.source.dag_id, "&run_type=backfill")
+        bounds = f"partition_date_gte={self.days.first}&partition_date_lte={self.days.last}"
+        runs = self._runs(one.source.dag_id, f"{bounds}&run_type=backfill")
         return {
             run["partition_key"]: run for run in reversed(list(runs)) if _since(run, one.created_at)
         }
 
-    def _runs(self, dag_id: str, also: str) -> Iterator[dict[str, Any]]:
-        """Runs of a DAG for days of the range, newest first."""
-        bounds = f"partition_date_gte={self.days.first}&partition_date_lte={self.days.last}{also}"
+    def _builds(self, since: datetime) -> dict[date, list[str]]:
+        """States of dbt's runs asked for since that moment, by day, oldest first.
+
+        Only their own days tell what they are for: a correction's run has no partition key.
+        """
+        found: dict[date, list[str]] = {}
+        asked = quote(since.isoformat(), safe="")
+        for run in reversed(list(self._runs(DBT_DAG, f"run_after_gte={asked}"))):
+            with suppress(DayError):
+                found.setdefault(day_of(run), []).append(run["state"])
+        return found
+
+    def _runs(self, dag_id: str, which: str) -> Iterator[dict[str, Any]]:
+        """Those runs of a DAG, newest first."""
         offset, total = 0, 1
         while offset < total:
             page = self.api.call(
-                "GET", f"/dags/{dag_id}/dagRuns?{bounds}&order_by=-id&limit={PAGE}&offset={offset}"
+                "GET", f"/dags/{dag_id}/dagRuns?{which}&order_by=-id&limit={PAGE}&offset={offset}"
             )
             yield from page["dag_runs"]
             offset, total = offset + PAGE, page["total_entries"]

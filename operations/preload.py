@@ -27,8 +27,6 @@ PRELOADED = (
     "airflow.providers.common.io.assets.file",
     "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.decorators.short_circuit",
-    "airflow.providers.standard.operators.empty",
-    "airflow.providers.standard.operators.trigger_dagrun",
     "airflow.sdk.definitions.asset.metadata",
     "airflow.sdk.definitions.decorators",
     "pandas",  # pyarrow imports these to see whether what it is given comes from there

@@ -28,17 +28,4 @@ def check_complete(day: date, records: tuple[LoadRecord, ...]) -> list[dict[str,
             f"{day} is not complete: the warehouse has no load record of {names}. "
             "Trigger the DAG named for that day; dbt follows by itself when all six are there."
         )
-    return [
-        {
-            "source": record.source,
-            "load_id": record.load_id,
-            "rows": record.rows_extracted,
-            "rows_rejected": record.rows_rejected,
-            "window": [
-                moment.isoformat() if moment else None
-                for moment in (record.window.start, record.window.end)
-            ],
-            "seconds": round(record.seconds, 3),
-        }
-        for record in (loaded[source.name] for source in SOURCES)
-    ]
+    return [loaded[source.name].as_event() for source in SOURCES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.sources import SOURCES
@@ -100,25 +100,26 @@ class DayState:
     Attributes:
         announced: when each source last announced the day, by its name; sources that have not are
             absent.
-        last_build: when the newest build of the day's marts began, before it read the load records.
+        builds: when each build of the day's marts began, before it read the load records, by the id
+            of its run.
     """
 
     day: date
     announced: dict[str, datetime]
-    last_build: datetime | None
+    builds: dict[str, datetime]
 
     @property
     def announced_by_all(self) -> bool:
         return all(source.name in self.announced for source in SOURCES)
 
     @property
-    def build_is_due(self) -> bool:
-        """Whether a build was called for and has not begun: it will read everything that is
-        committed until now.
-        """
-        if not self.announced_by_all:
-            return False
-        return self.last_build is None or max(self.announced.values()) > self.last_build
+    def last_build(self) -> datetime | None:
+        return max(self.builds.values(), default=None)
+
+    def builds_since(self, moment: datetime) -> list[str]:
+        """Runs whose builds began after the moment, which has a zone: they read all there was then."""
+        then = moment.astimezone(UTC).replace(tzinfo=None)
+        return [run_id for run_id, began in self.builds.items() if began > then]
 
 
 def by_source_and_day(rows: Iterable[tuple[str, date, int]]) -> dict[str, dict[date, int]]:

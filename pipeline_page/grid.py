@@ -172,8 +172,10 @@ class _Day:
         self.day, self.today, self.now = day, today, now
         self.before = first is None or day < first
         self.start = scheduled_start(day)
-        self.runs = runs
-        self.newest = {(run.dag_id, run.task_id): run for run in runs}
+        # A run of dbt that was skipped at its gate found the day built by another one.
+        idle = {run.run_id for run in runs if run.task_id == GATE and run.state == "skipped"}
+        self.runs = [run for run in runs if run.run_id not in idle]
+        self.newest = {(run.dag_id, run.task_id): run for run in self.runs}
         self.build = self.newest.get((DBT_DAG, GATE))
         # Only the current day can be late; what is loaded on a later day is a back-fill or a
         # correction.

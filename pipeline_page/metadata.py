@@ -19,7 +19,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from pipeline.days import EARLIEST, DayError, current_day, day_of
+from pipeline.days import EARLIEST, DayError, current_day, day_of, past_day
 from pipeline.sources import SOURCES
 
 DBT_DAG = "ecommerce_dbt"
@@ -178,7 +178,11 @@ def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, i
 
 
 def pending_days(session: Session) -> list[str]:
-    """Days that some, but not all, of the sources have announced to dbt, oldest first."""
+    """Days that some, but not all, of the sources have announced to dbt, oldest first.
+
+    Airflow takes any date as a key from outside, and forgets none: what is no day of ours is left
+    out.
+    """
     query = (
         sa.select(AssetPartitionDagRun.partition_key)
         .where(
@@ -188,7 +192,15 @@ def pending_days(session: Session) -> list[str]:
         .distinct()
         .order_by(AssetPartitionDagRun.partition_key)
     )
-    return [str(key) for key in session.scalars(query)]
+    return [str(key) for key in session.scalars(query) if _is_day(str(key))]
+
+
+def _is_day(key: str) -> bool:
+    try:
+        past_day(key)
+    except DayError:
+        return False
+    return True
 
 
 def _utc(moment: datetime | None) -> datetime | None:

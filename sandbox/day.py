@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from operations.airflow_api import AirflowApi, AirflowApiError
+from pipeline.days import day_of
 from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.processes import LOG_LINES_SHOWN, SandboxError
@@ -98,10 +99,7 @@ class DayRun:
 
     def _find_dbt_run(self) -> None:
         for run in self.api.runs(DBT_DAG):
-            if (
-                run["dag_run_id"] not in self._earlier_dbt_runs
-                and run["partition_key"] == self.day.isoformat()
-            ):
+            if run["dag_run_id"] not in self._earlier_dbt_runs and day_of(run) == self.day:
                 self.runs[DBT_DAG] = run["dag_run_id"]
 
     def _tasks(self, dag_id: str) -> dict[str, dict[str, Any]]:
@@ -123,7 +121,7 @@ class DayRun:
             self._rows[dag_id] = int(self.api.xcom(dag_id, self.runs[dag_id], dag_id)["rows"])
         if publish.state in FAILED:
             return publish
-        # A correction skips `publish`: rebuild_day announces the whole day again.
+        # A correction skips `publish`: it starts dbt for its day directly.
         state = (
             load.state
             if not load.done

@@ -143,6 +143,9 @@ class Warehouse(Protocol):
     def day_state(self, day: date) -> DayState:
         """Which sources have announced a day, and when its newest build began."""
 
+    def days_to_build(self, first: date, last: date) -> dict[date, str]:
+        """Complete days with a load that no build of them has read; the id of the newest such load."""
+
     def pending_days(self, since: date) -> list[date]:
         """Days from ``since`` on that some sources have announced and others have not."""
 
@@ -152,15 +155,6 @@ class Warehouse(Protocol):
 
         Trying the same announcement again gives the same answer: the first try may have died before
         its event was sent.
-        """
-
-    def announce_again(
-        self, announcement_id: str, wanted: Sequence[date], *, unless_due: bool
-    ) -> list[date]:
-        """Record that all six sources announce these days again, and return them.
-
-        ``unless_due`` leaves out days whose build was called for and has not begun: it will read
-        everything there is.
         """
 
     def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:

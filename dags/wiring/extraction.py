@@ -4,12 +4,10 @@ one slot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -19,7 +17,7 @@ from alerting.policy import default_args, policy
 from pipeline.contracts import Source
 from pipeline.days import day_of
 from pipeline.sources import source
-from wiring.announcing import announcement_id
+from wiring.builds import build_day
 from wiring.calendar import DAY_PARAM, once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
 
@@ -70,59 +68,41 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 dag_run=run,
             ):
                 record = commit_parts(list(parts)) if parts else load(loaded.name, day)
-            return {
-                "source": record.source,
-                "day": record.day.isoformat(),
-                "load_id": record.load_id,
-                "rows": record.rows_extracted,
-                "rows_inserted": sum(table.inserted for table in record.tables),
-                "rows_updated": sum(table.updated for table in record.tables),
-                "rows_rejected": record.rows_rejected,
-                "window": [
-                    moment.isoformat() if moment else None
-                    for moment in (record.window.start, record.window.end)
-                ],
-                "seconds": round(record.seconds, 3),
-            }
+            return record.as_event()
 
-        @task(task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish"))
-        def publish(loaded_day: dict[str, Any]) -> None:
-            """Announce the loaded day; alone in its pool, so that two sources never announce, or
-            decide, in the same instant.
+        @task.short_circuit(
+            task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish")
+        )
+        def publish(loaded_day: dict[str, Any]) -> bool:
+            """Announce the loaded day; skipped when its marts have to be rebuilt instead.
+
+            A seventh event would begin a round of six that nothing ever completes, so a source
+            announces a day only until all six have. The pool of one slot has two sources never
+            announce, or decide, in the same instant.
             """
             from warehouse import open_warehouse
 
             context, day = get_current_context(), date.fromisoformat(loaded_day["day"])
-            if not open_warehouse().announce(
-                announcement_id(context, loaded_day["load_id"]), day, loaded
-            ):
+            identity = _announcement_id(context, loaded_day["load_id"])
+            if not open_warehouse().announce(identity, day, loaded):
                 raise AirflowSkipException(
-                    f"{day} has been announced by all six sources before: rebuild_day announces it "
-                    "again."
+                    f"All six sources have announced {day} before: its marts are rebuilt."
                 )
             event = context["outlet_events"][dataset]
             event.extra = loaded_day
             if not context["dag_run"].partition_key:
                 event.add_partitions(loaded_day["day"])
+            return False  # nothing follows an announcement
 
-        loading = _in_parts(loaded, load_day) if _is_split(loaded) else load_day()
-        publishing = publish(loading)  # type: ignore[arg-type]  # at drawing time it is a reference to the value
-        # Runs only when `publish` was skipped, that is for a correction.
-        rebuilding = TriggerDagRunOperator(
-            task_id="rebuild_marts",
-            trigger_dag_id="rebuild_day",
-            conf={
-                "first_day": f"{{{{ ti.xcom_pull('{loaded.dag_id}')['day'] }}}}",
-                "correction_of": loaded.name,
-            },
-            trigger_rule=TriggerRule.ALL_SKIPPED,
+        loading: Any = _in_parts(loaded, load_day) if _is_split(loaded) else load_day()
+        rebuild_marts = build_day.override(
+            task_id="rebuild_marts", trigger_rule=TriggerRule.NONE_FAILED
         )
-        # Both ways end here; without this leaf, a failed `publish` would leave the run green.
-        done = EmptyOperator(
-            task_id="done", trigger_rule=TriggerRule.NONE_FAILED, on_execute_callback=None
+        publish(loading) >> rebuild_marts(
+            day=loading["day"],
+            cause=loading["load_id"],
+            why=f"{loaded.name} was loaded again after the day was complete.",
         )
-        publishing >> rebuilding >> done
-        publishing >> done
     return dag
 
 
@@ -163,3 +143,10 @@ def _in_parts(loaded: Source, load_day: Any) -> Any:
     committing = load_day(planned)
     extract_part.expand(part=planned) >> committing
     return committing
+
+
+def _announcement_id(context: Mapping[str, Any], load_id: str) -> str:
+    """The same for all tries of one announcement, another one when a person clears the task."""
+    ti = context["ti"]
+    first_try = ti.max_tries - context["task"].retries + 1
+    return f"{load_id}/{ti.dag_id}/{ti.run_id}/{first_try}"

@@ -19,6 +19,7 @@ from typing import Any
 import requests
 
 from operations.airflow_api import AirflowApi
+from pipeline.days import day_of
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
@@ -284,7 +285,7 @@ class Deployment:
 
         def over() -> dict[str, Any]:
             runs = [
-                run for run in self.api.runs(DBT_DAG) if run["partition_key"] == day.isoformat()
+                run for run in self.api.runs(DBT_DAG) if day_of(run) == day
             ]
             ended = [run for run in runs if run["state"] in ("success", "failed")]
             return ended[0] if len(ended) == number else {}

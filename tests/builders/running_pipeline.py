@@ -16,7 +16,7 @@ import psycopg2
 import requests
 
 from operations.airflow_api import AirflowApi
-from pipeline.days import current_day, upper_bound
+from pipeline.days import current_day, day_of, upper_bound
 from pipeline.pool import PUBLISH_POOL
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
@@ -197,12 +197,18 @@ class Pipeline:
     # ----------------------------------------------------------------------------------------------------------
 
     def dbt_runs(self, day: date) -> list[dict[str, Any]]:
-        """Runs of dbt for a day, oldest first."""
+        """Runs of dbt for a day, oldest first, without those that found it built at their gate."""
+        skipped = self.skipped_runs()
         return [
             run
             for run in reversed(self.api.runs(DBT_DAG))
-            if run["partition_key"] == day.isoformat()
+            if day_of(run) == day and run["dag_run_id"] not in skipped
         ]
+
+    def skipped_runs(self) -> set[str]:
+        """Runs of dbt that had nothing left to do."""
+        sql = "select run_id from task_instance where dag_id = %s and task_id = %s and state = 'skipped'"
+        return {run_id for (run_id,) in self.metadata(sql, DBT_DAG, "all_extractions_complete")}
 
     def await_dbt(self, day: date, number: int = 1) -> dict[str, Any]:
         """The day's dbt run of that number, once it has succeeded."""

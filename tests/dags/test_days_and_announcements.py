@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
@@ -10,7 +10,6 @@ from pipeline.day_report import report_day
 from pipeline.gate import IncompleteDayError, check_complete
 from pipeline.records import DayState, LoadRecord, TableCounts, Window
 from pipeline.sources import SOURCES
-from wiring.repairs import repaired_days
 
 DAY = date(2026, 11, 2)
 SEVEN = datetime(2026, 11, 2, 7, tzinfo=UTC)
@@ -35,9 +34,9 @@ def record(source: str, committed: datetime = SEVEN) -> LoadRecord:
 def state(without: tuple[str, ...] = (), last_build: datetime | None = None) -> DayState:
     """A day announced at seven by all sources but some."""
     seven = SEVEN.replace(tzinfo=None)
-    return DayState(
-        DAY, {source.name: seven for source in SOURCES if source.name not in without}, last_build
-    )
+    builds = {"run-1": last_build} if last_build else {}
+    announced = {source.name: seven for source in SOURCES if source.name not in without}
+    return DayState(DAY, announced, builds)
 
 
 def test_the_gate_names_every_missing_source_and_its_dag() -> None:
@@ -57,24 +56,44 @@ def test_the_gate_passes_six_loads_on_in_the_order_of_the_sources() -> None:
     assert {load["rows"] for load in loads} == {3}
 
 
-def test_a_build_is_due_between_the_sixth_announcement_and_its_beginning() -> None:
-    seven = SEVEN.replace(tzinfo=None)
-    assert state().build_is_due
-    assert state(last_build=seven - timedelta(seconds=1)).build_is_due
-    assert not state(last_build=seven + timedelta(seconds=1)).build_is_due
-    assert not state(without=("orders",)).build_is_due
+def test_a_build_since_a_moment_began_after_it() -> None:
+    builds = {
+        "before": datetime(2026, 11, 2, 6, 59, 59),
+        "at": datetime(2026, 11, 2, 7),
+        "after": datetime(2026, 11, 2, 7, 0, 1),
+    }
+    of_day = DayState(DAY, {}, builds)
+    assert of_day.builds_since(SEVEN) == ["after"]
+    assert of_day.builds_since(SEVEN.astimezone(timezone(timedelta(hours=9)))) == ["after"]
+    assert of_day.last_build == datetime(2026, 11, 2, 7, 0, 1)
+    assert DayState(DAY, {}, {}).last_build is None
 
 
 def test_a_day_all_six_have_loaded_and_dbt_never_read_is_lost() -> None:
     records = tuple(record(source.name) for source in SOURCES)
-    lost = report_day(state(), records, frozenset(), None)
-    assert lost.lost
-    assert (
-        lost.sentences()[-1]
-        == "All six sources of 2026-11-02 are loaded, but dbt has not begun: it is announced again."
-    )
-    begun = SEVEN.replace(tzinfo=None) + timedelta(minutes=1)
-    assert not report_day(state(last_build=begun), records, frozenset(), None).lost
+    assert report_day(state(), records, lost=True).conclusion() == [
+        "All six sources of 2026-11-02 are loaded, but dbt has not begun: a run of it is started."
+    ]
+    begun = state(last_build=SEVEN.replace(tzinfo=None) + timedelta(minutes=1))
+    assert report_day(begun, records).conclusion() == [
+        "All six sources of 2026-11-02 are loaded; dbt began at 07:01:00 UTC."
+    ]
+    assert report_day(begun, records, published_day=DAY).conclusion() == [
+        "2026-11-02 is published."
+    ]
+
+
+def test_a_day_that_completes_while_it_is_looked_at_is_about_to_be_built() -> None:
+    records = tuple(record(source.name) for source in SOURCES)
+    assert report_day(state(), records).conclusion() == [
+        "All six sources of 2026-11-02 are loaded; dbt is about to begin."
+    ]
+
+
+def test_a_paused_dbt_is_said_whatever_else_there_is_to_say() -> None:
+    for records in ((), tuple(record(source.name) for source in SOURCES)):
+        said = report_day(state(), records, lost=bool(records), paused=True).conclusion()
+        assert said[1].startswith("The DAG ecommerce_dbt is paused: its runs wait")
 
 
 def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
@@ -82,9 +101,9 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
         record(source.name) for source in SOURCES if source.name not in ("orders", "charges")
     )
     report = report_day(
-        state(without=("orders", "charges", "customers")), records, frozenset({"orders"}), None
+        state(without=("orders", "charges", "customers")), records, running=frozenset({"orders"})
     )
-    assert (report.complete, report.lost) == (False, False)
+    assert report.waiting_for == ["orders", "charges"]
     assert report.sources["orders"] == "running"
     assert report.sources["charges"] == "missing"
     assert report.sources["customers"] == "loaded, not announced"
@@ -107,22 +126,8 @@ def test_a_source_that_failed_says_with_what() -> None:
         "products": "an old one",
     }
     said = report_day(
-        state(without=("orders", "charges")), records, frozenset({"charges"}), None, errors
+        state(without=("orders", "charges")), records, running=frozenset({"charges"}), errors=errors
     ).sentences()
     assert said[0] == "orders: failed: SourceUnavailableError: no answer."
     assert "charges: running: CredentialsError: 401." in said
     assert "products: loaded, 3 rows." in said  # it failed and was repaired: nothing to say
-
-
-def test_a_repair_has_the_day_it_was_committed_for_announced_once_for_all_its_sources() -> None:
-    results = [
-        {"source": "orders", "repaired_day": "2026-11-22"},
-        None,  # failed, or skipped
-        {"source": "products", "repaired_day": None},
-        {"source": "charges", "repaired_day": "2026-11-22"},
-        {"source": "marketing", "repaired_day": "2026-11-21"},
-    ]
-    assert repaired_days(results) == {
-        date(2026, 11, 21): ["marketing"],
-        date(2026, 11, 22): ["orders", "charges"],
-    }

@@ -1,11 +1,14 @@
-"""Who may announce a day: one round of six by themselves, after that only all six together."""
+"""Who may announce a day: each source, until all six have; and which days nobody has built."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
+from pipeline.contracts import Source
+from pipeline.days import upper_bound
+from pipeline.records import Window
 from pipeline.sources import SOURCES, source
 from warehouse import Warehouse
 
@@ -55,23 +58,32 @@ def test_a_retry_of_the_sixth_announcement_announces_again(warehouse: Warehouse)
     )  # its first try died before the event was sent
 
 
-def test_corrections_before_a_build_begins_are_read_by_it(warehouse: Warehouse) -> None:
-    announce_all(warehouse, DAY)
-    assert warehouse.announce_again("correction-1", [DAY], unless_due=True) == []
+def test_a_build_is_known_by_its_run_and_by_when_it_last_began(warehouse: Warehouse) -> None:
     warehouse.begin_build("run-1", DAY)
-    assert warehouse.announce_again("correction-2", [DAY], unless_due=True) == [DAY]
-    assert (
-        warehouse.announce_again("correction-3", [DAY], unless_due=True) == []
-    )  # the build of the second reads it
+    between = datetime.now(UTC)
+    warehouse.begin_build("run-2", DAY)
+    warehouse.begin_build("run-3", NEXT)
+    assert warehouse.day_state(DAY).builds_since(between) == ["run-2"]
+    warehouse.begin_build("run-1", DAY)  # cleared, or tried again
+    assert set(warehouse.day_state(DAY).builds_since(between)) == {"run-1", "run-2"}
 
 
-def test_a_retry_of_a_correction_announces_again(warehouse: Warehouse) -> None:
-    announce_all(warehouse, DAY)
+def test_a_complete_day_is_to_be_built_until_a_build_has_read_its_newest_load(
+    warehouse: Warehouse,
+) -> None:
+    for each in SOURCES[:-1]:
+        load_nothing(warehouse, each, DAY)
+    assert warehouse.days_to_build(DAY, NEXT) == {}
+    newest = load_nothing(warehouse, SOURCES[-1], DAY)
+    assert warehouse.days_to_build(DAY, NEXT) == {DAY: newest}
+    assert warehouse.days_to_build(NEXT, NEXT) == {}
     warehouse.begin_build("run-1", DAY)
-    assert warehouse.announce_again("correction-1", [DAY], unless_due=True) == [DAY]
-    assert warehouse.announce_again("correction-1", [DAY], unless_due=True) == [DAY]
+    assert warehouse.days_to_build(DAY, NEXT) == {}
+    corrected = load_nothing(warehouse, SOURCES[0], DAY)
+    assert warehouse.days_to_build(DAY, NEXT) == {DAY: corrected}
 
 
-def test_a_person_can_have_a_day_announced_whatever_is_due(warehouse: Warehouse) -> None:
-    announce_all(warehouse, DAY)
-    assert warehouse.announce_again("by-hand", [DAY, NEXT], unless_due=False) == [DAY, NEXT]
+def load_nothing(warehouse: Warehouse, of: Source, day: date) -> str:
+    """A load of no rows; its id."""
+    with warehouse.begin_load(of, day, Window(None, upper_bound(day))) as load:
+        return load.commit(None).load_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -87,6 +88,13 @@ def test_a_day_that_went_well_is_done_from_the_first_source_to_the_publication()
     drawn = grid(*whole(), *dbt(), days=1)
     assert {cell.state for cell in drawn.of_day(TODAY)} == {"done"}
     assert what_needs_me(drawn, {}) == []
+
+
+def test_a_correction_that_another_build_has_read_hides_nothing() -> None:
+    """Its run of dbt was skipped at the gate, and everything after it with it."""
+    idle = [replace(run, state="skipped", result=None) for run in dbt(begin=5)]
+    drawn = grid(*whole(), *dbt(), *idle, days=1)
+    assert {cell.state for cell in drawn.of_day(TODAY)} == {"done"}
 
 
 def test_before_the_first_day_there_is_no_gap() -> None:

@@ -400,14 +400,15 @@ def test_each_query_reads_what_airflow_has_written(served: Served) -> None:
             models
         ) == 4
         assert metadata.pending_days(session) == []
-        session.execute(
-            sa.insert(metadata.AssetPartitionDagRun).values(
-                target_dag_id="ecommerce_dbt",
-                partition_key=str(back(3)),
-                created_at=_start(back(3)),
-                updated_at=_start(back(3)),
+        for key in (str(back(3)), "0001-01-01", "9999-12-31", "2026-1-2"):
+            session.execute(
+                sa.insert(metadata.AssetPartitionDagRun).values(
+                    target_dag_id="ecommerce_dbt",
+                    partition_key=key,
+                    created_at=_start(back(3)),
+                    updated_at=_start(back(3)),
+                )
             )
-        )
         assert metadata.pending_days(session) == [str(back(3))]
         session.rollback()
 

@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import suppress
 from datetime import date
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -34,9 +35,7 @@ def test_a_source_that_failed_on_one_day_and_is_repaired_on_the_next_completes_i
         failed = pipeline.start(first, "orders")["orders"]
         assert pipeline.end_of(ORDERS, failed) == "failed"
     assert pipeline.tries(ORDERS, failed, ORDERS) == 3
-    monitored = pipeline.api.trigger("ecommerce_sla_monitor", str(first))
-    assert pipeline.end_of("ecommerce_sla_monitor", monitored) == "success"
-    said = pipeline.log("ecommerce_sla_monitor", monitored, "check_day")
+    said = monitor(pipeline, first)
     for sentence in (
         "orders: failed: SourceUnavailableError",
         "customers: missing.",
@@ -122,15 +121,101 @@ def test_a_day_whose_events_were_dropped_is_repaired_by_the_monitor(pipeline: Pi
         pipeline.api.pause(DBT_DAG, False)
     assert pipeline.dbt_runs(day) == []
 
-    run_id = pipeline.api.trigger("ecommerce_sla_monitor", day.isoformat())
-    assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
-    said = pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
+    said = monitor(pipeline, day)
     assert (
-        f"All six sources of {day} are loaded, but dbt has not begun: it is announced again."
+        f"All six sources of {day} are loaded, but dbt has not begun: a run of it is started."
         in said
     )
+    assert "is paused" not in said
     pipeline.await_dbt(day)
     pipeline.assert_dbt_ran(1, [day])
+
+
+def test_days_that_complete_while_dbt_is_paused_are_all_built_when_it_is_unpaused(
+    pipeline: Pipeline,
+) -> None:
+    """A correction made meanwhile, and the monitor of the next day, change nothing about that."""
+    day, next_day = days_ago(17), days_ago(16)
+    pipeline.api.pause(DBT_DAG, True)
+    try:
+        pipeline.load(day, *ALL_SOURCES)
+        pipeline.load(day, "orders")
+        pipeline.load(day, "orders")
+        pipeline.load(next_day, *ALL_SOURCES)
+        for monitored in (day, next_day):
+            said = monitor(pipeline, monitored)
+            assert f"All six sources of {monitored} are loaded, but dbt has not begun" in said
+            assert "The DAG ecommerce_dbt is paused: its runs wait" in said
+        assert {run["state"] for run in pipeline.dbt_runs(day)} == {"queued"}
+        assert [run["state"] for run in pipeline.dbt_runs(next_day)] == ["queued"]
+        assert (pipeline.pending(day), pipeline.pending(next_day)) == (0, 0)
+        waiting = len(pipeline.dbt_runs(day))
+        monitor(pipeline, next_day)
+        assert len(pipeline.dbt_runs(day)) == waiting, "what waits already is not started again"
+    finally:
+        pipeline.api.pause(DBT_DAG, False)
+    for waited in (day, next_day):
+        pipeline.await_dbt(waited)
+    pipeline.assert_dbt_ran(1, [day, next_day])
+    pipeline.assert_built_from_its_own_loads(day)
+
+
+def test_a_correction_after_a_dropped_announcement_has_the_day_built(pipeline: Pipeline) -> None:
+    day = days_ago(15)
+    pipeline.api.pause(DBT_DAG, True)
+    try:
+        pipeline.load(day, *ALL_SOURCES)
+    finally:
+        pipeline.api.pause(DBT_DAG, False)
+    pipeline.await_rest()
+    assert pipeline.dbt_runs(day) == []
+    pipeline.load(day, "orders")
+    pipeline.await_dbt(day)
+    pipeline.assert_dbt_ran(1, [day])
+    pipeline.load(day, "customers")
+    pipeline.await_dbt(day, 2)
+    pipeline.assert_dbt_ran(2, [day])
+    pipeline.assert_built_from_its_own_loads(day)
+
+
+def test_corrections_that_wait_together_are_built_once(pipeline: Pipeline) -> None:
+    """The runs of all are there; the first one reads all of them, the others end at their gate."""
+    day = days_ago(14)
+    pipeline.load(day, *ALL_SOURCES)
+    pipeline.await_dbt(day)
+    pipeline.api.pause(DBT_DAG, True)
+    try:
+        pipeline.load(day, *ALL_SOURCES)
+    finally:
+        pipeline.api.pause(DBT_DAG, False)
+    pipeline.await_dbt(day, 2)
+    pipeline.assert_dbt_ran(2, [day])
+    pipeline.assert_built_from_its_own_loads(day)
+    corrections = [run for run in pipeline.skipped_runs() if run.startswith(f"build__{day}__")]
+    assert len(corrections) == len(ALL_SOURCES) - 1
+
+    # Whoever clears a run that had nothing to do wants it to do it.
+    pipeline.api.clear(DBT_DAG, corrections[0], "all_extractions_complete")
+    pipeline.await_dbt(day, 3)
+
+
+def test_a_build_that_failed_satisfies_no_correction(pipeline: Pipeline) -> None:
+    """It began after the correction was loaded, but nothing came of it."""
+    day = days_ago(13)
+    pipeline.load(day, *ALL_SOURCES)
+    pipeline.await_dbt(day)
+    pipeline.api.pause(DBT_DAG, True)
+    try:
+        pipeline.load(day, "orders")
+        (waiting,) = [run for run in pipeline.dbt_runs(day) if run["state"] == "queued"]
+        other = pipeline.api.trigger(DBT_DAG, str(day))
+        open_warehouse().begin_build(other, day)
+        body = {"state": "failed"}
+        pipeline.api.call("PATCH", f"/dags/{DBT_DAG}/dagRuns/{quote(other)}", json=body)
+    finally:
+        pipeline.api.pause(DBT_DAG, False)
+    assert pipeline.end_of(DBT_DAG, waiting["dag_run_id"]) == "success"
+    assert waiting["dag_run_id"] not in pipeline.skipped_runs()
 
 
 def test_rebuild_day_has_every_day_of_a_range_built_once_more(pipeline: Pipeline) -> None:
@@ -153,9 +238,7 @@ def test_the_monitor_warns_when_days_pile_up_that_only_some_sources_have_announc
     pending = [days_ago(number) for number in (103, 102, 101, 100)]
     for day in pending:
         open_warehouse().announce(f"test/{day}", day, source("orders"))
-    run_id = pipeline.api.trigger("ecommerce_sla_monitor", str(days_ago(90)))
-    assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
-    said = pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
+    said = monitor(pipeline, days_ago(90))
     assert f"days wait for some of their sources: {', '.join(map(str, pending))}" in said
 
 
@@ -188,6 +271,13 @@ def test_a_day_completes_although_the_scheduler_was_killed_in_the_middle(
     pipeline.start_components()
     pipeline.await_dbt(day)
     pipeline.assert_dbt_ran(1, [day])
+
+
+def monitor(pipeline: Pipeline, day: date) -> str:
+    """Run the monitor for a day; what it said."""
+    run_id = pipeline.api.trigger("ecommerce_sla_monitor", day.isoformat())
+    assert pipeline.end_of("ecommerce_sla_monitor", run_id) == "success"
+    return pipeline.log("ecommerce_sla_monitor", run_id, "check_day")
 
 
 def kill_scheduler(pipeline: Pipeline) -> None:

@@ -32,10 +32,10 @@ def day_state(connection: duckdb.DuckDBPyConnection, day: date) -> DayState:
         "select source, max(announced_at) from loads.announcements where day = ? group by source",
         [day],
     ).fetchall()
-    builds: list[tuple[datetime | None]] = connection.execute(
-        "select max(started_at) from loads.builds where day = ?", [day]
+    builds = connection.execute(
+        "select build_id, max(started_at) from loads.builds where day = ? group by build_id", [day]
     ).fetchall()
-    return DayState(day, dict(announced), builds[0][0])
+    return DayState(day, dict(announced), dict(builds))
 
 
 def add_announcements(

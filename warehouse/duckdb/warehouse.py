@@ -18,7 +18,6 @@ import pyarrow as pa
 from pipeline.contracts import Column, RawTable, Source
 from pipeline.errors import PermanentError, WarehouseUnavailableError
 from pipeline.records import DayState, LoadRecord, Reject, Window
-from pipeline.sources import SOURCES
 from warehouse.arrow import arrow_type
 from warehouse.duckdb import beside as duckdb_beside
 from warehouse.duckdb import days, records
@@ -30,6 +29,7 @@ from warehouse.duckdb.sql import address, existing_columns, quoted
 from warehouse.parquet import write_part
 from warehouse.settings import WarehouseSettings
 from warehouse.staging import StagedLoad, StagedPart, checksum, open_staged_load, utc_now
+from warehouse.waiting import days_to_build
 
 __all__ = ["DuckDBLoad", "DuckDBWarehouse", "warehouse_lock"]
 
@@ -86,6 +86,9 @@ class DuckDBWarehouse:
         with self._reading() as connection:
             return days.day_state(connection, day)
 
+    def days_to_build(self, first: date, last: date) -> dict[date, str]:
+        return days_to_build(self, first, last)
+
     def pending_days(self, since: date) -> list[date]:
         with self._reading() as connection:
             return days.pending_days(connection, since)
@@ -98,25 +101,6 @@ class DuckDBWarehouse:
                 return False
             days.add_announcements(connection, announcement_id, day, [source.name], utc_now())
             return True
-
-    def announce_again(
-        self, announcement_id: str, wanted: Sequence[date], *, unless_due: bool
-    ) -> list[date]:
-        with self.writing() as connection:
-            due = []
-            for day in wanted:
-                if not days.is_announced_by(connection, announcement_id, day):
-                    if unless_due and days.day_state(connection, day).build_is_due:
-                        continue
-                    days.add_announcements(
-                        connection,
-                        announcement_id,
-                        day,
-                        [source.name for source in SOURCES],
-                        utc_now(),
-                    )
-                due.append(day)
-            return due
 
     def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
         with self.writing() as connection:

@@ -275,8 +275,12 @@ def day_state(connection: SnowflakeConnection, day: date) -> DayState:
         "select source, max(announced_at) from LOADS.ANNOUNCEMENTS where day = ? group by source",
         [day],
     )
-    builds = rows(connection, "select max(started_at) from LOADS.BUILDS where day = ?", [day])
-    return DayState(day, dict(announced), builds[0][0])
+    builds = rows(
+        connection,
+        "select build_id, max(started_at) from LOADS.BUILDS where day = ? group by build_id",
+        [day],
+    )
+    return DayState(day, dict(announced), dict(builds))
 
 
 def add_announcements(

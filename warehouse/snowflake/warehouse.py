@@ -28,6 +28,7 @@ from warehouse.snowflake.session import execute, query_tag, rows, session
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.sql import address, existing_columns, identifier, listed, snowflake_type
 from warehouse.staging import utc_now
+from warehouse.waiting import days_to_build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +118,9 @@ class SnowflakeWarehouse:
             "read the announcements", lambda connection: records.day_state(connection, day)
         )
 
+    def days_to_build(self, first: date, last: date) -> dict[date, str]:
+        return days_to_build(self, first, last)
+
     def pending_days(self, since: date) -> list[date]:
         return self._asked(
             "read the announcements", lambda connection: records.pending_days(connection, since)
@@ -132,23 +136,6 @@ class SnowflakeWarehouse:
             return True
 
         return self._written(f"announce {day}", write, day)
-
-    def announce_again(
-        self, announcement_id: str, wanted: Sequence[date], *, unless_due: bool
-    ) -> list[date]:
-        def write(connection: SnowflakeConnection) -> list[date]:
-            due = []
-            for day in wanted:
-                if not records.is_announced_by(connection, announcement_id, day):
-                    if unless_due and records.day_state(connection, day).build_is_due:
-                        continue
-                    records.add_announcements(
-                        connection, announcement_id, day, [each.name for each in SOURCES], utc_now()
-                    )
-                due.append(day)
-            return due
-
-        return self._written("announce days again", write, *wanted)
 
     def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
         def write(connection: SnowflakeConnection) -> tuple[LoadRecord, ...]:
