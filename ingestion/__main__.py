@@ -1,7 +1,6 @@
 """The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all``
-loads the six of them, ``python -m ingestion reconcile [SOURCE] [--repair]`` compares what was
-loaded with its source, ``python -m ingestion doctor`` checks every connection and says what to do
-about those that fail.
+loads the six of them, ``reconcile [SOURCE] [--repair]`` compares what was loaded with its source,
+``doctor`` checks every connection and says what to do about those that fail.
 
 Exit codes: 0 loaded, equal, or healthy; 1 somebody has to act first, or different; 2 the command
 was not understood; 75 (EX_TEMPFAIL of sysexits.h) worth another try in some minutes; 130
@@ -14,18 +13,19 @@ import argparse
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 
-from ingestion.load import load, summary
-from ingestion.reconcile.command import add_arguments as add_reconcile_arguments
-from ingestion.reconcile.command import run as reconcile
+from ingestion.load import load
+from ingestion.reconcile import reconcile
 from pipeline.days import current_day, past_day
 from pipeline.errors import PassingError, PipelineError
 from pipeline.masking import mask
 from pipeline.sources import SOURCES
 
-LOADED, ACT_FIRST, TRY_AGAIN, INTERRUPTED = 0, 1, 75, 130
+DONE, ACT_FIRST, TRY_AGAIN, INTERRUPTED = 0, 1, 75, 130
+NAMES = [source.name for source in SOURCES]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,26 +49,33 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m ingestion", description="Load one day of one source into the warehouse."
     )
     commands = parser.add_subparsers(dest="command", metavar="SOURCE", required=True)
+
+    def command(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=[*parents, common], help=text, description=text)
+
     for source in SOURCES:
-        commands.add_parser(
-            source.name,
-            parents=[day, common],
-            help=source.description,
-            description=source.description,
-        )
-    commands.add_parser(
-        "all",
-        parents=[day, common],
-        help="All six, one after the other; one that fails does not stop the rest.",
+        command(source.name, source.description, day)
+    command("all", "All six, one after the other; one that fails does not stop the rest.", day)
+    reconciling = command(
+        "reconcile", "Compare a source with what was loaded of it, row by row where they differ."
     )
-    reconciling = "Compare a source with what was loaded of it, row by row where they differ."
-    add_reconcile_arguments(
-        commands.add_parser(
-            "reconcile", parents=[common], help=reconciling, description=reconciling
-        )
+    reconciling.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        choices=NAMES,
+        help=f"one of {', '.join(NAMES)}; without it, all of them",
     )
-    examining = "Check every connection with its rights: what works, what fails, what to do. Loads nothing, posts nothing."
-    commands.add_parser("doctor", parents=[common], help=examining, description=examining)
+    reconciling.add_argument(
+        "--repair",
+        action="store_true",
+        help="read what differs again, and mark rows that the source has deleted",
+    )
+    command(
+        "doctor",
+        "Check every connection with its rights: what works, what fails, what to do. Loads "
+        "nothing, posts nothing.",
+    )
     return parser
 
 
@@ -84,40 +91,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "doctor":
         from ingestion.doctor import run as examine
 
-        return examine(lambda text: print(text, flush=True))
+        return examine(partial(print, flush=True))
     if options.command == "reconcile":
-        return _reconcile(options.source, options.repair, options.verbose)
+        names = [options.source] if options.source else NAMES
+        return _each(names, "reconcile", partial(_reconcile, options.repair), options.verbose)
     try:
         day = past_day(options.day) if options.day else current_day()
     except PipelineError as error:
         print(error, file=sys.stderr)
         return ACT_FIRST
-    names = [source.name for source in SOURCES] if options.command == "all" else [options.command]
-    codes = {_load_one(name, day, options.full_refresh, options.verbose) for name in names}
-    return next((code for code in (ACT_FIRST, TRY_AGAIN) if code in codes), LOADED)
+    names = NAMES if options.command == "all" else [options.command]
+    return _each(names, str(day), partial(_load, day, options.full_refresh), options.verbose)
 
 
-def _load_one(name: str, day: date, full_refresh: bool, verbose: bool) -> int:
-    try:
-        print(summary(load(name, day, full_refresh=full_refresh)), flush=True)
-    except PipelineError as error:
-        _explain(f"{name} {day}: {error}", verbose)
-        return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
-    except Exception as error:
-        hint = "" if verbose else " Run it with --verbose to see where."
-        _explain(
-            f"{name} {day}: nobody foresaw this: {type(error).__name__}: {error}.{hint}", verbose
-        )
-        return ACT_FIRST
-    return LOADED
+def _load(day: date, full_refresh: bool, name: str) -> int:
+    print(load(name, day, full_refresh=full_refresh).summary, flush=True)
+    return DONE
 
 
-def _reconcile(name: str | None, repair: bool, verbose: bool) -> int:
-    try:
-        return reconcile(name, repair)
-    except PipelineError as error:
-        _explain(f"reconcile: {error}", verbose)
-        return TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST
+def _reconcile(repair: bool, name: str) -> int:
+    report = reconcile(name, repair)
+    print(report, flush=True)
+    return DONE if report.is_equal else ACT_FIRST
+
+
+def _each(names: Sequence[str], what: str, run: Callable[[str], int], verbose: bool) -> int:
+    """Run something for each source; one that fails does not stop the rest."""
+    codes = set()
+    for name in names:
+        try:
+            codes.add(run(name))
+        except PipelineError as error:
+            _explain(f"{name} {what}: {error}", verbose)
+            codes.add(TRY_AGAIN if isinstance(error, PassingError) else ACT_FIRST)
+        except Exception as error:
+            hint = "" if verbose else " Run it with --verbose to see where."
+            said = f"nobody foresaw this: {type(error).__name__}: {error}.{hint}"
+            _explain(f"{name} {what}: {said}", verbose)
+            codes.add(ACT_FIRST)
+    return next((code for code in (ACT_FIRST, TRY_AGAIN) if code in codes), DONE)
 
 
 def _explain(sentence: str, verbose: bool) -> None:

@@ -73,6 +73,20 @@ class LoadRecord:
     def seconds(self) -> float:
         return (self.committed_at - self.started_at).total_seconds()
 
+    @property
+    def summary(self) -> str:
+        """One line about the load, for a log or a terminal."""
+        inserted, updated, unchanged = (
+            sum(getattr(table, count) for table in self.tables)
+            for count in ("inserted", "updated", "unchanged")
+        )
+        rejected = f", {self.rows_rejected:,} rejected" if self.rows_rejected else ""
+        return (
+            f"{self.source} {self.day}: {self.rows_extracted:,} rows read ({inserted:,} new, "
+            f"{updated:,} changed, {unchanged:,} unchanged{rejected}) in {self.seconds:.1f} s, "
+            f"load {self.load_id}"
+        )
+
     def as_event(self) -> dict[str, Any]:
         """The load as plain JSON, for a Dataset event or an XCom.
 

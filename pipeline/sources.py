@@ -1,5 +1,4 @@
-"""The contract of every source, declared once: which raw tables it fills, with which columns, key
-and version.
+"""The contract of every source, declared once: its raw tables with their columns, key and version.
 
 The extractors, the loader, the DAGs, the Datasets and the raw DDL take it from here; dbt's source
 file and the docs are checked against it by a test. Nothing heavy is imported: DAG files read this
@@ -22,6 +21,7 @@ from pipeline.contracts import (
     decimal,
     string,
 )
+from pipeline.errors import MissingInputError
 
 CUSTOMERS = RawTable(
     name="customers",
@@ -112,9 +112,7 @@ CHARGES = RawTable(
     version="_fetched_at",
     columns=(
         Column("charge_id", TEXT, nullable=False),
-        Column(
-            "order_id", TEXT
-        ),  # metadata.order_id, as text: what a person typed is not always a number
+        Column("order_id", TEXT),  # metadata.order_id: what a person typed is not always a number
         Column("customer_id", TEXT),
         Column("payment_intent_id", TEXT),
         Column("status", TEXT, nullable=False),
@@ -172,8 +170,7 @@ DISPUTES = RawTable(
     ),
 )
 
-# CSV. `_file_modified_at` orders two versions of a row: a corrected export replaces the earlier
-# one.
+# CSV. `_file_modified_at` orders two versions of a row: a corrected export replaces an earlier one.
 MARKETING_SPEND = RawTable(
     name="marketing_spend",
     schema="CSV_UPLOADS",
@@ -242,8 +239,7 @@ SOURCES: tuple[Source, ...] = (
         "stripe",
         "extract_stripe_charges",
         (CHARGES, REFUNDS, DISPUTES),
-        "Stripe charges with their refunds and disputes: new ones by created, changed ones by "
-        "events.",
+        "Stripe charges with refunds and disputes: new ones by created, changed ones by events.",
     ),
     Source(
         "marketing",
@@ -256,9 +252,9 @@ SOURCES: tuple[Source, ...] = (
 
 
 def source(name: str) -> Source:
-    """The source of that name; ``KeyError`` names the known ones."""
+    """The source of that name; ``MissingInputError`` names the known ones."""
     for candidate in SOURCES:
         if candidate.name == name:
             return candidate
     known = ", ".join(candidate.name for candidate in SOURCES)
-    raise KeyError(f"There is no source called {name!r}. Known sources: {known}.")
+    raise MissingInputError(f"There is no source called {name!r}. Known sources: {known}.")

@@ -55,7 +55,7 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
             event will carry.
             """
             from alerting.sla import watched
-            from ingestion.load import commit_parts, load
+            from ingestion.load import load
 
             context = get_current_context()
             run, day = context["dag_run"], day_of(context["dag_run"])
@@ -67,7 +67,12 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
                 waiting_for=waiting_for,
                 dag_run=run,
             ):
-                record = commit_parts(list(parts)) if parts else load(loaded.name, day)
+                if parts:
+                    from ingestion.postgres.load import commit_parts
+
+                    record = commit_parts(list(parts))
+                else:
+                    record = load(loaded.name, day)
             return record.as_event()
 
         @task.short_circuit(
@@ -128,14 +133,14 @@ def _in_parts(loaded: Source, load_day: Any) -> Any:
         """One part on an ordinary day; as many as POSTGRES_SPLIT_ROWS asks for where much is to be
         read.
         """
-        from ingestion.load import plan_parts
+        from ingestion.postgres.load import plan_parts
 
         return plan_parts(loaded.name, day_of(get_current_context()["dag_run"]))
 
     @task(task_id="extract_part")
     def extract_part(part: dict[str, Any]) -> int:
         """Read and stage one range of keys; nothing is visible before the main task commits."""
-        from ingestion.load import load_part
+        from ingestion.postgres.load import load_part
 
         return load_part(part)
 

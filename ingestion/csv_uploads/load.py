@@ -20,10 +20,11 @@ from ingestion.csv_uploads.reading import Encoding, Record, encoding_of, printab
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.csv_uploads.sorting import BATCH_ROWS, RowSorter
 from ingestion.csv_uploads.values import Value, ValueRefusedError, reader_for
-from pipeline.contracts import Column, RawTable
+from pipeline.contracts import Column, RawTable, Source
 from pipeline.days import upper_bound
 from pipeline.errors import ContractError, TooManyRejectsError, WarehouseUnavailableError
 from pipeline.records import LoadRecord, Reject, Window
+from pipeline.settings import settings
 from pipeline.sources import source
 from warehouse import Load, Warehouse
 
@@ -163,6 +164,11 @@ class CsvLoader:
         raise TooManyRejectsError(
             f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.", first
         )
+
+
+def load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
+    """Load one day of ``marketing`` with the configured settings."""
+    return CsvLoader(settings(CsvSettings), warehouse).run(day, full_refresh=full_refresh)
 
 
 def explain(reject: Reject) -> str:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from psycopg2 import sql
 
@@ -19,8 +20,9 @@ from ingestion.postgres.window import in_window, window_of
 from pipeline.contracts import RawTable, Source
 from pipeline.errors import ContractError, MissingInputError, PermanentError
 from pipeline.records import LoadRecord, Window
-from pipeline.sources import SOURCES
-from warehouse import Load, Warehouse
+from pipeline.settings import settings
+from pipeline.sources import SOURCES, source
+from warehouse import Load, Warehouse, open_warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -169,20 +171,48 @@ class PostgresExtractor:
         )
 
 
+def load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
+    """Load one day of one source with the configured settings."""
+    return _extractor(warehouse).extract_table(source.tables[0], day, full_refresh=full_refresh)
+
+
+# What the tasks of a load in parts call: their parts travel as plain JSON.
+
+
+def plan_parts(source_name: str, day: date) -> list[dict[str, Any]]:
+    """The parts of one load: each for ``load_part``, all of them for ``commit_parts``."""
+    planned = _extractor(open_warehouse()).plan_parts(source(source_name).tables[0], day)
+    return [part.as_dict() for part in planned]
+
+
+def load_part(part: dict[str, Any]) -> int:
+    """Read and stage one part, in whatever process; nothing is visible yet. Returns its rows."""
+    return _extractor(open_warehouse()).extract_part(Part.from_dict(part))
+
+
+def commit_parts(parts: Sequence[dict[str, Any]]) -> LoadRecord:
+    """Commit all parts of a plan as one load, all or nothing; again returns the same record."""
+    record = _extractor(open_warehouse()).commit_parts([Part.from_dict(part) for part in parts])
+    logger.info("%s", record.summary)
+    return record
+
+
+def _extractor(warehouse: Warehouse) -> PostgresExtractor:
+    return PostgresExtractor(settings(PostgresSettings), warehouse)
+
+
 def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
     name = table if isinstance(table, str) else table.name
-    for source in SOURCES:
-        if source.kind == "postgres":
-            for candidate in source.tables:
-                if candidate.name == name:
-                    return source, candidate if isinstance(table, str) else table
-    declared = ", ".join(
-        raw.name for source in SOURCES if source.kind == "postgres" for raw in source.tables
-    )
-    raise MissingInputError(
-        f"No PostgreSQL table {name!r} is declared in pipeline/sources.py. Declared are: "
-        f"{declared}."
-    )
+    declared = {
+        raw.name: (each, raw) for each in SOURCES if each.kind == "postgres" for raw in each.tables
+    }
+    if name not in declared:
+        raise MissingInputError(
+            f"No PostgreSQL table {name!r} is declared in pipeline/sources.py. Declared are: "
+            f"{', '.join(declared)}."
+        )
+    owner, raw = declared[name]
+    return owner, raw if isinstance(table, str) else table
 
 
 def _stage(load: Load, snapshot: Snapshot, window: Window, part: Part | None = None) -> int:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from ingestion.csv_uploads.settings import CsvSettings
-from ingestion.postgres.settings import PostgresSettings
 from ingestion.reconcile.loads import NeverLoadedError
 from ingestion.reconcile.report import Difference, Fingerprint, Report
-from ingestion.stripe_api.settings import StripeSettings
-from pipeline.errors import MissingInputError
-from pipeline.settings import settings
-from pipeline.sources import SOURCES, source
-from warehouse import Warehouse, open_warehouse
+from ingestion.registry import reconcile_of
+from pipeline.sources import source
+from warehouse import open_warehouse
 
-__all__ = ["RECONCILABLE", "Difference", "Fingerprint", "NeverLoadedError", "Report", "reconcile"]
-
-RECONCILABLE = tuple(candidate.name for candidate in SOURCES)
+__all__ = ["Difference", "Fingerprint", "NeverLoadedError", "Report", "reconcile"]
 
 
-def reconcile(
-    source_name: str, repair: bool = False, *, warehouse: Warehouse | None = None
-) -> Report:
+def reconcile(source_name: str, repair: bool = False) -> Report:
     """Compare one source with what was loaded of it; with ``repair``, make the warehouse equal.
 
     A row that was changed behind the watermark, altered or lost in the warehouse is read again. A
@@ -29,23 +21,7 @@ def reconcile(
     Raises:
         NeverLoadedError: there is nothing to compare.
         MissingInputError: no such source.
-        PipelineError: source or warehouse could not be read; see their families for whether to try
-            again.
+        PipelineError: source or warehouse could not be read.
     """
-    if source_name not in RECONCILABLE:
-        raise MissingInputError(
-            f"{source_name!r} cannot be reconciled. These sources can: {', '.join(RECONCILABLE)}."
-        )
-    chosen, warehouse = source(source_name), warehouse or open_warehouse()
-    # Imported here, so that a reconciliation needs the libraries of its own source only.
-    if chosen.kind == "postgres":
-        from ingestion.reconcile.postgres import reconcile_table
-
-        return reconcile_table(chosen, settings(PostgresSettings), warehouse, repair=repair)
-    if chosen.kind == "stripe":
-        from ingestion.reconcile.stripe import reconcile_charges
-
-        return reconcile_charges(chosen, settings(StripeSettings), warehouse, repair=repair)
-    from ingestion.reconcile.csv import reconcile_inbox
-
-    return reconcile_inbox(chosen, settings(CsvSettings), warehouse, repair=repair)
+    chosen = source(source_name)
+    return reconcile_of(chosen.kind)(chosen, open_warehouse(), repair)

@@ -17,9 +17,10 @@ from ingestion.stripe_api.client import StripeApi
 from ingestion.stripe_api.contract import batches
 from ingestion.stripe_api.listing import list_pages
 from ingestion.stripe_api.settings import WEEKDAYS, StripeSettings
-from pipeline.contracts import RawTable
+from pipeline.contracts import RawTable, Source
 from pipeline.days import upper_bound
 from pipeline.records import LoadRecord, Window
+from pipeline.settings import settings
 from pipeline.sources import CHARGES, DISPUTES, REFUNDS, source
 
 if TYPE_CHECKING:
@@ -154,6 +155,12 @@ class StripeConnector:
             ):
                 if pages:
                     load.stage(table, batches(table, pages))
+
+
+def load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
+    """Load one day of ``charges`` with the configured settings."""
+    connector = StripeConnector(settings(StripeSettings), warehouse)
+    return connector.load_charges(day, full_refresh=full_refresh)
 
 
 def _now() -> datetime:

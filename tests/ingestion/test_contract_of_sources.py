@@ -15,6 +15,7 @@ from pipeline.contracts import (
     RawTable,
     Source,
 )
+from pipeline.errors import MissingInputError
 from pipeline.settings import PROJECT
 
 # As in the design: `!` not null.
@@ -133,7 +134,7 @@ def test_money_is_an_exact_decimal_and_no_type_is_a_float(each: Source, table: R
 
 
 def test_an_unknown_source_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(KeyError, match="Known sources: orders, customers"):
+    with pytest.raises(MissingInputError, match="Known sources: orders, customers"):
         source("ordres")
 
 

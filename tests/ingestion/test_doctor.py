@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alerting.check import check as check_slack
 from ingestion.__main__ import main
-from ingestion.doctor import (
-    ACT_FIRST,
-    HEALTHY,
-    TRY_AGAIN,
-    Finding,
-    check_csv,
-    check_postgres,
-    check_slack,
-    check_stripe,
-    check_warehouse,
-)
+from ingestion.csv_uploads.check import check as check_csv
+from ingestion.doctor import ACT_FIRST, HEALTHY, TRY_AGAIN, check_warehouse
+from ingestion.postgres.check import check as check_postgres
+from ingestion.stripe_api.check import check as check_stripe
+from pipeline.checks import Finding
 from pipeline.settings import settings
 from warehouse.duckdb.warehouse import warehouse_lock
 

@@ -112,9 +112,9 @@ def test_a_source_that_cannot_be_reached_does_not_hide_the_others(
     settings.cache_clear()
     capsys.readouterr()
     assert main(["reconcile"]) == 1
-    said = capsys.readouterr().out
-    assert said.count("source and warehouse are equal") == len(SOURCES) - 1
-    assert "charges: Stripe does not let this API key read" in said
+    said = capsys.readouterr()
+    assert said.out.count("source and warehouse are equal") == len(SOURCES) - 1
+    assert "charges reconcile: Stripe does not let this API key read" in said.err
 
 
 def test_a_table_is_loaded_in_parts_through_the_functions_that_the_dag_calls(
@@ -123,7 +123,7 @@ def test_a_table_is_loaded_in_parts_through_the_functions_that_the_dag_calls(
     warehouse: DuckDBWarehouse,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ingestion.load import commit_parts, load_part, plan_parts
+    from ingestion.postgres.load import commit_parts, load_part, plan_parts
 
     monkeypatch.setenv("POSTGRES_SPLIT_ROWS", "50")
     settings.cache_clear()

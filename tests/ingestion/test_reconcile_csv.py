@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingestion.csv_uploads.load import CsvLoader
+from ingestion.csv_uploads.reconcile import reconcile_inbox
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.reconcile import NeverLoadedError, Report
-from ingestion.reconcile.csv import reconcile_inbox
 from pipeline.errors import MissingInputError, TooManyRejectsError
 from pipeline.sources import source
 

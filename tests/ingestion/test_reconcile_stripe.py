@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ingestion.reconcile import NeverLoadedError, Report
-from ingestion.reconcile.stripe import reconcile_charges
 from ingestion.stripe_api.load import StripeConnector
+from ingestion.stripe_api.reconcile import reconcile_charges
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import PermanentError
 from pipeline.sources import CHARGES, source
@@ -103,7 +103,7 @@ def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
 def account(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """Five charges on three days, a refund and a dispute, loaded."""
     monkeypatch.setattr("ingestion.stripe_api.load._now", lambda: NOW)
-    monkeypatch.setattr("ingestion.reconcile.stripe._now", lambda: NOW)
+    monkeypatch.setattr("ingestion.stripe_api.reconcile._now", lambda: NOW)
     with StripeEmulator(now=lambda: NOW.replace(tzinfo=UTC).timestamp()) as emulator:
         emulator.import_objects(
             [
@@ -284,7 +284,7 @@ def test_only_so_many_days_back_are_compared(account: Account) -> None:
 def test_an_account_loaded_before_the_oldest_event_cannot_be_compared(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestion.reconcile.stripe._now", lambda: NOW + timedelta(days=30))
+    monkeypatch.setattr("ingestion.stripe_api.reconcile._now", lambda: NOW + timedelta(days=30))
     with pytest.raises(PermanentError, match="Load a day first, then reconcile"):
         account.reconcile()
 

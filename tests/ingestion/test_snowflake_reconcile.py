@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlglot
 
-from ingestion.reconcile.by_day import Shape
+from ingestion.postgres.reconcile import reconcile_table
+from ingestion.reconcile.comparison import BY_BUCKET, Shape
 from ingestion.reconcile.dialect import DUCKDB, SNOWFLAKE
-from ingestion.reconcile.fingerprint import warehouse_buckets, warehouse_rows
-from ingestion.reconcile.postgres import reconcile_table
 from ingestion.reconcile.report import Report
 from pipeline.sources import MARKETING_SPEND, SOURCES, source
 from tests.builders.postgres_shop import Shop
@@ -95,12 +94,7 @@ def test_the_sql_of_a_comparison_is_the_warehouses_own(dialect: object) -> None:
     sql = SNOWFLAKE if dialect is SNOWFLAKE else DUCKDB
     for each in SOURCES:
         for table in each.tables:
-            shape = Shape(table, table.version, table.columns)
-            queries = [f"select {shape.row(sql)} from {sql.address(table)}"]
-            if each.kind == "postgres":
-                queries += [
-                    warehouse_buckets(table, table.columns, sql),
-                    warehouse_rows(table, table.columns, [(0, 9)], sql),
-                ]
-            for query in queries:
+            bucket_of = table.key[0] if each.kind == "postgres" else table.version
+            rows = f"select {Shape(table, bucket_of, table.columns).row(sql)} from {sql.address(table)}"
+            for query in (rows, f"{BY_BUCKET} from ({rows}) fingerprinted group by 1"):
                 assert isinstance(sqlglot.parse_one(query, dialect=sql.name), sqlglot.exp.Select)

@@ -1,5 +1,5 @@
-"""Compares Stripe's charges, refunds and disputes with their raw tables, by the day they were
-created; repairs on request.
+"""Compares Stripe's charges, refunds and disputes with their raw tables, by their day of creation;
+repairs on request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingestion.reconcile.by_day import DAY, Pending, Shape, SourceRows, differences, key_batch
+from ingestion.reconcile.comparison import (
+    DAY,
+    Pending,
+    Shape,
+    StreamedRows,
+    differences,
+    mark,
+)
 from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Report
 from ingestion.stripe_api.changes import Touched, touched_since
@@ -24,6 +31,7 @@ from pipeline.contracts import RawTable, Source
 from pipeline.days import upper_bound
 from pipeline.errors import PermanentError
 from pipeline.records import Window
+from pipeline.settings import settings
 from pipeline.sources import CHARGES, DISPUTES, REFUNDS
 from warehouse import Warehouse
 
@@ -54,6 +62,11 @@ class _Span:
     until: datetime
 
 
+def reconcile(source: Source, warehouse: Warehouse, repair: bool) -> Report:
+    """Compare one source with the configured settings."""
+    return reconcile_charges(source, settings(StripeSettings), warehouse, repair=repair)
+
+
 def reconcile_charges(
     source: Source, settings: StripeSettings, warehouse: Warehouse, *, repair: bool = False
 ) -> Report:
@@ -75,8 +88,7 @@ def reconcile_charges(
     if cursor < _now() - EVENTS_KEPT:
         raise PermanentError(
             f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach back "
-            "to it, so it cannot be said "
-            "what is due. Load a day first, then reconcile."
+            "to it, so it cannot be said what is due. Load a day first, then reconcile."
         )
     after = cursor - timedelta(days=settings.reconcile_days) if settings.reconcile_days else None
     with closing(StripeApi(settings)) as api:
@@ -85,10 +97,8 @@ def reconcile_charges(
         if not repair or not report.differences:
             return report
         repaired = comparison.repair(report)
-        return replace(
-            repaired,
-            remaining=comparison.compare(_around(report.differences, after, cursor)).differences,
-        )
+        again = comparison.compare(_around(report.differences, after, cursor))
+        return replace(repaired, remaining=again.differences)
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,8 @@ class _Comparison:
         with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
             listed = [self._listed(table, path, span, Path(folder)) for table, path in LISTS]
             try:
-                touched = (
-                    self._touched_since_cursor()
-                )  # after the listing: what changed meanwhile is not due either
+                # After the listing: what changed while it was read is not due either.
+                touched = self._touched_since_cursor()
                 buckets, rows = 0, 0
                 found: list[Difference] = []
                 for shape, source_rows in listed:
@@ -127,43 +136,32 @@ class _Comparison:
 
     def repair(self, report: Report) -> Report:
         """Load the days that differ again, then mark what is gone."""
-        tables = {table.name: table for table in self.source.tables}
-        for difference in report.differences:
-            # no load replaces a newer version by an older one, but what comes after a deletion is
-            # new
-            if difference.ahead:
-                table = tables[difference.table]
-                self.warehouse.mark_deleted(
-                    table, [key_batch(table, difference.ahead)], report.compared_at
-                )
+        found, asked_at, tables = report.differences, report.compared_at, self.source.tables
+        mark(self.warehouse, tables, found, "ahead", asked_at)
         day = last_day(self.source, self.warehouse)
-        seen: dict[str, set[str]] = {name: set() for name in tables}
+        seen: dict[str, set[str]] = {table.name: set() for table in tables}
         reloaded = 0
         with self.warehouse.begin_load(self.source, day, Window(None, upper_bound(day))) as load:
             for table, path in LISTS:
-                for span in _spans(report.differences, table, self.cursor):
+                for span in _spans(found, table, self.cursor):
                     batches = self.connector.listed(self.api, table, path, span.after, span.until)
                     reloaded += load.stage(table, _noting(batches, table, seen[table.name]))
             load.commit(None)
-        marked = 0
-        for name, table in tables.items():
-            deleted = [
-                key for found in report.differences if found.table == name for key in found.deleted
-            ]
-            if gone := [key for key in deleted if key not in seen[name]]:
-                marked += self.warehouse.mark_deleted(
-                    table, [key_batch(table, gone)], report.compared_at
-                )
+        gone = [
+            replace(one, deleted=tuple(key for key in one.deleted if key not in seen[one.table]))
+            for one in found
+        ]
+        marked = mark(self.warehouse, tables, gone, "deleted", asked_at)
         return replace(
             report, repaired=True, rows_reloaded=reloaded, rows_marked=marked, repaired_day=day
         )
 
     def _listed(
         self, table: RawTable, path: str, span: _Span, folder: Path
-    ) -> tuple[Shape, SourceRows]:
+    ) -> tuple[Shape, StreamedRows]:
         shape = Shape(
             table,
-            day_of="created_at",
+            bucket_of="created_at",
             compared=tuple(
                 column for column in table.columns if column.name not in ("payload", table.version)
             ),
@@ -171,7 +169,7 @@ class _Comparison:
             origin="charge_id",
             due=_created_in(span),
         )
-        rows = SourceRows(shape, folder)
+        rows = StreamedRows(shape, folder)
         rows.add(self.connector.listed(self.api, table, path, span.after, span.until))
         return shape, rows
 
@@ -189,7 +187,7 @@ def _pending(table: RawTable, touched: Touched) -> Pending:
         REFUNDS.name: touched.with_refunds,
         DISPUTES.name: touched.with_disputes,
     }[table.name]
-    return lambda key, charge_id, _: charge_id in charges or key[0] in touched.loose_refunds
+    return lambda row, _: row.origin in charges or row.key in touched.loose_refunds
 
 
 def _created_in(span: _Span) -> str:
@@ -203,9 +201,7 @@ def _created_in(span: _Span) -> str:
 
 def _spans(found: Sequence[Difference], table: RawTable, cursor: datetime) -> Iterator[_Span]:
     """The days of a table that differ, those in a row as one."""
-    days: list[date] = sorted(
-        difference.low for difference in found if difference.table == table.name
-    )
+    days: list[date] = sorted(one.low for one in found if one.table == table.name)
     while days:
         first = last = days.pop(0)
         while days and days[0] == last + DAY:

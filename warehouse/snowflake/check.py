@@ -1,15 +1,17 @@
-"""The doctor's checks of a Snowflake account: sign-in, rights of the loader, rights of dbt."""
+"""Checks a Snowflake account: sign-in, rights of the loader, rights of dbt."""
 
 # ruff: noqa: S608 - names are fixed here
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.checks import Finding, tried
 from pipeline.errors import CredentialsError
 from pipeline.settings import settings
 from pipeline.sources import SOURCES
@@ -28,14 +30,20 @@ from warehouse.snowflake.session import (
 from warehouse.snowflake.settings import SnowflakeSettings
 
 
-def checks() -> Iterator[tuple[str, Callable[[], str]]]:
-    """What is checked, and how; each returns what it has found, or raises a sentence."""
-    yield "sign-in", lambda: _signed_in("load")
-    yield "loader: schemas", _schemas
-    yield "loader: tables, stage", _loader_writes
-    yield "dbt: sign-in", lambda: _signed_in("transform")
-    yield "dbt: raw tables", _transformer_reads
-    yield "dbt: marts", _transformer_writes
+def check() -> Iterator[Finding]:
+    """One finding for each right; a failed sign-in of the loader ends the checks.
+
+    What a check creates it drops again.
+    """
+    signed_in = tried("snowflake", "sign-in", partial(_signed_in, "load"))
+    yield signed_in
+    if not signed_in.works:
+        return
+    yield tried("snowflake", "loader: schemas", _schemas)
+    yield tried("snowflake", "loader: tables, stage", _loader_writes)
+    yield tried("snowflake", "dbt: sign-in", partial(_signed_in, "transform"))
+    yield tried("snowflake", "dbt: raw tables", _transformer_reads)
+    yield tried("snowflake", "dbt: marts", _transformer_writes)
 
 
 def _signed_in(purpose: Purpose) -> str:

@@ -1,6 +1,4 @@
-"""Compares the files of the CSV inbox with their raw tables, by the date of the rows; repairs on
-request.
-"""
+"""Compares the files of the CSV inbox with their raw tables, by date; repairs on request."""
 
 from __future__ import annotations
 
@@ -14,12 +12,18 @@ from ingestion.csv_uploads.contract import columns_in_file
 from ingestion.csv_uploads.inbox import Inbox
 from ingestion.csv_uploads.load import CsvLoader, SortedRows
 from ingestion.csv_uploads.settings import CsvSettings
-from ingestion.reconcile.by_day import Shape, SourceRows, differences, key_batch
+from ingestion.reconcile.comparison import Shape, StreamedRows, differences, mark
 from ingestion.reconcile.loads import NeverLoadedError, last_begun, last_day
 from ingestion.reconcile.report import Difference, Report
 from pipeline.contracts import Source
 from pipeline.days import upper_bound
+from pipeline.settings import settings
 from warehouse import Warehouse
+
+
+def reconcile(source: Source, warehouse: Warehouse, repair: bool) -> Report:
+    """Compare one source with the configured settings."""
+    return reconcile_inbox(source, settings(CsvSettings), warehouse, repair=repair)
 
 
 def reconcile_inbox(
@@ -56,14 +60,14 @@ def _compare(source: Source, settings: CsvSettings, warehouse: Warehouse) -> Rep
         folder = Path(name)
         for read in CsvLoader(settings, warehouse).read(Inbox(settings.inbox), folder):
             shape = _shape(read, until, warehouse)
-            with closing(SourceRows(shape, folder)) as source_rows:
+            with closing(StreamedRows(shape, folder)) as source_rows:
                 source_rows.add(read.rows.winners(until))
                 days, count, of_table = differences(
                     shape,
                     source_rows,
                     warehouse,
                     asked_at,
-                    lambda key, file, modified_at: modified_at > loaded_at,
+                    lambda row, _: row.version is not None and row.version > loaded_at,
                 )
             buckets, rows = buckets + days, rows + count
             found += of_table
@@ -79,24 +83,14 @@ def _shape(read: SortedRows, until: date, warehouse: Warehouse) -> Shape:
         table,
         "date",
         compared,
-        origin="_file_name",
         due=f"date <= date '{until}' and not ({archived})",
     )
 
 
 def _repair(source: Source, settings: CsvSettings, warehouse: Warehouse, report: Report) -> Report:
     """Mark what is gone, then load the last day again: equal rows are left untouched by that."""
-    marked = 0
-    for table in source.tables:
-        of_table = [
-            difference for difference in report.differences if difference.table == table.name
-        ]
-        if gone := [key for difference in of_table for key in difference.deleted]:
-            marked += warehouse.mark_deleted(table, [key_batch(table, gone)], report.compared_at)
-        # No load replaces a row of a file that was modified later, but what comes after a deletion
-        # is new.
-        if ahead := [key for difference in of_table for key in difference.ahead]:
-            warehouse.mark_deleted(table, [key_batch(table, ahead)], report.compared_at)
+    marked = mark(warehouse, source.tables, report.differences, "deleted", report.compared_at)
+    mark(warehouse, source.tables, report.differences, "ahead", report.compared_at)
     day = last_day(source, warehouse)
     record = CsvLoader(settings, warehouse).run(day)
     changed = sum(table.inserted + table.updated for table in record.tables)
