@@ -1,5 +1,6 @@
-"""Writes the two pages that only repeat what stands elsewhere: settings.md and data-dictionary.md.
-`python -m docs.generate`
+"""Writes the pages that repeat what stands elsewhere: settings.md and data-dictionary.md.
+
+``python -m docs.generate``
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ MODELS = PROJECT / "dbt_ecommerce" / "models"
 WRITTEN_BY = "<!-- Written by `make docs`; change what it is written from. -->"
 
 
-# settings
-# --------------------------------------------------------------------------------------------------------
+# --- settings
 
 
 def declared() -> dict[str, FieldInfo]:
@@ -129,8 +129,7 @@ def duration(length: timedelta) -> str:
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
 
 
-# data dictionary
-# -------------------------------------------------------------------------------------------------
+# --- data dictionary
 
 
 def dictionary_page() -> str:
@@ -186,7 +185,8 @@ METADATA = {
     "_load_id": "The load that last changed the row.",
     "_loaded_at": "When that load committed its rows, UTC.",
     "_day": "The day that load was for.",
-    "_deleted_at": "When reconciliation found the row gone from the source, UTC; null while it is there.",
+    "_deleted_at": "When reconciliation found the row gone from the source, UTC; null while it is "
+    "there.",
 }
 KEYS = {table.raw_name.lower(): table.key for source in SOURCES for table in source.tables}
 

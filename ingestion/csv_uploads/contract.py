@@ -1,6 +1,4 @@
-"""A file's header against the contract of its table: which declared column stands where, and which
-columns are new.
-"""
+"""Holds a file's header against its table: where each declared column is, and what is new."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The CSV inbox: finds the files of a table in a folder or at any fsspec address, and copies one to
-the local disk.
-"""
+"""The CSV inbox: a folder or any fsspec address in which the files of a table are found."""
 
 from __future__ import annotations
 
@@ -150,7 +148,7 @@ class Inbox:
 
 
 def without_secrets(address: str) -> str:
-    """The address without what stands before an ``@`` or after a ``?``: user, password, signature."""
+    """The address without user and password (before ``@``) or signature (after ``?``)."""
     return re.sub(r"(?<=://)[^/]*@", "***@", address).split("?", 1)[0]
 
 

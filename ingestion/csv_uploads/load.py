@@ -1,6 +1,4 @@
-"""Loads a day of the CSV inbox: every file is read, every good row up to the day is upserted, every
-bad one set aside.
-"""
+"""Loads a day of the CSV inbox: good rows up to the day are upserted, bad ones set aside."""
 
 from __future__ import annotations
 
@@ -155,7 +153,10 @@ class CsvLoader:
         if not hopeless and rejected <= limit * total:
             return
         if rejected > limit * total:
-            problem = f"{rejected:,} of {total:,} rows of {table.name} are bad, more than CSV_MAX_REJECT_RATIO allows ({limit:.0%})"
+            problem = (
+                f"{rejected:,} of {total:,} rows of {table.name} are bad, more than "
+                f"CSV_MAX_REJECT_RATIO allows ({limit:.0%})"
+            )
         else:
             problem = f"Not one row of {', '.join(hopeless)} is good"
         first = [

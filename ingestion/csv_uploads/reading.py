@@ -26,9 +26,8 @@ MAX_RECORD_LINES = 100  # a quoted field with more line breaks is a quote that w
 CHUNK_BYTES = 1 << 20
 
 _UTF_16_OR_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_NOT_UTF_8 = re.compile(
-    "[\udc80-\udcff]"
-)  # how `surrogateescape` shows a byte that could not be decoded
+# How `surrogateescape` shows a byte that could not be decoded.
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _DECODED = re.compile("[^\x00-\x7f\udc80-\udcff]")
 _DAMAGED = re.compile("[\x00\ufffd\udc80-\udcff]")
 

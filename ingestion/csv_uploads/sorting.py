@@ -1,5 +1,4 @@
-"""Holds the typed rows of one table on disk while the files are read, then says which row of each
-key counts.
+"""Holds the typed rows of one table on disk, then says which row of each key counts.
 
 A DuckDB database in the load's temporary folder: sorting a table larger than memory is its craft.
 """
@@ -107,15 +106,17 @@ class RowSorter:
         """
         self._connection.execute(f"""
             CREATE TABLE contradictory AS
-            SELECT {self._key}, _file_name, min(_line) AS first_line, max(_line) AS last_line FROM accepted
+            SELECT {self._key}, _file_name, min(_line) AS first_line, max(_line) AS last_line
+            FROM accepted
             GROUP BY ALL HAVING min(hash({self._content})) <> max(hash({self._content}));
             INSERT INTO rejected
             SELECT _file_name, _line, NULL,
-                   'has the same ({self._key_shown}) as line ' || if(_line = first_line, last_line, first_line)
-                   || ', with other values',
+                   'has the same ({self._key_shown}) as line '
+                   || if(_line = first_line, last_line, first_line) || ', with other values',
                    _text
             FROM accepted JOIN contradictory USING ({self._key}, _file_name);
-            DELETE FROM accepted WHERE ({self._key}, _file_name) IN (SELECT ({self._key}, _file_name) FROM contradictory);
+            DELETE FROM accepted WHERE ({self._key}, _file_name)
+            IN (SELECT ({self._key}, _file_name) FROM contradictory);
         """)  # noqa: S608 — names of declared columns, or checked by `header`
 
     @property
@@ -138,7 +139,8 @@ class RowSorter:
 
     def files_without_a_good_row(self) -> tuple[str, ...]:
         rows = self._connection.execute("""
-            SELECT DISTINCT file FROM rejected WHERE file NOT IN (SELECT _file_name FROM accepted) ORDER BY file
+            SELECT DISTINCT file FROM rejected
+            WHERE file NOT IN (SELECT _file_name FROM accepted) ORDER BY file
         """).fetchall()
         return tuple(str(name) for (name,) in rows)
 
@@ -150,7 +152,10 @@ class RowSorter:
         rows = self._connection.sql(
             f"""
             SELECT {names} FROM accepted WHERE "date" <= $until
-            QUALIFY row_number() OVER (PARTITION BY {self._key} ORDER BY _file_modified_at DESC, _file_name DESC, _line DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY {self._key}
+                ORDER BY _file_modified_at DESC, _file_name DESC, _line DESC
+            ) = 1
             """,  # noqa: S608 — as above
             params={"until": until},
         )

@@ -151,7 +151,7 @@ def _number(field: str, negative: bool) -> tuple[str, str, str]:
 
 
 def read_text(field: str, *, length: int | None) -> str:
-    """Text in one form, so that the same name is the same key: NFC, line ends inside it as ``\\n``."""
+    """Text in one form, so that one name is one key: NFC, line ends inside it as ``\\n``."""
     field = unicodedata.normalize("NFC", field).replace("\r\n", "\n")
     if length is not None and len(field) > length:
         raise ValueRefusedError(f"{_quoted(field)} is longer than {length} characters")

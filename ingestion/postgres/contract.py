@@ -1,5 +1,4 @@
-"""What a source table looks like, read from PostgreSQL's catalog, and whether that still fits its
-contract.
+"""Holds a source table, as PostgreSQL's catalog describes it, against its contract.
 
 A column fits if every value it can hold arrives exactly: a narrower integer or decimal does, text
 of any length does, a timestamp with time zone does (it arrives in UTC). Everything else is a
@@ -47,7 +46,8 @@ _PLAIN: dict[str, ColumnType] = {
 _WIDEST_DECIMAL = 38
 
 _COLUMNS = """
-select a.attname, coalesce(b.typname, t.typname), case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
+select a.attname, coalesce(b.typname, t.typname),
+       case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
        format_type(a.atttypid, a.atttypmod)
 from pg_attribute a
 join pg_type t on t.oid = a.atttypid
@@ -57,8 +57,11 @@ order by a.attnum
 """
 _UNIQUE_INDEXES = """
 select array_agg(a.attname::text)
-from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])
-where i.indrelid = %s and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+from pg_index i
+join pg_attribute a on a.attrelid = i.indrelid
+    and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])
+where i.indrelid = %s and i.indisunique and i.indisvalid
+    and i.indpred is null and i.indexprs is null
 group by i.indexrelid
 """
 

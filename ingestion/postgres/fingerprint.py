@@ -18,7 +18,7 @@ from pipeline.contracts import Column, ColumnType
 
 
 def buckets(table: SourceTable, compared: Sequence[Column], watermark: datetime) -> sql.Composable:
-    """Bucket, count, key sum, newest version and content sum of the rows that are due, by bucket."""
+    """The rows that are due, by bucket: count, key sum, newest version and content sum."""
     return sql.SQL(
         "{by_bucket} from (select {row} from {table} where {due}) fingerprinted group by 1"
     ).format(

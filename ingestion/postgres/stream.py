@@ -42,12 +42,10 @@ ESCAPES = (
 )
 _ESCAPE = re.compile(rb"\\[^N]")  # any other backslash begins a NULL
 
-BLOCK_BYTES = (
-    2**20
-)  # what is made of larger ones is too large for allocators to keep: each asks the system again
-QUEUED_BLOCKS = (
-    8  # with the one being filled and the one being parsed: 10 MB of text at most are in memory
-)
+# What is made of larger blocks is too large for allocators to keep: each asks the system again.
+BLOCK_BYTES = 2**20
+# With the one being filled and the one being parsed, 10 MB of text at most are in memory.
+QUEUED_BLOCKS = 8
 
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)
 

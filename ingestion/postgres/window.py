@@ -26,12 +26,16 @@ logger = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 _HORIZON = """
-select least(clock_timestamp(), case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end) at time zone 'utc',
+select least(
+           clock_timestamp(),
+           case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end
+       ) at time zone 'utc',
        (select min(xact_start) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()
-          and backend_type is distinct from 'autovacuum worker' and backend_type is distinct from 'walsender')
-           at time zone 'utc',
-       (select min(prepared) from pg_prepared_xacts where database = current_database()) at time zone 'utc',
+          and backend_type is distinct from 'autovacuum worker'
+          and backend_type is distinct from 'walsender') at time zone 'utc',
+       (select min(prepared) from pg_prepared_xacts
+        where database = current_database()) at time zone 'utc',
        pg_is_in_recovery(),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage')
 """
@@ -78,14 +82,16 @@ def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
     if is_replica:
         blind_because = "it is a replica, and transactions open on its primary do not show there"
     elif not sees_all:
-        blind_because = f"the user {settings.user!r} may not see other sessions (GRANT pg_read_all_stats TO that user)"
+        blind_because = (
+            f"the user {settings.user!r} may not see other sessions "
+            "(GRANT pg_read_all_stats TO that user)"
+        )
     if blind_because and blind_because not in _warned:
         _warned.add(blind_because)
         logger.warning(
             "Open transactions of %s on %s cannot be seen: %s. Each load therefore reads %d "
-            "minutes further back "
-            "(POSTGRES_BLIND_OVERLAP_MINUTES); a transaction that stays open for longer may be "
-            "missed until a reconciliation.",
+            "minutes further back (POSTGRES_BLIND_OVERLAP_MINUTES); a transaction that stays open "
+            "for longer may be missed until a reconciliation.",
             settings.db,
             settings.host,
             blind_because,

@@ -64,7 +64,8 @@ class Difference:
             if isinstance(self.low, date)
             else f"keys {self.low} to {self.high - 1}"
         )
-        return f"{self.table}, {bucket}: {rows}\n    source    {self.source}\n    warehouse {self.warehouse}"
+        sides = f"    source    {self.source}\n    warehouse {self.warehouse}"
+        return f"{self.table}, {bucket}: {rows}\n{sides}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ class Report:
         """What to do about it, as a sentence."""
         if self.repaired:
             return f"A repair was not enough. Run: python -m ingestion {self.source} --full-refresh"
-        return f"Run: python -m ingestion reconcile {self.source} --repair (or trigger reconcile_sources with repair)"
+        return (
+            f"Run: python -m ingestion reconcile {self.source} --repair "
+            "(or trigger reconcile_sources with repair)"
+        )
 
     @property
     def is_equal(self) -> bool:
@@ -112,7 +116,10 @@ class Report:
         return not (self.remaining if self.repaired else self.differences)
 
     def __str__(self) -> str:
-        compared = f"{self.source}: {self.rows:,} rows in {self.buckets:,} buckets compared up to {self.watermark}"
+        compared = (
+            f"{self.source}: {self.rows:,} rows in {self.buckets:,} buckets compared up to "
+            f"{self.watermark}"
+        )
         if not self.differences:
             return f"{compared}: source and warehouse are equal."
         lines = [

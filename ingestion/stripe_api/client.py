@@ -26,7 +26,7 @@ from pipeline.errors import (
 )
 
 Item = dict[str, Any]
-PAGE_SIZE = 100  # the most that Stripe gives
+PAGE_SIZE = 100  # the most that Stripe gives: https://docs.stripe.com/api/pagination
 
 # The client writes two lines for each request, thousands for a first load. Its own STRIPE_LOG=info
 # still prints them.

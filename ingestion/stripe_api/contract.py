@@ -1,4 +1,4 @@
-"""Turns Stripe's objects into Arrow batches of the raw tables, column by column."""
+"""Says which field of Stripe's objects each raw column is read from, and makes Arrow batches."""
 
 from __future__ import annotations
 

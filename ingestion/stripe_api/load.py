@@ -1,6 +1,4 @@
-"""Loads one day of Stripe: decides what has to be read, stages it in batches, commits it with the
-new cursor.
-"""
+"""Loads one day of Stripe: what is new, what events touched, and the cursor of the next load."""
 
 from __future__ import annotations
 
@@ -30,9 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EVENTS_KEPT = timedelta(
-    days=29
-)  # Stripe serves events of the last 30 days, https://docs.stripe.com/api/events
+# Stripe serves events of the last 30 days: https://docs.stripe.com/api/events
+EVENTS_KEPT = timedelta(days=29)
 LISTS = ((CHARGES, "/v1/charges"), (REFUNDS, "/v1/refunds"), (DISPUTES, "/v1/disputes"))
 
 

@@ -135,4 +135,5 @@ def _transformer_writes() -> str:
             ):
                 with suppress(Exception):
                     execute(connection, f"drop {drop}")
-    return f"schemas can be made in {configured.named(ANALYTICS)}, views in {configured.named(STAGING)}."
+    analytics, staging = configured.named(ANALYTICS), configured.named(STAGING)
+    return f"schemas can be made in {analytics}, views in {staging}."
