@@ -36,6 +36,8 @@ PARTS = (
     "dbt_ecommerce",
     "docs",
     "ingestion",
+    "pipeline",
+    "warehouse",
     "operations",
     "sandbox",
     "tests",
