@@ -1,18 +1,14 @@
-"""No secret reaches an alert."""
+"""What is taken out of a text, and what stays."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
 import pytest
+from airflow.sdk._shared.secrets_masker import SecretsMasker
 
-from alerting.context import alert_of
-from alerting.messages import slack_message
-from pipeline.masking import mask
-
-if TYPE_CHECKING:
-    from tests.alerting.conftest import ContextOf
+from alerting.callbacks import _keep_secrets_out_of_the_log
+from pipeline.masking import known_secrets, mask
+from pipeline.secret_forms import forms_of
+from pipeline.settings import PROJECT
 
 SECRET = "Tr0ub4dor&3/x"
 
@@ -56,29 +52,6 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert mask(text, secrets=()) == text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "POSTGRES_PASSWORD",
-        "STRIPE_API_KEY",
-        "SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
-        "ALERTS_DATABASE_URL",
-    ],
-)
-def test_the_values_of_secret_settings_are_masked_wherever_they_stand(
-    name: str, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(
-        name, SECRET if name != "ALERTS_DATABASE_URL" else "sqlite:////tmp/Tr0ub4dor"
-    )
-    secret = SECRET if name != "ALERTS_DATABASE_URL" else "sqlite:////tmp/Tr0ub4dor"
-    message = json.dumps(
-        slack_message(alert_of(context_of(ValueError(f"xx{secret}yy")), "failure"))
-    )
-    assert "Tr0ub4dor" not in message
-    assert "xx***yy" in message
-
-
 def test_a_password_that_is_a_word_does_not_mask_the_names_of_tables() -> None:
     assert (
         mask("extract_postgres_orders: postgres is wrong", secrets=["postgres"])
@@ -88,3 +61,28 @@ def test_a_password_that_is_a_word_does_not_mask_the_names_of_tables() -> None:
 
 def test_a_password_in_an_address_is_masked_in_its_encoded_form_too() -> None:
     assert mask("user Tr0ub4dor%263%2Fx", secrets=[SECRET]) == "user ***"
+
+
+def test_airflows_own_masker_hides_the_same_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    masker = SecretsMasker()
+    monkeypatch.setattr(masker, "secret_mask_adapter", forms_of, raising=False)
+    monkeypatch.setattr("airflow.sdk.log._secrets_masker", lambda: masker)
+    monkeypatch.setenv("POSTGRES_PASSWORD", SECRET)
+    _keep_secrets_out_of_the_log()
+    for form in forms_of(SECRET):
+        assert form not in str(masker.redact(f"xx {form} yy"))
+
+
+def test_the_sandbox_names_the_forms_to_airflow() -> None:
+    for file in ("sandbox/airflow_local.py", "docker-compose.yml"):
+        assert "pipeline.secret_forms.forms_of" in (PROJECT / file).read_text()
+
+
+def test_settings_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER", "redis://:p%40ss9word@redis:6379/0")
+    monkeypatch.setenv("GOOGLE", '{"private_key_id": "0a1b2c3d4e5f", "project_id": "my-shop"}')
+    monkeypatch.setenv("SOME_PASSWORD", "/v9Kq/Lm2$wX")
+    monkeypatch.setenv("SOME_PASSWORD_FILE", "/run/secrets/some")
+    known = known_secrets()
+    assert {"p%40ss9word", "p@ss9word", "0a1b2c3d4e5f", "/v9Kq/Lm2$wX"} <= known
+    assert not {"my-shop", "/run/secrets/some"} & known
