@@ -8,6 +8,7 @@ DAGs    on_failure_callback = on_dag_failure
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 TASK_ALERT_TAKES = 4.0  # seconds within which a failed task's own alert is on its way
+OWNER_ONLY = 0o077  # umask: folders 0700, files 0600
 SHORTEST_SECRET = 8  # shorter ones stand in ordinary text as well
 
 
@@ -33,9 +35,10 @@ def on_retry(context: Mapping[str, Any]) -> None:
 
 
 def on_execute(context: Mapping[str, Any]) -> None:
-    """A try begins: its log is to hold no secret, and tries before it that were killed could not
-    report their end.
+    """A try begins: what it writes is for its own user only, its log is to hold no secret, and
+    tries before it that were killed could not report their end.
     """
+    os.umask(OWNER_ONLY)
     _keep_secrets_out_of_the_log()
     _report_killed(context)
 
@@ -85,7 +88,7 @@ def _report_killed(context: Mapping[str, Any]) -> None:
 
 def _keep_secrets_out_of_the_log() -> None:
     """Airflow masks what it knows as a secret, in tracebacks of others' errors too; ours are
-    settings that it does not know.
+    settings that it does not know. It masks each in the forms that `secret_mask_adapter` names.
     """
     try:
         from airflow.sdk.log import mask_secret

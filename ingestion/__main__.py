@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to standard error.
     """
     options = _parser().parse_args(arguments)
+    os.umask(0o077)  # the warehouse is for its owner only
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",

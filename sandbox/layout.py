@@ -96,3 +96,4 @@ class Layout:
             self.slack,
         ):
             folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # one that an earlier version made, too
