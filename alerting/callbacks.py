@@ -1,8 +1,7 @@
-"""What Airflow calls when something fails or is late. Every DAG file imports it, so each callback
-loads what it needs itself.
+"""What Airflow calls when something begins, fails or is late.
 
-tasks   on_execute_callback = on_execute, on_retry_callback = on_retry, on_failure_callback = on_failure (default_args)
-DAGs    on_failure_callback = on_dag_failure
+Tasks have ``on_execute``, ``on_retry`` and ``on_failure`` by ``default_args``, DAGs
+``on_dag_failure``. Every DAG file imports this module, so each callback loads what it needs itself.
 """
 
 from __future__ import annotations

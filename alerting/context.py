@@ -1,5 +1,4 @@
-"""Reads what Airflow hands to callbacks and tasks into an ``Alert``; every part of it may be
-missing.
+"""Reads what Airflow hands to callbacks and tasks into an ``Alert``; each part may be missing.
 
 A task's own callbacks know the exception. Those that the dag-processor runs for killed processes do
 not, and a DAG's callback may know no more than the DAG and the run.
@@ -31,65 +30,42 @@ TASK_FAILED = "task_failure"
 
 
 def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
-    """The alert for one event of one run. Never fails because something is missing in the context."""
-    task_instance = context.get("ti") or context.get("task_instance")
+    """The alert for one event of one run. Never fails because the context lacks something."""
+    ti = context.get("ti") or context.get("task_instance")
     run = context.get("dag_run")
-    dag_id = (
-        _attribute(task_instance, "dag_id")
-        or _attribute(context.get("dag"), "dag_id")
-        or _attribute(run, "dag_id")
-        or "?"
-    )
-    run_id = (
-        _attribute(task_instance, "run_id")
-        or context.get("run_id")
-        or _attribute(run, "run_id")
-        or _attribute(run, "dag_run_id")
-    )
-    task_id, map_index = (
-        _attribute(task_instance, "task_id"),
-        _attribute(task_instance, "map_index"),
-    )
-    try_number = _attribute(task_instance, "try_number") or None
+    dag_id = _first("dag_id", ti, context.get("dag"), run) or "?"
+    run_id = _first("run_id", ti, context, run) or _attribute(run, "dag_run_id")
+    task_id, map_index = _attribute(ti, "task_id"), _attribute(ti, "map_index")
+    try_number = _attribute(ti, "try_number") or None
     run_key = f"{dag_id}|{run_id}|{_attribute(run, 'clear_number') or 0}"
-    failed = status in ("failure", "retry")
-    exception = _exception(context) if failed else None
-    tries = _tries(context, task_instance)
-    decision = _decision(context, exception, try_number, tries) if failed else None
-    delay = _delay(context, decision)
-    return Alert(
+    # A day has one green message, whichever of the two it is.
+    event = "success" if status == "recovery" else status
+    alert = Alert(
         status=status,
         dag_id=dag_id,
-        key="|".join(
-            map(
-                str,
-                (
-                    run_key,
-                    task_id,
-                    map_index,
-                    try_number,
-                    "success" if status == "recovery" else status,
-                ),
-            )
-        ),
+        key=f"{run_key}|{task_id}|{map_index}|{try_number}|{event}",
         run=run_key,
         task_id=task_id,
         day=_day(run),
         run_id=run_id,
-        seconds=_seconds(task_instance, None if failed else run),
-        exception=_text(context, exception, status) if failed else None,
         log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
-        try_number=try_number if failed else None,
-        tries=tries if failed else None,
-        next_try_at=_ended(task_instance) + delay
-        if status == "retry" and delay is not None
-        else None,
-        permanent=status == "failure"
-        and _attribute(_attribute(decision, "action"), "value") == "fail",
-        facts=tuple((label, mask(text)) for label, text in facts_of(exception)) if failed else (),
-        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url)
-        if failed
-        else None,
+    )
+    if status not in ("failure", "retry"):
+        return replace(alert, seconds=_seconds(ti, run))
+    exception, tries = _exception(context), _tries(context, ti)
+    decision = _decision(context, exception, try_number, tries)
+    delay = _delay(context, decision)
+    stopped = _attribute(_attribute(decision, "action"), "value") == "fail"
+    return replace(
+        alert,
+        seconds=_seconds(ti, None),
+        exception=_text(context, exception, status),
+        try_number=try_number,
+        tries=tries,
+        next_try_at=_ended(ti) + delay if status == "retry" and delay is not None else None,
+        permanent=status == "failure" and stopped,
+        facts=tuple((label, mask(text)) for label, text in facts_of(exception)),
+        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url),
     )
 
 
@@ -116,7 +92,7 @@ def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
 
 
 def _day(run: Any) -> str | None:
-    """The day of the run; None where it has none, because an alert about it is sent all the same."""
+    """The day of the run; None where it has none, and the alert is sent all the same."""
     try:
         return str(day_of(run))
     except DayError:
@@ -149,6 +125,11 @@ def _attribute(thing: Any, name: str) -> Any:
     return getattr(thing, name, None)
 
 
+def _first(name: str, *things: Any) -> Any:
+    """The first of these that has something under that name."""
+    return next((found for thing in things if (found := _attribute(thing, name))), None)
+
+
 def _exception(context: Mapping[str, Any]) -> BaseException | None:
     exception = context.get("exception")
     if isinstance(exception, BaseException):
@@ -157,20 +138,15 @@ def _exception(context: Mapping[str, Any]) -> BaseException | None:
 
 
 def _text(context: Mapping[str, Any], exception: BaseException | None, status: Status) -> str:
-    if exception is None:
-        what_then = (
-            "the next try finishes the job"
-            if status == "retry"
-            else "to finish the job, clear the task"
-        )
-        killed, reason = (
-            KILLED.format(what_then),
-            context.get("reason"),
-        )  # the latter of DAG-level callbacks only
-        return mask(
-            f"{killed} (Airflow says: {reason})" if reason and reason != TASK_FAILED else killed
-        )
-    return mask(describe(exception))
+    if exception is not None:
+        return mask(describe(exception))
+    finishes = (
+        "the next try finishes the job" if status == "retry" else "clear the task to finish the job"
+    )
+    killed, reason = KILLED.format(finishes), context.get("reason")  # reason: DAG-level callbacks
+    return mask(
+        f"{killed} (Airflow says: {reason})" if reason not in (None, "", TASK_FAILED) else killed
+    )
 
 
 def first_try(context: Mapping[str, Any]) -> int | None:

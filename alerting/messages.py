@@ -1,13 +1,11 @@
-"""An alert as a Slack message: Block Kit in a coloured attachment, fields in the specification's
-order, inside Slack's limits.
+"""An alert as a Slack message: Block Kit in a coloured attachment, inside Slack's limits.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks (3,000 characters of text in a section, 50
-blocks).
+The fields stand in the specification's order. The limits are those of
+https://docs.slack.dev/reference/block-kit/blocks: 3,000 characters of text in a section, 50 blocks.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlparse
 
@@ -117,10 +115,9 @@ def _fields(alert: Alert) -> list[str]:
         for label, text in alert.facts
     ]
     if alert.runbook:
-        sections.append(
-            "*Runbook:* "
-            f"{_link(alert.runbook, 'What to do') if _is_address(alert.runbook) else escape(alert.runbook, 300)}"
-        )
+        is_address = urlparse(alert.runbook).scheme in ("http", "https")
+        runbook = _link(alert.runbook, "What to do") if is_address else escape(alert.runbook, 300)
+        sections.append(f"*Runbook:* {runbook}")
     return [section for section in sections if section]
 
 
@@ -133,24 +130,13 @@ def _tries(alert: Alert) -> str:
         return ""
     of = f" of {alert.tries}" if alert.tries else ""
     if alert.status == "retry":
-        after = (
-            f", the next one starts {_moment(alert.next_try_at)}"
-            if alert.next_try_at
-            else ", another one follows"
-        )
+        at = alert.next_try_at
+        after = f", the next one starts at {at:%H:%M:%S} UTC" if at else ", another one follows"
     elif alert.permanent:
         after = ". This error is permanent: nothing more will be tried, somebody has to act"
     else:
         after = ", the last: nothing more will be tried"
     return f"*Try:* {alert.try_number}{of}{after}"
-
-
-def _moment(moment: datetime) -> str:
-    return f"at {moment:%H:%M:%S} UTC"
-
-
-def _is_address(text: str) -> bool:
-    return urlparse(text).scheme in ("http", "https")
 
 
 def _link(url: str, text: str) -> str:

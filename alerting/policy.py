@@ -1,16 +1,16 @@
 """Retries, delays, SLAs and time limits per kind of task: one table, to be read beside the
 specification's.
 
-    kind           retries  delay   SLA     execution timeout
-    postgres       2        5 min   10 min  30 min
-    stripe         2        5 min   10 min  30 min
-    csv            2        5 min   10 min  30 min
-    publish        2        10 s            5 min
-    dbt_run        2        5 min   15 min  30 min      the SLA is for the three dbt run tasks together
-    dbt_test       1        3 min   5 min   30 min
-    reconcile      1        10 min          2 h         reads whole sources, once a week
-    notification   0                        2 min
-    the pipeline                    30 min              from 06:00 UTC, whether or not dbt has started
+    kind          retries  delay   SLA     execution timeout
+    postgres      2        5 min   10 min  30 min
+    stripe        2        5 min   10 min  30 min
+    csv           2        5 min   10 min  30 min
+    publish       2        10 s            5 min
+    dbt_run       2        5 min   15 min  30 min     one SLA for the three dbt run tasks
+    dbt_test      1        3 min   5 min   30 min
+    reconcile     1        10 min          2 h        reads whole sources, once a week
+    notification  0                        2 min
+    the pipeline                   30 min             from 06:00 UTC, even if dbt never started
 
 An SLA breach is reported and kills nothing; the execution timeout ends the try. DAG files import
 this module to be drawn.

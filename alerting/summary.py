@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAME_MORNING = timedelta(
-    hours=12
-)  # a day that completes later was run by hand, or caught up: minutes since 06:00 say nothing
+# A day that completes later was run by hand, or caught up: minutes since 06:00 say nothing.
+SAME_MORNING = timedelta(hours=12)
+REVENUE = (
+    "select order_date, gross_revenue from published.fct_daily_revenue "
+    "where order_date in ('{}', '{}')"
+)
 Loads = Sequence[Mapping[str, Any]]  # what the gate before dbt found of each source
 Query = Callable[[str], list[tuple[object, ...]]]
 
 
 def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> Alert:
     """The alert with the day's figures; status ``recovery`` where the day had been in trouble.
-    Missing figures are left out.
 
-    ``loads``: what the gate before dbt found, per source ``source``, ``rows`` and
-    ``rows_rejected``.
+    Args:
+        loads: what the gate before dbt found, per source ``source``, ``rows`` and
+            ``rows_rejected``. Figures that cannot be had are left out.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     if alert.day is None:
@@ -84,12 +87,9 @@ def _lateness(late: timedelta) -> str:
 
 
 def revenue_line(query: Query, day: date) -> str | None:
-    """Revenue of the last full calendar day before the day's 06:00, against the same weekday of the
-    week before.
-    """
+    """Revenue of the last full calendar day before the day's 06:00, and a week before it."""
     last, before = day - timedelta(days=1), day - timedelta(days=8)
-    sql = "select order_date, gross_revenue from published.fct_daily_revenue where order_date in ('{}', '{}')"
-    revenue = {row[0]: row[1] for row in query(sql.format(last, before))}
+    revenue = {row[0]: row[1] for row in query(REVENUE.format(last, before))}
     if last not in revenue:
         return None
     amount = float(str(revenue[last]))

@@ -45,7 +45,9 @@ HERE = Path(__file__).parent
 SPANS = (7, 30, 90)
 MOST_SENTENCES = 12
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -234,10 +236,16 @@ def _log_path(found: Cell) -> str:
     )
 
 
-TEMPLATES.filters["short"] = lambda number: (
-    "" if number is None else f"{number / 1e6:.1f}M" if number >= 999_500 else f"{number / 1e3:.0f}k" if number >= 9_950
-    else f"{number / 1e3:.1f}k" if number >= 1_000 else str(number)
-)  # fmt: skip
+def _short(number: int | None) -> str:
+    """``7``, ``1.6k``, ``250k``, ``1.2M``; empty for None."""
+    if number is None or number < 1_000:
+        return "" if number is None else str(number)
+    if number >= 999_500:
+        return f"{number / 1e6:.1f}M"
+    return f"{number / 1e3:.0f}k" if number >= 9_950 else f"{number / 1e3:.1f}k"
+
+
+TEMPLATES.filters["short"] = _short
 TEMPLATES.filters["duration"] = duration
 TEMPLATES.filters["iso"] = lambda moment: moment.isoformat() + "Z"
 TEMPLATES.tests["today"] = lambda day: isinstance(day, date) and day == current_day()

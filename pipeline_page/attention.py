@@ -122,64 +122,35 @@ def _of_day(grid: Grid, day: date, errors: Errors) -> list[Sentence]:
 
 
 def _of_source(grid: Grid, cell: Cell, sources: list[Cell], errors: Errors) -> Sentence | None:
-    again = Action("load", cell.day, cell.row, rebuilds=is_built(grid, cell.day))
-    others = _others(cell, sources)
-    error = _error(cell, errors)
+    name, day, built = cell.row, cell.day, is_built(grid, cell.day)
+    again = Action("load", day, name, rebuilds=built)
+    failed = f"{name} failed for {day}{_try(cell)}{_error(cell, errors)}"
     if cell.state == "failed":
-        waits = (
-            " dbt waits for it."
-            if not is_built(grid, cell.day)
-            else " The published marts hold its load of before."
-        )
-        return Sentence(
-            cell.day,
-            f"{cell.row} failed for {cell.day}{_try(cell)}{error}; {others}.{waits}",
-            "red",
-            again,
-        )
+        then = "The published marts hold its load of before." if built else "dbt waits for it."
+        return Sentence(day, f"{failed}; {_others(cell, sources)}. {then}", "red", again)
     if cell.state == "retrying":
-        return Sentence(
-            cell.day,
-            f"{cell.row} failed for {cell.day}{_try(cell)}{error}. It will be tried again.",
-            "amber",
-        )
+        return Sentence(day, f"{failed}. It will be tried again.", "amber")
     if cell.state == "missing":
-        return Sentence(
-            cell.day,
-            f"{cell.row} is missing for {cell.day}: it has no run; {others}. dbt waits for it.",
-            "red",
-            again,
-        )
+        text = f"{name} is missing for {day}: it has no run; {_others(cell, sources)}."
+        return Sentence(day, f"{text} dbt waits for it.", "red", again)
     if cell.state == "late" and cell.task and cell.task.state != "success":
-        return Sentence(
-            cell.day, f"{cell.row} is late for {cell.day}: {cell.note} dbt waits for it.", "amber"
-        )
+        return Sentence(day, f"{name} is late for {day}: {cell.note} dbt waits for it.", "amber")
     if cell.state == "stale":
-        rebuild = Action("rebuild", cell.day)
-        return Sentence(
-            cell.day,
-            f"{cell.row} was loaded again for {cell.day} after its marts were built.",
-            "amber",
-            rebuild,
-        )
+        text = f"{name} was loaded again for {day} after its marts were built."
+        return Sentence(day, text, "amber", Action("rebuild", day))
     return None
 
 
 def _of_step(cell: Cell, errors: Errors) -> Sentence | None:
     rebuild = Action("rebuild", cell.day)
+    failed = f"{cell.row} failed for {cell.day}{_try(cell)}{_error(cell, errors)}"
     if cell.state == "failed":
-        text = f"{cell.row} failed for {cell.day}{_try(cell)}{_error(cell, errors)}. Nothing was published for it."
-        return Sentence(cell.day, text, "red", rebuild)
+        return Sentence(cell.day, f"{failed}. Nothing was published for it.", "red", rebuild)
     if cell.state == "retrying":
-        text = f"{cell.row} failed for {cell.day}{_try(cell)}{_error(cell, errors)}. It will be tried again."
-        return Sentence(cell.day, text, "amber")
+        return Sentence(cell.day, f"{failed}. It will be tried again.", "amber")
     if cell.state == "missing":
-        return Sentence(
-            cell.day,
-            f"All six sources of {cell.day} are loaded, but dbt never began.",
-            "red",
-            rebuild,
-        )
+        text = f"All six sources of {cell.day} are loaded, but dbt never began."
+        return Sentence(cell.day, text, "red", rebuild)
     return None
 
 

@@ -189,84 +189,65 @@ class _Day:
         for task_id in DBT_TASKS:
             yield self._step(task_id, sources)
 
+    def _cell(
+        self,
+        row: str,
+        state: State,
+        task: TaskRun | None = None,
+        *,
+        until: datetime | None = None,
+        note: str = "",
+    ) -> Cell:
+        return Cell(row, self.day, state, task, until, note)
+
     def _source(self, name: str, dag_id: str, sla: timedelta | None) -> Cell:
         run = self.newest.get((dag_id, dag_id))
-        due = self.start + (sla or timedelta(0))
         if run is None:
-            return self._absent(name, due)
-        begun = run.run_started or run.started or self.now
-        until = begun + sla if sla else None
-        under_way = self._under_way(name, run, until)
-        if under_way:
+            return self._absent(name, self.start + (sla or timedelta(0)))
+        until = (run.run_started or run.started or self.now) + sla if sla else None
+        if under_way := self._under_way(name, run, until):
             return under_way
         if self._stale(run):
-            return Cell(
-                name,
-                self.day,
-                "stale",
-                run,
-                note="It was loaded again after the day's marts were built.",
-            )
-        ended_late = bool(
-            until
-            and run.ended
-            and run.ended > until
-            and run.run_type == "scheduled"
-            and run.ended < self.over
-        )
-        if ended_late and until and run.ended:
-            return Cell(
-                name,
-                self.day,
-                "late",
-                run,
-                note=f"It was loaded {_minutes(run.ended - until)} after its SLA.",
-            )
-        return Cell(name, self.day, "done", run)
+            note = "It was loaded again after the day's marts were built."
+            return self._cell(name, "stale", run, note=note)
+        in_the_morning = run.run_type == "scheduled" and run.ended and run.ended < self.over
+        if in_the_morning and until and run.ended and run.ended > until:
+            note = f"It was loaded {_minutes(run.ended - until)} after its SLA."
+            return self._cell(name, "late", run, note=note)
+        return self._cell(name, "done", run)
 
     def _absent(self, name: str, due: datetime) -> Cell:
         if self.before:
-            return Cell(name, self.day, "before")
+            return self._cell(name, "before")
         if self.day == self.today and self.now < due:
-            return Cell(name, self.day, "due", until=due, note="It has not begun.")
-        return Cell(
-            name, self.day, "missing", note="It was never loaded: there is no run for this day."
-        )
+            return self._cell(name, "due", until=due, note="It has not begun.")
+        note = "It was never loaded: there is no run for this day."
+        return self._cell(name, "missing", note=note)
 
     def _under_way(self, name: str, run: TaskRun, until: datetime | None) -> Cell | None:
+        """The cell of a task that has not succeeded; None for one that has."""
         if run.state in _FAILED:
-            return Cell(name, self.day, "failed", run)
+            return self._cell(name, "failed", run)
         if run.state == "up_for_retry":
-            return Cell(name, self.day, "retrying", run, until)
+            return self._cell(name, "retrying", run, until=until)
         if run.state == "success":
             return None
         if run.state == "skipped":
-            return Cell(name, self.day, "waiting", run, note="It was skipped.")
+            return self._cell(name, "waiting", run, note="It was skipped.")
         if run.run_state in _FAILED:
-            return Cell(name, self.day, "failed", run, note="Its run has failed.")
-        if until and self.now > until and self.day == self.today and run.run_type != "backfill":
-            return Cell(
-                name,
-                self.day,
-                "late",
-                run,
-                until,
-                note=f"It runs {_minutes(self.now - until)} over its SLA.",
-            )
-        words = "" if run.state in _RUNNING else "It is queued."
-        return Cell(
-            name, self.day, "running", run, until if self.day == self.today else None, note=words
-        )
+            return self._cell(name, "failed", run, note="Its run has failed.")
+        is_today = self.day == self.today
+        if until and self.now > until and is_today and run.run_type != "backfill":
+            note = f"It runs {_minutes(self.now - until)} over its SLA."
+            return self._cell(name, "late", run, until=until, note=note)
+        note = "" if run.state in _RUNNING else "It is queued."
+        return self._cell(name, "running", run, until=until if is_today else None, note=note)
 
     def _stale(self, load: TaskRun) -> bool:
-        if (
-            self.build is None
-            or self.build.state != "success"
-            or self.build.ended is None
-            or load.ended is None
-        ):
+        """Whether the source was loaded after the newest build had read the load records."""
+        if self.build is None or self.build.state != "success":
             return False
-        return load.ended > self.build.ended
+        return bool(load.ended and self.build.ended and load.ended > self.build.ended)
 
     def _step(self, task_id: str, sources: Sequence[Cell]) -> Cell:
         run = self.newest.get((DBT_DAG, task_id))
@@ -276,28 +257,19 @@ class _Day:
         if run.run_state == "queued" or (run.state is None and run.run_state == "running"):
             return self._waiting(task_id, due, run, "The step before it has not ended.")
         if run.state == "upstream_failed":
-            return Cell(task_id, self.day, "waiting", run, note="A step before it failed.")
-        under_way = self._under_way(task_id, run, due)
-        if under_way:
+            return self._cell(task_id, "waiting", run, note="A step before it failed.")
+        if under_way := self._under_way(task_id, run, due):
             return under_way
-        if task_id == PUBLISH and any(cell.state == "stale" for cell in sources):
-            return Cell(
-                task_id,
-                self.day,
-                "stale",
-                run,
-                note="A source was loaded again after these marts were built.",
-            )
-        published = self._first_publication() if task_id == PUBLISH else None
+        if task_id != PUBLISH:
+            return self._cell(task_id, "done", run)
+        if any(cell.state == "stale" for cell in sources):
+            note = "A source was loaded again after these marts were built."
+            return self._cell(task_id, "stale", run, note=note)
+        published = self._first_publication()
         if published and due < published < self.over:
-            return Cell(
-                task_id,
-                self.day,
-                "late",
-                run,
-                note=f"It was published {_minutes(published - due)} after its SLA.",
-            )
-        return Cell(task_id, self.day, "done", run)
+            note = f"It was published {_minutes(published - due)} after its SLA."
+            return self._cell(task_id, "late", run, note=note)
+        return self._cell(task_id, "done", run)
 
     def _first_publication(self) -> datetime | None:
         """When the day was published for the first time, if its loads ran by schedule: else it
@@ -305,55 +277,32 @@ class _Day:
         """
         if not any(run.run_type == "scheduled" for run in self.runs if run.dag_id != DBT_DAG):
             return None
-        ends = [
-            run.ended
-            for run in self.runs
-            if run.task_id == PUBLISH and run.state == "success" and run.ended
-        ]
-        return min(ends, default=None)
+        published = (run for run in self.runs if run.task_id == PUBLISH and run.state == "success")
+        return min((run.ended for run in published if run.ended), default=None)
 
     def _not_built(self, task_id: str, sources: Sequence[Cell], due: datetime) -> Cell:
-        lacking = [
-            cell
-            for cell in sources
-            if cell.state not in ("done", "late", "stale") or not _loaded(cell)
-        ]
+        lacking = [cell for cell in sources if not _loaded(cell)]
         if self.before and len(lacking) == len(sources):
-            return Cell(task_id, self.day, "before")
+            return self._cell(task_id, "before")
+        if len(lacking) == len(sources) and all(cell.state == "missing" for cell in lacking):
+            note = "The day never happened: no source has a run for it."
+            return self._cell(task_id, "missing", note=note)
         if lacking:
-            if len(lacking) == len(sources) and all(cell.state == "missing" for cell in lacking):
-                return Cell(
-                    task_id,
-                    self.day,
-                    "missing",
-                    note="The day never happened: no source has a run for it.",
-                )
-            return self._waiting(
-                task_id, due, None, f"dbt waits for {', '.join(cell.row for cell in lacking)}."
-            )
-        newest = max(
-            (cell.task.ended for cell in sources if cell.task and cell.task.ended), default=self.now
-        )
-        if self.now - newest < DBT_FOLLOWS_WITHIN:
-            return self._waiting(
-                task_id, due, None, "All six sources are loaded; dbt is about to begin."
-            )
-        return Cell(
-            task_id, self.day, "missing", note="All six sources are loaded, but dbt never began."
-        )
+            names = ", ".join(cell.row for cell in lacking)
+            return self._waiting(task_id, due, None, f"dbt waits for {names}.")
+        ends = (cell.task.ended for cell in sources if cell.task and cell.task.ended)
+        if self.now - max(ends, default=self.now) < DBT_FOLLOWS_WITHIN:
+            note = "All six sources are loaded; dbt is about to begin."
+            return self._waiting(task_id, due, None, note)
+        note = "All six sources are loaded, but dbt never began."
+        return self._cell(task_id, "missing", note=note)
 
     def _waiting(self, task_id: str, due: datetime, run: TaskRun | None, note: str) -> Cell:
-        if self.day != self.today:
-            return Cell(task_id, self.day, "waiting", run, note=note)
-        late = self.now > due and task_id == PUBLISH
-        return Cell(
-            task_id,
-            self.day,
-            "late" if late else "waiting",
-            run,
-            due if task_id == PUBLISH else None,
-            note,
-        )
+        """A step that waits; publication alone has a time by which it must be there."""
+        if self.day != self.today or task_id != PUBLISH:
+            return self._cell(task_id, "waiting", run, note=note)
+        state: State = "late" if self.now > due else "waiting"
+        return self._cell(task_id, state, run, until=due, note=note)
 
 
 def _loaded(cell: Cell) -> bool:
