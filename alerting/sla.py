@@ -24,11 +24,6 @@ logger = logging.getLogger(__name__)
 LOCK_SECONDS = (
     60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
 )
-_CREATE = """
-create table if not exists loads.sla_breaches (
-    scope varchar not null, day date not null, sla_seconds double not null, since timestamp not null,
-    reported_at timestamp not null, waiting_for varchar
-)"""
 
 
 @dataclass(frozen=True)
@@ -175,28 +170,10 @@ def _runbook() -> str:
 
 
 def _record(breach: Breach) -> None:
-    warehouse = configured(WarehouseSettings)
+    from warehouse import open_warehouse
+
+    patient = {"lock_timeout_seconds": LOCK_SECONDS}
+    warehouse = open_warehouse(configured(WarehouseSettings).model_copy(update=patient))
     since = breach.since.astimezone(UTC).replace(tzinfo=None)
-    if warehouse.kind == "snowflake":
-        from warehouse.snowflake.settings import SnowflakeSettings
-        from warehouse.snowflake.warehouse import SnowflakeWarehouse
-
-        snowflake = SnowflakeWarehouse(configured(SnowflakeSettings))
-        snowflake.record_breach(
-            breach.scope, breach.day, breach.sla.total_seconds(), since, breach.waiting_for
-        )
-        return
-    from warehouse.duckdb.warehouse import DuckDBWarehouse
-
-    # The warehouse's own way of writing: where this is the first thing ever written, its other
-    # tables are made as well.
-    with DuckDBWarehouse(
-        warehouse.model_copy(update={"lock_timeout_seconds": LOCK_SECONDS})
-    ).writing() as connection:
-        connection.execute(_CREATE)
-        row = [breach.scope, breach.day, breach.sla.total_seconds(), since]
-        connection.execute(
-            """insert into loads.sla_breaches select $1, $2, $3, $4, $5, $6 where not exists
-               (select 1 from loads.sla_breaches where scope = $1 and day = $2)""",
-            [*row, datetime.now(UTC).replace(tzinfo=None), breach.waiting_for],
-        )
+    seconds = breach.sla.total_seconds()
+    warehouse.record_breach(breach.scope, breach.day, seconds, since, breach.waiting_for)

@@ -18,7 +18,6 @@ import pandas as pd
 from dashboard.settings import ReportSettings
 from pipeline.errors import MissingInputError, WarehouseUnavailableError
 from pipeline.settings import settings
-from transform.publication import published_file
 from warehouse.settings import WarehouseSettings
 from warehouse.snowflake.settings import SnowflakeSettings
 
@@ -48,7 +47,7 @@ def published_marts() -> AbstractContextManager[Query]:
     """
     if settings(WarehouseSettings).kind == "snowflake":
         return _snowflake(settings(SnowflakeSettings), settings(ReportSettings))
-    return _duckdb(published_file(settings(WarehouseSettings)))
+    return _duckdb(settings(WarehouseSettings).published_file)
 
 
 def bound(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
@@ -109,7 +108,8 @@ def _duckdb(file: Path) -> Iterator[Query]:
 
 @contextmanager
 def _snowflake(account: SnowflakeSettings, report: ReportSettings) -> Iterator[Query]:
-    from warehouse.snowflake.session import ANALYTICS, execute, session
+    from warehouse.session import ANALYTICS
+    from warehouse.snowflake.session import session
 
     # the loader's way to sign in, in the analyst's place
     analyst = account.model_copy(
@@ -121,14 +121,10 @@ def _snowflake(account: SnowflakeSettings, report: ReportSettings) -> Iterator[Q
     )
     with session(analyst, doing="read the published marts", database=ANALYTICS) as connection:
         visible = "select count(*) from information_schema.tables where table_schema = 'PUBLISHED' and table_name = 'PUBLICATION'"
-        (count,) = execute(connection, visible).fetchone() or (0,)
+        ((count,),) = connection.rows(visible)
         if not count:
             raise MissingInputError(
                 f"Nothing has been published yet, or the role {report.role} may not read it."
             )
 
-        def run(sql: str, values: list[object]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-            done = execute(connection, sql, values)
-            return [column.name for column in done.description], done.fetchall()
-
-        yield _asking(run)
+        yield _asking(connection.table)

@@ -47,7 +47,7 @@ PRELOADED = (
     "alerting.slack",
     "alerting.summary",
     "alerting.store",
-    "transform.duckdb",
+    "transform.layers",
 )
 
 os.nice(5)

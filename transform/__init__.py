@@ -15,13 +15,13 @@ from transform.errors import (
     DataTestError,
     ModelError,
     ProjectError,
-    PublicationError,
     StaleSourceError,
     TransformError,
 )
 from transform.layers import run_layer, source_freshness, test_all
 from transform.publication import publish_marts, read_publication, read_published, rollback
-from transform.results import FreshnessResult, LayerResult, Publication, TestResult
+from transform.results import FreshnessResult, LayerResult, TestResult
+from warehouse.publication import Publication, PublicationError
 
 __all__ = [
     "DataTestError",

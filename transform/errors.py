@@ -69,7 +69,3 @@ class DataTestError(TransformError, PassingError):
 
 class StaleSourceError(TransformError, PassingError):
     """A source has not been loaded for longer than its freshness allows."""
-
-
-class PublicationError(TransformError, PermanentError):
-    """The marts may not be published, or there is no publication to go back to."""

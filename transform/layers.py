@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -32,9 +32,10 @@ from transform.results import (
     SourceFreshness,
     TestResult,
 )
+from warehouse import open_warehouse, runs
+from warehouse.runs import RawState, Run
 
 if TYPE_CHECKING:
-    from transform.duckdb import RawState, Run
     from transform.settings import TransformSettings
     from warehouse.settings import WarehouseSettings
 
@@ -100,7 +101,7 @@ def run_layer(
             options.append("--full-refresh")
         outcome = run(here, ["build", *options, "--select", *selection], day)
         with step.connect() as connection:
-            models = tuple(_model(result, connection, step.warehouse) for result in outcome.results)
+            models = tuple(_model(result, connection) for result in outcome.results)
             models += tuple(
                 _kept(ModelResult, result) for result in kept or () if result["status"] == "success"
             )
@@ -152,7 +153,7 @@ def test_all(
             day,
         )
         with step.connect() as connection:
-            tests = tuple(_test(result, connection, step.warehouse) for result in outcome.results)
+            tests = tuple(_test(result, connection) for result in outcome.results)
             tests += tuple(
                 _kept(DataTest, result) for result in kept or () if result["status"] in good
             )
@@ -219,23 +220,7 @@ def locked(here: Project) -> AbstractContextManager[None]:
     """DuckDB has one writer at a time, and dbt holds the file for its whole run. Snowflake needs no
     such lock.
     """
-    if here.warehouse.kind == "snowflake":
-        return nullcontext()
-    from warehouse.duckdb.warehouse import warehouse_lock
-
-    lock: AbstractContextManager[None] = warehouse_lock(here.warehouse)
-    return lock
-
-
-def _beside_dbt(here: Project) -> Any:
-    """The module with what the transformation needs of this warehouse beside dbt."""
-    if here.warehouse.kind == "snowflake":
-        import transform.snowflake as of_snowflake
-
-        return of_snowflake
-    import transform.duckdb as of_duckdb
-
-    return of_duckdb
+    return open_warehouse(here.warehouse).lock()
 
 
 class _Step:
@@ -243,7 +228,7 @@ class _Step:
 
     def __init__(self, name: str, day: date, here: Project) -> None:
         self.name, self.day, self.here = name, day, here
-        self.warehouse = _beside_dbt(here)
+        self.warehouse = open_warehouse(here.warehouse)
         self.started_at = _utc_now()
         self._started = time.monotonic()
         self._raw: RawState | None = None
@@ -256,16 +241,16 @@ class _Step:
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
-        with self.warehouse.connect(self.here.warehouse, read_only=False) as connection:
+        with self.warehouse.marts(read_only=False) as connection:
             yield connection
 
     def kept_results(self) -> list[dict[str, Any]] | None:
         """Results of the try before, if this one may build on them: it was the last thing that
         happened here, it failed, and neither the project nor the raw tables have changed since.
         Else None, and everything runs."""
-        with self.warehouse.connect(self.here.warehouse) as connection:
-            self._raw = self.warehouse.raw_state(connection, self.day)
-            before: Run | None = self.warehouse.latest_run(connection)
+        with self.warehouse.marts() as connection:
+            self._raw = runs.raw_state(connection, self.day)
+            before: Run | None = runs.latest_run(connection)
         if before is None or (before.step, before.day, before.succeeded) != (
             self.name,
             self.day,
@@ -289,10 +274,10 @@ class _Step:
         """Whether to build whole, because incremental models would keep rows of other rules; what
         to keep; what to build.
         """
-        with self.warehouse.connect(self.here.warehouse) as connection:
-            marts: Run | None = self.warehouse.latest_run(connection, "marts", succeeded=True)
-            before: Run | None = self.warehouse.latest_run(connection, "intermediate")
-            is_half_done = self.warehouse.a_whole_build_is_unfinished(connection)
+        with self.warehouse.marts() as connection:
+            marts: Run | None = runs.latest_run(connection, "marts", succeeded=True)
+            before: Run | None = runs.latest_run(connection, "intermediate")
+            is_half_done = runs.a_whole_build_is_unfinished(connection)
         if before and marts and marts.finished_at > before.finished_at:
             before = None  # complete: what the marts say counts
         if self.name == "marts" and before and before.rules != self._rules:
@@ -312,10 +297,8 @@ class _Step:
         return is_half_done, kept, selection
 
     def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: Any) -> None:
-        from transform.duckdb import Run
-
         assert self._raw is not None
-        self.warehouse.record_run(
+        runs.record_run(
             connection,
             Run(
                 self.name,
@@ -349,7 +332,7 @@ def _message(text: Any) -> str:
     return "\n".join(line.strip() for line in str(text or "").strip().splitlines() if line.strip())
 
 
-def _model(result: Any, connection: Any, warehouse: Any) -> ModelResult:
+def _model(result: Any, connection: Any) -> ModelResult:
     node, status = result.node, str(result.status)
     built = status == "success"
     status = "success" if built else "skipped" if status == "skipped" else "error"
@@ -361,7 +344,7 @@ def _model(result: Any, connection: Any, warehouse: Any) -> ModelResult:
         kind=kind,
         materialized=materialized,
         status=status,  # type: ignore[arg-type]
-        rows=warehouse.count_rows(connection, relation) if built and relation else None,
+        rows=runs.count_rows(connection, relation) if built and relation else None,
         seconds=round(result.execution_time, 3),
         message="" if built else _message(result.message),
         relation=relation,
@@ -372,13 +355,9 @@ def _model(result: Any, connection: Any, warehouse: Any) -> ModelResult:
     )
 
 
-def _test(result: Any, connection: Any, warehouse: Any) -> DataTest:
+def _test(result: Any, connection: Any) -> DataTest:
     node, status = result.node, str(result.status)
-    keys = (
-        _keys(connection, warehouse, node.relation_name)
-        if node.relation_name and result.failures
-        else ()
-    )
+    keys = _keys(connection, node.relation_name) if node.relation_name and result.failures else ()
     attached = (getattr(node, "attached_node", None) or "").split(".")[-1]
     return DataTest(
         name=node.name,
@@ -393,7 +372,7 @@ def _test(result: Any, connection: Any, warehouse: Any) -> DataTest:
     )
 
 
-def _keys(connection: Any, warehouse: Any, relation: str) -> tuple[dict[str, str], ...]:
+def _keys(connection: Any, relation: str) -> tuple[dict[str, str], ...]:
     """The first failing rows, cut to the columns that name a row: an alert is no place for a
     customer's whole record.
     """
@@ -407,7 +386,7 @@ def _keys(connection: Any, warehouse: Any, relation: str) -> tuple[dict[str, str
         ]
         return {name: str(row[name]) for name in (ids or list(row))[:COLUMNS_SHOWN]}
 
-    return tuple(named(row) for row in warehouse.first_rows(connection, relation, KEYS_SHOWN))
+    return tuple(named(row) for row in runs.first_rows(connection, relation, KEYS_SHOWN))
 
 
 def _freshness(result: Any) -> SourceFreshness:

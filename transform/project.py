@@ -12,13 +12,13 @@ from pathlib import Path
 from pipeline.settings import settings as configured
 from transform.errors import ProjectError
 from transform.settings import TransformSettings
+from warehouse import open_warehouse
 from warehouse.settings import WarehouseSettings
 
 # A change of one of these can change what the project compiles to.
 _ENVIRONMENT = ("DBT_", "WAREHOUSE_", "SNOWFLAKE_")
 _RULES = ("models", "macros", "snapshots", "seeds")
 _NOT_PROJECT = {"target", "logs", "dbt_packages", "__pycache__", ".user.yml"}
-VACUUM_WEEKDAY = 6  # Sunday
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,8 @@ class Project:
         """What ``profiles.yml`` reads by ``env_var``, so that dbt and the loader always mean the
         same warehouse.
         """
-        account = {}
-        if self.warehouse.kind == "snowflake":
-            from transform import snowflake
-
-            account = snowflake.environment()
-        return account | {
-            "WAREHOUSE_KIND": self.warehouse.kind,
-            "WAREHOUSE_DUCKDB_DIR": str(self.warehouse.duckdb_dir.resolve()),
-            "DBT_THREADS": str(self.dbt.threads),
-        }
+        account = open_warehouse(self.warehouse).dbt_environment()
+        return {**account, "DBT_THREADS": str(self.dbt.threads)}
 
     def fingerprint(self) -> str:
         """Changes whenever a file of the project or an environment variable it can read changes."""
@@ -71,14 +63,7 @@ class Project:
 
     def environment_of_run(self, day: date | None) -> dict[str, str]:
         """What ``profiles.yml`` reads that differs from run to run."""
-        if self.warehouse.kind == "snowflake":
-            from transform import snowflake
-
-            return snowflake.run_tag(day)
-        # A build on DuckDB leaves deleted rows where they are but for one day in seven: being rid
-        # of them means writing the tables anew.
-        is_due = day is None or day.weekday() == VACUUM_WEEKDAY
-        return {"ECOMMERCE_VACUUM_TASKS": "100" if is_due else "0"}
+        return open_warehouse(self.warehouse).dbt_run_environment(day)
 
 
 def project(

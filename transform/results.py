@@ -124,23 +124,3 @@ class FreshnessResult(_AsDict):
     day: date
     seconds: float
     sources: tuple[SourceFreshness, ...]
-
-
-@dataclass(frozen=True)
-class Publication(_AsDict):
-    """One publication, as its row in ``published.publication``. Times are UTC without a zone.
-
-    ``day``: the latest day that is complete in it. ``built_for``: the day whose run published it;
-    older than ``day`` after a correction of an old day.
-    """
-
-    publication_id: str
-    day: date
-    built_for: date
-    published_at: datetime
-    tested_at: datetime
-    tests_passed: int
-    tests_warned: int
-    models: dict[str, int]  # name to rows
-    load_ids: dict[str, str]  # source to the newest load of `built_for` that is in it
-    rows_loaded: dict[str, int]  # source to the rows of that load

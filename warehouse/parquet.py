@@ -1,82 +1,104 @@
-"""Writes record batches into a part's Parquet files as they come, checked against the table's
-contract; memory is flat.
+"""Writes record batches to Parquet files as they come, checked against the contract of their table.
+
+Memory is flat: one thread encodes a row group while the caller's fetches the next.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.contracts import Column, RawTable
 from pipeline.errors import ContractError, WarehouseUnavailableError
 from warehouse.arrow import arrow_type
-from warehouse.staging import utc_now, write_text
+from warehouse.staging import Files
 
-if TYPE_CHECKING:
-    from warehouse.duckdb.beside import TableBeside
+# DuckDB's own row group: each is read, compressed and written by one thread.
+ROW_GROUP_ROWS = 122_880
+# Fewer rows where one is wide, such as Stripe's payloads: a reader takes a chunk whole.
+COLUMN_CHUNK_BYTES = 4 * 2**20
 
-ROW_GROUP_ROWS = (
-    122_880  # DuckDB's own row group: each is read, compressed and written by one thread
-)
-COLUMN_CHUNK_BYTES = (
-    4 * 2**20
-)  # less rows where one is wide, such as Stripe's payloads: DuckDB reads a chunk whole, per thread
-FILE_ROW_GROUPS = 4
+
+class PartWriter:
+    """The Parquet files of one part. Each is handed on as soon as it is complete.
+
+    Attributes:
+        names: of the files.
+        rows: how many there are in them.
+    """
+
+    def __init__(self, files: Files, folder: Path, schema: pa.Schema) -> None:
+        self.names: list[str] = []
+        self.rows = 0
+        self._files, self._folder, self._schema = files, folder, schema
+        self._digest = hashlib.sha256()
+        self._writer: Any = None
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, rows: pa.Table) -> None:
+        if self._writer is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.names.append(f"{len(self.names):05d}.parquet")
+            self._writer = pq.ParquetWriter(
+                self._folder / self.names[-1],
+                self._schema,
+                compression=self._files.compression,
+                write_statistics=False,
+            )
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self.rows += rows.num_rows
+        if self._path.stat().st_size >= self._files.file_bytes:
+            self.end_file()
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / self.names[-1]
+
+    def end_file(self) -> None:
+        if self._writer is not None:
+            self.abandon()
+            with self._path.open("rb") as content:
+                self._digest.update(hashlib.file_digest(content, "sha256").digest())
+            self._files.keep(self._path)
+
+    def abandon(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
 
 
 def write_part(
     table: RawTable,
     columns: tuple[Column, ...],
     batches: Iterable[pa.RecordBatch],
+    files: Files,
     folder: Path,
-    beside: TableBeside | None = None,
-) -> int:
-    """Write one part and return its rows; an earlier part in the same folder is replaced when all
-    rows are there.
-
-    One thread encodes while the caller's fetches the next rows; two row groups at most are in
-    memory. ``beside`` is given each file that is complete before the last one, as long as no key
-    has come twice.
+) -> PartWriter:
+    """Write the batches to files of a folder, and return what was written.
 
     Raises:
         ContractError: the batches do not have the declared columns and types, or a null where none
             may be.
         WarehouseUnavailableError: the disk is full or cannot be written.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(3)}")
     schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in columns])
-    keys = _DistinctIntegers(table)
-
-    def complete(file: Path) -> None:
-        if beside and keys.range():
-            beside.add(file)
-
-    writer = _PartWriter(unfinished, schema, complete)
-    try:
-        with disk_errors(table, folder):
-            unfinished.mkdir(parents=True)
-        with (
-            beside or nullcontext(),
-            ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder,
-        ):
-            encoding: Future[None] | None = None
+    writer = PartWriter(files, folder, schema)
+    encoding: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="parquet") as encoder:
+        try:
             for rows in row_groups(checked(table, columns, schema, batches)):
-                keys.add(rows)
                 if encoding:
                     with disk_errors(table, folder):
                         encoding.result()
@@ -84,51 +106,25 @@ def write_part(
             with disk_errors(table, folder):
                 if encoding:
                     encoding.result()
-                writer.close()
-        said = {
-            "rows": writer.rows,
-            "size": writer.size,
-            "files": writer.files,
-            "digest": writer.digest.hexdigest(),
-            "finished_at": utc_now().isoformat(),
-            "key_range": keys.range(),
-        }
-        with disk_errors(table, folder):
-            write_text(unfinished / "part.json", json.dumps(said))
-            _put_in_place(unfinished, folder)
-    finally:
-        writer.abandon()
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return writer.rows
+                writer.end_file()
+        except BaseException:
+            with suppress(OSError):  # the disk is full: what stopped the part says so
+                encoder.submit(writer.abandon).result()
+            raise
+    return writer
 
 
 @contextmanager
 def disk_errors(table: RawTable, folder: Path) -> Iterator[None]:
-    """Only around what writes: an error of the source that feeds the batches is none of the
-    warehouse's.
-    """
+    """Explain what the disk refuses. Only around what writes: the source's errors are its own."""
     try:
         yield
     except OSError as error:
-        reason = (
-            "there is no space left on the disk"
-            if error.errno == errno.ENOSPC
-            else (error.strerror or str(error))
-        )
+        full = error.errno == errno.ENOSPC
+        reason = "there is no space left on the disk" if full else error.strerror or str(error)
         raise WarehouseUnavailableError(
             f"Rows of {table.name} cannot be staged in {folder.parent}: {reason}."
         ) from error
-
-
-def _put_in_place(unfinished: Path, folder: Path) -> None:
-    while True:
-        try:
-            unfinished.rename(folder)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def checked(
@@ -137,44 +133,39 @@ def checked(
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
-    """The batches with their columns in the declared order; ``ContractError`` names table and
-    column.
+    """The batches with their columns in the declared order.
+
+    Raises:
+        ContractError: names the table and the column that is not as declared.
     """
-    required = [
-        column.name for column in columns if not column.nullable or column.name in table.key
-    ]
+    required = [c.name for c in columns if not c.nullable or c.name in table.key]
     for batch in batches:
-        got = batch.schema.names
-        for name in schema.names:
-            if name not in got:
-                raise ContractError(
-                    f"Rows for table {table.name} lack the column {name}. Nothing was loaded."
-                )
-        for name in got:
-            if name not in schema.names:
-                raise ContractError(
-                    f"Rows for table {table.name} have a column {name} nobody announced. Nothing "
-                    "was loaded."
-                )
-        for field in schema:
-            if (is_type := batch.column(field.name).type) != field.type:
-                raise ContractError(
-                    f"Column {field.name} of table {table.name} is {is_type} instead of "
-                    f"{field.type}. Nothing was loaded."
-                )
-        for name in required:
-            if batch.column(name).null_count:
-                raise ContractError(
-                    f"Column {name} of table {table.name} has a row without a value. Nothing was "
-                    "loaded."
-                )
+        if problem := _problem(batch, schema, required):
+            raise ContractError(f"{problem.format(table=table.name)} Nothing was loaded.")
         yield pa.RecordBatch.from_arrays(
             [batch.column(name) for name in schema.names], schema=schema
         )
 
 
+def _problem(batch: pa.RecordBatch, schema: pa.Schema, required: list[str]) -> str | None:
+    got = batch.schema.names
+    for name in schema.names:
+        if name not in got:
+            return f"Rows for table {{table}} lack the column {name}."
+    for name in got:
+        if name not in schema.names:
+            return f"Rows for table {{table}} have a column {name} nobody announced."
+    for field in schema:
+        if (is_type := batch.column(field.name).type) != field.type:
+            return f"Column {field.name} of table {{table}} is {is_type} instead of {field.type}."
+    for name in required:
+        if batch.column(name).null_count:
+            return f"Column {name} of table {{table}} has a row without a value."
+    return None
+
+
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or less where a column comes to
+    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or fewer where a column comes to
     ``COLUMN_CHUNK_BYTES`` before.
     """
     held: list[pa.RecordBatch] = []
@@ -185,162 +176,10 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             batch = batch.slice(taken.num_rows)
             held.append(taken)
             rows += taken.num_rows
-            sizes = [
-                sum(of_column)
-                for of_column in zip_longest(
-                    (column.nbytes for column in taken.columns), sizes, fillvalue=0
-                )
-            ]
+            new = [column.nbytes for column in taken.columns]
+            sizes = [sum(of_column) for of_column in zip_longest(new, sizes, fillvalue=0)]
             if rows == ROW_GROUP_ROWS or max(sizes) >= COLUMN_CHUNK_BYTES:
                 yield pa.Table.from_batches(held)
                 held, rows, sizes = [], 0, []
     if held:
         yield pa.Table.from_batches(held)
-
-
-class _PartWriter:
-    """The Parquet files of one part, a new one every few row groups, and the digest over all of
-    them.
-    """
-
-    def __init__(self, folder: Path, schema: pa.Schema, complete: Callable[[Path], None]) -> None:
-        self.folder = folder
-        self.schema = schema
-        self.complete = complete  # called with each file, but for the last one
-        self.files: list[str] = []
-        self.rows = 0
-        self.size = 0
-        self.digest = hashlib.sha256()
-        self._groups = 0
-        self._sink: BinaryIO | None = None
-        self._writer: Any = None
-        self._repetitive: list[str] | None = None
-
-    def write(self, rows: pa.Table) -> None:
-        if self._repetitive is None:
-            self._repetitive = _repetitive_columns(rows)
-        if self._writer is None:
-            self.files.append(f"{len(self.files):05d}.parquet")
-            self._sink = (self.folder / self.files[-1]).open("wb", buffering=0)
-            self._writer = pq.ParquetWriter(
-                _Hashing(self._sink, self.digest),  # type: ignore[arg-type]
-                self.schema,
-                # they are read once, a moment later: compressing costs more than writing
-                compression="none",
-                use_dictionary=self._repetitive,  # type: ignore[arg-type]
-                write_statistics=False,
-            )
-        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-        self.rows += rows.num_rows
-        self.size += rows.nbytes
-        self._groups += 1
-        if self._groups % FILE_ROW_GROUPS == 0:
-            self.close()
-            self.complete(self.folder / self.files[-1])
-
-    def close(self) -> None:
-        """End the current file."""
-        if self._writer is not None:
-            self._writer.close()
-        self.abandon()
-
-    def abandon(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-        self._writer = self._sink = None
-
-
-class _Hashing:
-    """A file that hashes what it is given on the way."""
-
-    def __init__(self, sink: BinaryIO, digest: Any) -> None:
-        self._sink, self._digest = sink, digest
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        self._digest.update(data)
-        return self._sink.write(data)
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def tell(self) -> int:
-        return self._sink.tell()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _repetitive_columns(rows: pa.Table) -> list[str]:
-    """Text columns in which a dictionary pays, judged by the first rows."""
-    sample = rows.slice(0, 10_000)
-    return [
-        field.name
-        for field in rows.schema
-        if pa.types.is_string(field.type)
-        and pc.count_distinct(sample.column(field.name)).as_py() * 3 < sample.num_rows
-    ]
-
-
-class _DistinctIntegers:
-    """Watches whether the keys of a part, integers of one column, are all distinct: then nobody has
-    to sort them out later.
-
-    One bit-like byte per key in pages; gives up beyond ``LIMIT`` pages.
-    """
-
-    PAGE_BITS = 16
-    LIMIT = 512  # pages of 64 KiB
-
-    def __init__(self, table: RawTable) -> None:
-        self._name = table.key[0]
-        self._distinct = len(table.key) == 1 and table.column(self._name).type.name in (
-            "integer",
-            "bigint",
-        )
-        self._pages: dict[int, Any] = {}
-        self._low: int | None = None
-        self._high: int | None = None
-
-    def add(self, rows: pa.Table) -> None:
-        if not self._distinct:
-            return
-        # Not ``to_numpy``, which imports pandas: a quarter of a second, and 50 MB.
-        keys = np.sort(
-            np.concatenate([np.from_dlpack(chunk) for chunk in rows.column(self._name).chunks])
-        )
-        if bool((keys[1:] == keys[:-1]).any()):
-            self._distinct = False
-            return
-        low, high = int(keys[0]), int(keys[-1])
-        if self._high is None or self._low is None:
-            self._low, self._high = low, high
-        numbers = keys >> self.PAGE_BITS
-        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(keys)], strict=True):
-            page = self._pages.get(int(numbers[start]))
-            if page is None:
-                if len(self._pages) == self.LIMIT:
-                    self._distinct = False
-                    return
-                page = self._pages[int(numbers[start])] = np.zeros(1 << self.PAGE_BITS, dtype=bool)
-            slots = keys[start:end] & ((1 << self.PAGE_BITS) - 1)
-            if bool(page[slots].any()):
-                self._distinct = False
-                return
-            page[slots] = True
-        self._low, self._high = min(low, self._low), max(high, self._high)
-
-    def range(self) -> tuple[int, int] | None:
-        if not self._distinct or self._low is None or self._high is None:
-            return None
-        return self._low, self._high

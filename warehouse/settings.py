@@ -20,6 +20,11 @@ class WarehouseSettings(FromEnvironment):
     duckdb_dir: Path = PROJECT / ".local" / "warehouse"
     lock_timeout_seconds: int = Field(default=600, gt=0)
 
+    @property
+    def published_file(self) -> Path:
+        """Where dashboards and people find the published marts of DuckDB."""
+        return self.duckdb_dir / "published" / "ecommerce_analytics.duckdb"
+
     @field_validator("duckdb_dir")
     @classmethod
     def _same_folder_for_every_process(cls, folder: Path) -> Path:

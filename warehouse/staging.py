@@ -1,229 +1,103 @@
-"""Staged parts: the rows of a load on their way, as Parquet files in the load's own folder.
+"""Where staged files wait: a folder per load, and the check of what goes into them.
 
-staged/<load_id>/load.json                    which load this is
-staged/<load_id>/owner.lock                   locked by every process that works on the load; free: nobody does
-staged/<load_id>/columns/<table>.<column>     columns the source has gained
-staged/<load_id>/rejected/<n>.json            rows set aside
-staged/<load_id>/parts/<table>/<part>/        Parquet files of one part, and part.json: written last, makes it count
+<root>/<load>/owner.lock               held by every process that works on the load; free: nobody does
+<root>/<load>/<table>/<part>/*.parquet
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
-import os
-import secrets
+import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import quote
+from typing import Literal
 
-from pipeline.contracts import Column, ColumnType, RawTable, Source
-from pipeline.errors import PermanentError, WarehouseUnavailableError
-from pipeline.records import Reject, Window
+import portalocker
+from portalocker import LockFlags
 
-SHARED_LOAD_KEPT_SECONDS = 2 * 24 * 3600  # between two tasks of a shared load no process holds it
+from pipeline.errors import WarehouseUnavailableError
+from warehouse.manifest import KEPT
 
-
-def utc_now() -> datetime:
-    """Now, UTC without a zone, as all timestamps in the warehouse are."""
-    return datetime.now(UTC).replace(tzinfo=None)
+OWNER, SHARED = "owner.lock", "shared.lock"
 
 
-@dataclass(frozen=True)
-class StagedPart:
-    """One complete part. ``size`` is that of its rows in memory, in bytes; ``key_range`` is None
-    unless its keys are known to be distinct integers."""
+class Files(ABC):
+    """The staged files of one load, as far as this process makes them.
 
-    table: str
-    name: str
-    files: tuple[Path, ...]
-    rows: int
-    size: int
-    digest: str
-    finished_at: datetime
-    key_range: tuple[int, int] | None
+    Attributes:
+        root: paths in the manifest are relative to it.
+        compression: of the Parquet files.
+        file_bytes: about the size at which a file ends and the next one begins.
+        are_loaded: the load is committed, nobody needs the files any more.
+    """
 
+    compression: Literal["none", "zstd"] = "none"
+    file_bytes = 16 * 2**20
 
-@dataclass(frozen=True)
-class StagedLoad:
-    """The folder of one load, and what its creator said about it."""
+    def __init__(self, root: Path, load_id: str) -> None:
+        self.root, self.folder = root, root / safe(load_id)
+        self.are_loaded = False
 
-    folder: Path
-    load_id: str
-    source: str
-    day: date
-    window: Window
-    started_at: datetime
+    @abstractmethod
+    def keep(self, file: Path) -> None:
+        """Take a file that is complete; raises what went wrong with an earlier one."""
 
-    def part_folder(self, table: RawTable, part: str) -> Path:
-        return self.folder / "parts" / table.name / part
-
-    def parts(self, table: RawTable) -> list[StagedPart]:
-        """The complete parts of a table, in the order of their names."""
-        found = []
-        for description in sorted((self.folder / "parts" / table.name).glob("*/part.json")):
-            folder, said = description.parent, json.loads(description.read_text())
-            if folder.name.startswith("."):
-                continue
-            found.append(
-                StagedPart(
-                    table=table.name,
-                    name=folder.name,
-                    files=tuple(folder / name for name in said["files"]),
-                    rows=said["rows"],
-                    size=said["size"],
-                    digest=said["digest"],
-                    finished_at=datetime.fromisoformat(said["finished_at"]),
-                    key_range=tuple(said["key_range"]) if said["key_range"] else None,
-                )
-            )
-        return found
-
-    def add_column(self, table: RawTable, column: Column) -> None:
-        write_text(
-            self.folder / "columns" / f"{table.name}.{quote(column.name, safe='')}",
-            json.dumps(asdict(column)),
-        )
-
-    def added_columns(self, table: RawTable) -> tuple[Column, ...]:
-        """In the order of their names."""
-        columns = []
-        for path in sorted((self.folder / "columns").glob(f"{table.name}.*")):
-            said = json.loads(path.read_text())
-            columns.append(Column(said["name"], ColumnType(**said["type"]), said["nullable"]))
-        return tuple(columns)
-
-    def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
-        lines = [
-            json.dumps({"table_name": table.raw_name.lower(), **asdict(reject)})
-            for reject in rejects
-        ]
-        name = f"{time.time_ns():020d}-{secrets.token_hex(3)}.json"
-        write_text(self.folder / "rejected" / name, "\n".join(lines))
-
-    def rejected(self) -> Iterator[dict[str, object]]:
-        """``Reject``'s fields and ``table_name`` of each row set aside, in the order they came."""
-        for path in sorted((self.folder / "rejected").glob("*.json")):
-            with path.open() as lines:
-                yield from (json.loads(line) for line in lines)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    @abstractmethod
+    def finish(self) -> None:
+        """Wait until each file is where the commit looks for it."""
 
 
-def checksum(parts: Sequence[StagedPart]) -> str:
-    """Identifies the rows that were staged, in the order they came."""
-    digest = hashlib.sha256()
-    for part in sorted(parts, key=lambda part: (part.table, part.name)):
-        digest.update(f"{part.table}\0{part.name}\0{part.rows}\0{part.digest}\0".encode())
-    return digest.hexdigest()
+def safe(name: str) -> str:
+    """A name for a folder or a table, however the id of a load is written."""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", name)
+    if plain == name:
+        return plain
+    return f"{plain[:60]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @contextmanager
-def open_staged_load(
-    root: Path, source: Source, day: date, window: Window, load_id: str | None
-) -> Iterator[StagedLoad]:
-    """A load's folder, locked as being worked on; leftovers of dead processes are swept on the way.
+def load_folder(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Hold the folder of a load, and sweep those on which no process works any more.
 
-    Without ``load_id`` the load is this block's own and its folder goes with the block. With it the
-    load is shared: the folder is created by whoever comes first and stays until somebody removes
-    it, or nobody has touched it for two days.
+    The folder of a shared load stays, until somebody removes it or nobody has touched it for two
+    days.
     """
-    name = load_id or f"{source.name}-{day}-{utc_now():%H%M%S}-{secrets.token_hex(4)}"
-    if not name or name.startswith(".") or "/" in name or "\0" in name:
-        raise PermanentError(
-            f"{name!r} cannot be the id of a load: it must be usable as the name of a folder."
-        )
-    folder = root / name
+    root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / ".lock", fcntl.LOCK_EX):
-            _sweep(root, spare=name)
-            folder.mkdir(exist_ok=load_id is not None)
-            held = _locked(folder / "owner.lock", fcntl.LOCK_SH)
-            held.__enter__()
-            load = _describe(folder, source, day, window, shared=load_id is not None)
+        with (root / ".lock").open("a") as everyone:
+            portalocker.lock(everyone, LockFlags.EXCLUSIVE)
+            _sweep(root, spare=folder)
+            folder.mkdir(exist_ok=shared)
+            held = (folder / (SHARED if shared else OWNER)).open("a")
+            portalocker.lock(held, LockFlags.SHARED)
     except OSError as error:
         raise WarehouseUnavailableError(
-            f"The load of {source.name} for {day} cannot be staged in {root}: {error.strerror}."
+            f"Rows cannot be staged in {root}: {error.strerror}. They need a folder there."
         ) from error
-    try:
-        yield load
-    finally:
-        if load_id is None:
-            load.remove()
-        held.__exit__(None, None, None)
-
-
-def _describe(
-    folder: Path, source: Source, day: date, window: Window, *, shared: bool
-) -> StagedLoad:
-    path = folder / "load.json"
-    if path.exists():
-        said = json.loads(path.read_text())
-        if (said["source"], said["day"]) != (source.name, str(day)):
-            raise PermanentError(
-                f"The load {folder.name} is one of {said['source']} for {said['day']}; "
-                f"it cannot take rows of {source.name} for {day}."
-            )
-        start = datetime.fromisoformat(said["window_start"]) if said["window_start"] else None
-        window, started_at = (
-            Window(start, datetime.fromisoformat(said["window_end"])),
-            datetime.fromisoformat(said["started_at"]),
-        )
-    else:
-        started_at = utc_now()
-        said = {
-            "source": source.name,
-            "day": str(day),
-            "window_start": window.start.isoformat() if window.start else None,
-            "window_end": window.end.isoformat(),
-            "started_at": started_at.isoformat(),
-            "shared": shared,
-        }
-        write_text(path, json.dumps(said))
-    return StagedLoad(folder, folder.name, source.name, day, window, started_at)
-
-
-def _sweep(root: Path, spare: str) -> None:
-    """Remove folders on which no process works any more."""
-    for folder in root.iterdir():
-        if not folder.is_dir() or folder.name == spare:
-            continue
-        description = folder / "load.json"
-        shared = description.exists() and json.loads(description.read_text())["shared"]
+    with held:
         try:
-            if shared and time.time() - _last_touched(folder) < SHARED_LOAD_KEPT_SECONDS:
-                continue
-            with _locked(folder / "owner.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+        finally:
+            if not shared:
                 shutil.rmtree(folder, ignore_errors=True)
-        except (BlockingIOError, FileNotFoundError):
+
+
+def _sweep(root: Path, spare: Path) -> None:
+    for folder in root.iterdir():
+        if folder == spare or not folder.is_dir():
             continue
-
-
-def _last_touched(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-
-
-@contextmanager
-def _locked(path: Path, operation: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, operation)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all: a process killed half-way leaves the old file, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
-    beside.write_text(text)
-    beside.replace(path)
+        shared = (folder / SHARED).exists()
+        newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        if shared and time.time() - newest < KEPT.total_seconds():
+            continue
+        try:
+            with (folder / (SHARED if shared else OWNER)).open("a") as owner:
+                portalocker.lock(owner, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
+                shutil.rmtree(folder, ignore_errors=True)
+        except portalocker.LockException:
+            continue

@@ -16,7 +16,7 @@ from alerting.sla import Breach, can_be_late, report_breach, watched
 from pipeline.days import current_day
 from pipeline.settings import settings
 from sandbox.slack_inbox import SlackInbox
-from warehouse.duckdb.warehouse import warehouse_lock
+from warehouse.duckdb.lock import warehouse_lock
 from warehouse.settings import WarehouseSettings
 
 

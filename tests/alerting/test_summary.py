@@ -18,9 +18,12 @@ from pipeline.days import upper_bound
 from pipeline.records import Window
 from pipeline.sources import PRODUCTS, source
 from sandbox.slack_inbox import SlackInbox
-from transform.publication import CREATE_PUBLICATION, published_file
+from transform.publication import published_file
 from warehouse import open_warehouse
 from warehouse.arrow import schema_of
+from warehouse.duckdb.session import DuckDBSession
+from warehouse.publication import COLUMNS
+from warehouse.tables import create_table
 
 if TYPE_CHECKING:
     from tests.alerting.conftest import ContextOf
@@ -36,7 +39,7 @@ def published() -> None:
     file.parent.mkdir(parents=True)
     with duckdb.connect(str(file)) as connection:
         connection.execute("create schema published")
-        connection.execute(CREATE_PUBLICATION)
+        create_table(DuckDBSession(connection), "published.publication", COLUMNS)
         connection.execute(
             """insert into published.publication values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
                '{}', '{}', '{"charges": 60, "orders": 1600}')"""

@@ -21,7 +21,7 @@ from ingestion.postgres.check import check as check_postgres
 from ingestion.stripe_api.check import check as check_stripe
 from pipeline.checks import Finding
 from pipeline.settings import settings
-from warehouse.duckdb.warehouse import warehouse_lock
+from warehouse.duckdb.lock import warehouse_lock
 
 if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox

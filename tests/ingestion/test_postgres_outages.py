@@ -29,7 +29,7 @@ from pipeline.sources import ORDERS
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
 from tests.builders.postgres_shop import DAY, Shop
-from warehouse.duckdb.warehouse import DuckDBLoad
+from warehouse import Load
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase
@@ -121,10 +121,10 @@ def test_a_server_restarted_in_mid_copy_loses_nothing(
         "select i, '2026-03-01', 'pending', i, repeat('x', 450), '2026-03-01', '2026-03-01' from "
         "generate_series(1, 120000) i"
     )
-    stage = DuckDBLoad.stage
+    stage = Load.stage
 
     def restarting(
-        self: DuckDBLoad, table: RawTable, batches: Iterable[pa.RecordBatch], **options: Any
+        self: Load, table: RawTable, batches: Iterable[pa.RecordBatch], **options: Any
     ) -> int:
         rows = iter(batches)
         first = next(rows)
@@ -133,7 +133,7 @@ def test_a_server_restarted_in_mid_copy_loses_nothing(
         return stage(self, table, chain([first], rows), **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(DuckDBLoad, "stage", restarting)
+        patched.setattr(Load, "stage", restarting)
         with pytest.raises(SourceUnavailableError, match=r"public\.orders"):
             PostgresExtractor(settings, warehouse).extract_table("orders", DAY)
     assert warehouse.raw_columns(ORDERS) == ()

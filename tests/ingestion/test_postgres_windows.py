@@ -362,7 +362,7 @@ def test_an_old_day_read_from_the_beginning_loses_nothing_that_later_days_brough
     shop.load(NEXT_DAY)
     extra = []
     if reason == "table lost":
-        with shop.warehouse.writing() as connection:
+        with shop.warehouse.session("change rows", writes=True) as connection:
             connection.execute("drop table postgres.raw_orders")
     elif reason == "new column":
         shop.source.execute("alter table orders add column channel text default 'web'")

@@ -30,7 +30,7 @@ class ReconciledShop(Shop):
 
     def spoil(self, statement: str) -> None:
         """Change the warehouse by hand."""
-        with self.warehouse.writing() as connection:
+        with self.warehouse.session("change rows", writes=True) as connection:
             connection.execute(statement)
 
     def repaired(self) -> Report:

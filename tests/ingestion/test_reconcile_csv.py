@@ -55,7 +55,7 @@ class Inbox:
 
     def spoil(self, statement: str) -> None:
         """Change the warehouse by hand."""
-        with self.warehouse.writing() as connection:
+        with self.warehouse.session("change rows", writes=True) as connection:
             connection.execute(statement)
 
     def spend(self) -> dict[tuple[Any, ...], float]:

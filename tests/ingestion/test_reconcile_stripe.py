@@ -65,7 +65,7 @@ class Account:
 
     def spoil(self, statement: str) -> None:
         """Change the warehouse by hand."""
-        with self.warehouse.writing() as connection:
+        with self.warehouse.session("change rows", writes=True) as connection:
             connection.execute(statement)
 
     def repaired(self) -> Report:

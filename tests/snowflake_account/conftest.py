@@ -75,7 +75,7 @@ def run_as_admin(found: list[str]) -> None:
     """As the user of the settings, in whatever role the statements choose."""
     import snowflake.connector
 
-    from warehouse.snowflake.session import sign_in
+    from warehouse.snowflake.sign_in import sign_in
 
     given = settings(SnowflakeSettings)
     arguments = {"account": given.account, "user": given.user, **sign_in(given).arguments()}
@@ -124,16 +124,14 @@ class _InThisEnvironment(SnowflakeWarehouse):
 def warehouse(environment: Account) -> SnowflakeWarehouse:
     """The real warehouse, empty."""
     found = _InThisEnvironment(settings(SnowflakeSettings))
-    with found.session("empty the raw database") as connection:
-        found.prepare(connection)
-        cursor = connection.cursor()
-        tables = cursor.execute(
+    with found.session("empty the raw database", writes=True) as session:
+        tables = session.rows(
             "select table_schema, table_name from information_schema.tables where table_type = "
             "'BASE TABLE'"
         )
-        for schema, name in tables.fetchall():  # type: ignore[union-attr]
+        for schema, name in tables:
             if schema != "LOADS":
-                cursor.execute(f'drop table "{schema}"."{name}"')
+                session.execute(f'drop table "{schema}"."{name}"')
             elif not name.startswith("LOCK_"):
-                cursor.execute(f'truncate table "{schema}"."{name}"')
+                session.execute(f'truncate table "{schema}"."{name}"')
     return found

@@ -22,10 +22,9 @@ from sandbox.day import run_day
 from sandbox.layout import Layout
 from sandbox.shop import live, open_shop
 from sandbox.stack import Stack
-from transform.snowflake import connect
 from warehouse import open_warehouse
-from warehouse.snowflake.session import sign_in
 from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.sign_in import sign_in
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -79,15 +78,11 @@ def test_a_day_and_the_next_with_all_tests(stack: Stack, environment: Account) -
     assert second.tests_passed > 100
     for source in SOURCES:
         assert reconcile(source.name).is_equal, source.name
-    with connect() as connection:
-        cursor = connection.cursor()
+    with open_warehouse().marts() as session:
         versions = "select count(*) > count(distinct customer_id) from SNAPSHOTS.CUSTOMER_HISTORY"
-        assert cursor.execute(versions).fetchone() == (True,)  # type: ignore[union-attr]
-        cursor.execute("show tables like 'FCT_ORDERS' in schema MARTS")
-        (table,) = [
-            dict(zip([column.name for column in cursor.description], row, strict=True))
-            for row in cursor.fetchall()
-        ]
+        assert session.rows(versions) == [(True,)]
+        names, (row,) = session.table("show tables like 'FCT_ORDERS' in schema MARTS")
+        table = dict(zip(names, row, strict=True))
         assert table["kind"] == "TRANSIENT" and "ORDER_DATE" in str(table["cluster_by"]).upper()
 
 

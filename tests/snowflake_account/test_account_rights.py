@@ -9,10 +9,10 @@ import snowflake.connector.errors
 from infrastructure.snowflake.statements import Account, statements
 from ingestion.doctor import examine
 from pipeline.settings import settings
-from tests.ingestion.test_warehouse import load, product
+from tests.builders.loads import load, product
 from tests.snowflake_account.conftest import run_as_admin
-from warehouse.snowflake.session import sign_in
 from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.sign_in import sign_in
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 WAREHOUSES = {"LOADER": "LOADING_WH", "TRANSFORMER": "TRANSFORMING_WH", "ANALYST": "REPORTING_WH"}

@@ -94,10 +94,10 @@ class Shop:
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of a query on what dbt built."""
-        from transform.duckdb import connect
+        from warehouse import open_warehouse
 
-        with connect(self.warehouse) as connection:
-            return connection.execute(sql).fetchall()
+        with open_warehouse(self.warehouse).marts() as session:
+            return session.rows(sql)
 
     def load(self, load_id: str, day: date, rows: str, loaded_at: datetime) -> None:
         """Commit raw orders, ``(1, 'paid', 10.00), ...``, with a load record."""

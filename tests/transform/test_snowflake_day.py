@@ -24,9 +24,8 @@ from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.shop import open_shop
 from sandbox.stack import Stack
-from transform.duckdb import RawState, Run
-from transform.snowflake import connect, record_run
 from warehouse import open_warehouse
+from warehouse.runs import RawState, Run, record_run
 
 if TYPE_CHECKING:
     from tests.builders.fake_snowflake import FakeAccount
@@ -102,7 +101,7 @@ def test_a_day_goes_from_its_sources_to_what_is_published(
     begun = max(
         layer.started_at + timedelta(seconds=layer.seconds) for layer in layers
     ) + timedelta(seconds=1)
-    with connect() as connection:
+    with warehouse.marts(read_only=False) as connection:
         passed = [{"name": "a test", "status": "pass"}]
         record_run(
             connection,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,25 @@ import pytest
 import sqlglot
 
 from pipeline.settings import settings
+from tests.builders.loads import load, product
 from transform import PublicationError, publish_marts, read_publication, read_published, rollback
-from transform.duckdb import RawState, Run
-from transform.snowflake import connect, count_rows, first_rows, latest_run, raw_state, record_run
-from transform.snowflake_publication import schema_of
-from warehouse.snowflake.session import execute
-from warehouse.snowflake.settings import SnowflakeSettings
-from warehouse.snowflake.warehouse import SnowflakeWarehouse
+from warehouse import open_warehouse
+from warehouse.runs import RawState, Run, count_rows, first_rows, latest_run, raw_state, record_run
+from warehouse.session import Session
+from warehouse.snowflake.publication import schema_of
+from warehouse.snowflake.session import SnowflakeSession
 
 if TYPE_CHECKING:
     from tests.builders.fake_snowflake import FakeAccount
 
 pytestmark = pytest.mark.slow
 DAY = date(2026, 11, 22)
+
+
+def connect() -> AbstractContextManager[Session]:
+    return open_warehouse().marts(read_only=False)
+
+
 MARTS = ("fct_orders", "dim_products")
 
 
@@ -47,7 +54,7 @@ def account(
     fake_snowflake.reset()
     with connect() as connection:
         for schema in ("PUBLISHED", "MARTS", "TRANSFORM"):
-            execute(connection, f"create schema if not exists {schema}")
+            connection.execute(f"create schema if not exists {schema}")
     for (name,) in list(_schemas()):
         fake_snowflake.execute(f'drop schema if exists "ECOMMERCE_ANALYTICS"."{name}" cascade')
     yield fake_snowflake
@@ -57,7 +64,7 @@ def account(
 def _schemas() -> list[tuple[Any, ...]]:
     with connect() as connection:
         sql = "select schema_name from information_schema.schemata where startswith(schema_name, 'PUBLISHED_2')"
-        return execute(connection, sql).fetchall()  # type: ignore[return-value]
+        return connection.rows(sql)
 
 
 def build(orders: int, day: date = DAY, *, tested: bool = True) -> None:
@@ -65,9 +72,9 @@ def build(orders: int, day: date = DAY, *, tested: bool = True) -> None:
     begun = datetime.now(UTC).replace(tzinfo=None)
     with connect() as connection:
         for mart in MARTS:
-            execute(connection, f"create or replace transient table MARTS.{mart} as select 1 as id")
+            connection.execute(f"create or replace transient table MARTS.{mart} as select 1 as id")
             for number in range(1, orders):
-                execute(connection, f"insert into MARTS.{mart} values ({number + 1})")
+                connection.execute(f"insert into MARTS.{mart} values ({number + 1})")
         results = [
             {
                 "name": mart,
@@ -158,7 +165,7 @@ def test_only_the_newest_publications_are_kept(monkeypatch: pytest.MonkeyPatch) 
     assert [schema for (schema,) in _schemas()] == [schema_of(identities[1])]
     with pytest.raises(PublicationError, match=f"Kept: {identities[1]}"):
         rollback(identities[0])
-    with pytest.raises(PublicationError, match="is no id of a publication"):
+    with pytest.raises(PublicationError, match="There is no publication x; drop"):
         rollback("x; drop schema marts")
 
 
@@ -188,12 +195,54 @@ def test_the_history_of_runs_is_kept_and_what_is_gone_is_none() -> None:
 
 
 def test_the_raw_state_changes_with_each_load() -> None:
-    from tests.ingestion.test_warehouse import load, product
-
-    warehouse = SnowflakeWarehouse(settings(SnowflakeSettings))
+    warehouse = open_warehouse()
     with connect() as connection:
         assert raw_state(connection, DAY) == RawState("empty", {}, {})
         record = load(warehouse, product(1))
         state = raw_state(connection, DAY)
     assert state.load_ids == {"products": record.load_id} and state.rows_loaded == {"products": 1}
     assert record.load_id in state.state
+
+
+# --- killed half-way
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("statement", range(1, 40, 3))
+def test_a_publication_killed_after_any_statement_leaves_versions_that_are_whole(
+    statement: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(1)
+    first = publish_marts(DAY)
+    build(2)
+    real, left = SnowflakeSession.table, [statement]
+
+    def die(session: Any, sql: str, parameters: Any = ()) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KilledError
+        return real(session, sql, parameters)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SnowflakeSession, "table", die)
+        with suppress(KilledError):
+            publish_marts(DAY)
+    assert published() in ((1, 1), (2, 2))
+    build(3)
+    last = publish_marts(DAY)
+    assert published() == (3, 3) and read_publication() == last
+    for (schema,) in _schemas():
+        assert read_published(f"select count(*) from {schema}.PUBLICATION") == [(1,)]
+    assert rollback(first.publication_id) == first
+    assert published() == (1, 1)
+
+
+def test_a_schema_that_holds_what_nobody_published_is_not_replaced() -> None:
+    build(1)
+    with connect() as connection:
+        connection.execute("create or replace table PUBLISHED.SOMEBODYS as select 1 as id")
+    with pytest.raises(PublicationError, match="not ours to replace"):
+        publish_marts(DAY)

@@ -1,1 +1,1 @@
-"""The embedded warehouse."""
+"""The embedded warehouse: DuckDB files in one folder, open for as short as possible under a lock."""

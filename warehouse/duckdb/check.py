@@ -26,8 +26,8 @@ def _write() -> str:
     here = settings(WarehouseSettings).model_copy(
         update={"lock_timeout_seconds": LOCK_TIMEOUT_SECONDS}
     )
-    with DuckDBWarehouse(here).writing() as connection:
-        ((loads,),) = connection.execute("select count(*) from loads.load_records").fetchall()
+    with DuckDBWarehouse(here).session("be written", writes=True) as session:
+        ((loads,),) = session.rows("select count(*) from loads.load_records")
     return f"The files in {here.duckdb_dir} can be read and written; {loads:,} loads so far."
 
 

@@ -1,17 +1,16 @@
-"""The lock around DuckDB's files: one process writes, or several read, each only as long as it
-must.
-"""
+"""The lock around DuckDB's files: one process writes, or several read, each as long as it must."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+
+import portalocker
+from portalocker import LockFlags
 
 from pipeline.errors import WarehouseUnavailableError
 from warehouse.settings import WarehouseSettings
@@ -37,53 +36,30 @@ def warehouse_lock(settings: WarehouseSettings, *, shared: bool = False) -> Iter
     path = settings.duckdb_dir / LOCK_FILE
     try:
         settings.duckdb_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = path.open("a+")
     except OSError as error:
         raise WarehouseUnavailableError(
             f"The warehouse folder {settings.duckdb_dir} cannot be used: {error.strerror}. Check "
             "WAREHOUSE_DUCKDB_DIR."
         ) from error
-    try:
-        _acquire(
-            descriptor,
-            fcntl.LOCK_SH if shared else fcntl.LOCK_EX,
-            path,
-            settings.lock_timeout_seconds,
-        )
+    kind = LockFlags.SHARED if shared else LockFlags.EXCLUSIVE
+    deadline = time.monotonic() + settings.lock_timeout_seconds
+    with file:
+        while True:
+            try:
+                portalocker.lock(file, kind | LockFlags.NON_BLOCKING)
+                break
+            except portalocker.AlreadyLocked:
+                if time.monotonic() >= deadline:
+                    raise WarehouseUnavailableError(
+                        f"The warehouse has been locked for more than "
+                        f"{settings.lock_timeout_seconds:g} seconds (last writer: "
+                        f"{path.read_text() or 'unknown'}). Wait until that process has ended, or "
+                        "raise WAREHOUSE_LOCK_TIMEOUT_SECONDS."
+                    ) from None
+            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311
         if not shared:
-            _sign(descriptor)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+            file.flush()
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int, operation: int, path: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise WarehouseUnavailableError(
-                    f"The warehouse has been locked for more than {timeout:g} seconds (last "
-                    f"writer: {_signature(path)}). "
-                    "Wait until that process has ended, or raise WAREHOUSE_LOCK_TIMEOUT_SECONDS."
-                ) from None
-        time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311
-
-
-def _sign(descriptor: int) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(
-        descriptor,
-        f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC".encode(),
-        0,
-    )
-
-
-def _signature(path: Path) -> str:
-    try:
-        return path.read_text() or "unknown"
-    except OSError:
-        return "unknown"

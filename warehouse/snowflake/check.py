@@ -15,19 +15,15 @@ from pipeline.checks import Finding, tried
 from pipeline.errors import CredentialsError
 from pipeline.settings import settings
 from pipeline.sources import SOURCES
-from warehouse.snowflake.records import STAGE, create_record_tables
+from warehouse.session import ANALYTICS, RAW, STAGING
 from warehouse.snowflake.session import (
-    ANALYTICS,
-    RAW,
-    STAGING,
     Purpose,
-    execute,
-    fingerprint,
-    rows,
     session,
-    sign_in,
 )
 from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.sign_in import fingerprint, sign_in
+from warehouse.snowflake.uploads import STAGE
+from warehouse.snowflake.warehouse import create_loads
 
 
 def check() -> Iterator[Finding]:
@@ -54,8 +50,8 @@ def _signed_in(purpose: Purpose) -> str:
         configured.load_role if purpose == "load" else configured.transform_role
     )
     with session(configured, purpose, database=None, doing="sign in", tag="doctor") as connection:
-        ((user, role, warehouse),) = rows(
-            connection, "select current_user(), current_role(), current_warehouse()"
+        ((user, role, warehouse),) = connection.rows(
+            "select current_user(), current_role(), current_warehouse()"
         )
     if warehouse is None:
         raise CredentialsError(
@@ -71,7 +67,7 @@ def _schemas() -> str:
     with session(configured, "load", doing="look at the raw database", tag="doctor") as connection:
         there = {
             name
-            for (name,) in rows(connection, "select schema_name from information_schema.schemata")
+            for (name,) in connection.rows("select schema_name from information_schema.schemata")
         }
     if missing := sorted(wanted - there):
         raise CredentialsError(
@@ -91,15 +87,15 @@ def _loader_writes() -> str:
         session(configured, "load", doing="write as the loader does", tag="doctor") as connection,
         TemporaryDirectory() as folder,
     ):
-        create_record_tables(connection)
+        create_loads(connection)
         for schema in schemas:
-            execute(connection, f"create transient table {schema}.{name} (a number(1,0))")
-            execute(connection, f"insert into {schema}.{name} values (1)")
-            execute(connection, f"drop table {schema}.{name}")
+            connection.execute(f"create transient table {schema}.{name} (a number(1,0))")
+            connection.execute(f"insert into {schema}.{name} values (1)")
+            connection.execute(f"drop table {schema}.{name}")
         file = Path(folder) / f"{name}.txt"
         file.write_text("doctor")
-        execute(connection, f"put 'file://{file}' @{STAGE}/{name} auto_compress = false")
-        execute(connection, f"remove @{STAGE}/{name}/")
+        connection.execute(f"put 'file://{file}' @{STAGE}/{name} auto_compress = false")
+        connection.execute(f"remove @{STAGE}/{name}/")
     return f"tables can be made in {', '.join(schemas)}, files staged in {STAGE}."
 
 
@@ -108,7 +104,7 @@ def _transformer_reads() -> str:
     with session(
         configured, "transform", doing="read the raw tables as dbt does", tag="doctor"
     ) as connection:
-        ((loads,),) = rows(connection, "select count(*) from LOADS.LOAD_RECORDS")
+        ((loads,),) = connection.rows("select count(*) from LOADS.LOAD_RECORDS")
     return f"readable; {loads:,} loads so far."
 
 
@@ -122,10 +118,9 @@ def _transformer_writes() -> str:
         configured, "transform", database=ANALYTICS, doing="build marts as dbt does", tag="doctor"
     ) as connection:
         try:
-            execute(connection, f"create transient schema {name}")
-            execute(connection, f"create transient table {name}.A (a number(1,0))")
-            execute(
-                connection,
+            connection.execute(f"create transient schema {name}")
+            connection.execute(f"create transient table {name}.A (a number(1,0))")
+            connection.execute(
                 f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a",
             )
         finally:
@@ -134,6 +129,6 @@ def _transformer_writes() -> str:
                 f"view if exists {configured.named(STAGING)}.STAGING.{name}",
             ):
                 with suppress(Exception):
-                    execute(connection, f"drop {drop}")
+                    connection.execute(f"drop {drop}")
     analytics, staging = configured.named(ANALYTICS), configured.named(STAGING)
     return f"schemas can be made in {analytics}, views in {staging}."

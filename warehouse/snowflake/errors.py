@@ -1,28 +1,16 @@
-"""What Snowflake and its connector refuse, as sentences for the person who must act, in the two
-families of errors.
-"""
+"""Says what Snowflake and its connector refuse, as errors of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
 import snowflake.connector.errors as connector
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import (
     CredentialsError,
-    PassingError,
     PermanentError,
     PipelineError,
     WarehouseUnavailableError,
 )
 from warehouse.snowflake.settings import SnowflakeSettings
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-WAIT_SECONDS_MOST = 20.0
 
 # Numbers of GS errors, as the server sends them and the connector shows them.
 _SIGN_IN: dict[int, str] = {
@@ -45,8 +33,8 @@ _NO_SUCH_ACCOUNT = {290403, 290404, 251009}
 # warehouse that the role may use.
 _NO_RIGHT = {2003, 2043, 3001, 3003, 3041, 3540, 90105, 90106, 606}
 _QUOTA = {90073, 90069, 3114}  # the resource monitor has suspended the virtual warehouse
+_CANCELLED = 604
 _PASSING = {
-    604,  # statement was cancelled
     625,  # lock timeout
     630,  # statement reached its time limit
     666,  # service is busy
@@ -97,6 +85,12 @@ def explain(error: Exception, settings: SnowflakeSettings, doing: str) -> Pipeli
             "its credits are used up. "
             f"Raise its quota (docs/cost.md) or wait for the next month. Snowflake said: {text}"
         )
+    if number == _CANCELLED:
+        return PermanentError(
+            f"Snowflake could not {doing}: the statement was cancelled, by a person or because it "
+            f"took longer than {settings.statement_timeout_seconds} seconds "
+            f"(SNOWFLAKE_STATEMENT_TIMEOUT_SECONDS). Snowflake said: {text}"
+        )
     if _is_passing(error, number):
         return WarehouseUnavailableError(f"Snowflake could not {doing} for now: {text}")
     return PermanentError(f"Snowflake could not {doing}: {text}")
@@ -110,16 +104,3 @@ def _is_passing(error: Exception, number: int) -> bool:
     return not isinstance(
         error, connector.ProgrammingError | connector.IntegrityError | connector.DataError
     )
-
-
-def retried(
-    settings: SnowflakeSettings, operation: Callable[P, R], *arguments: P.args, **named: P.kwargs
-) -> R:
-    """Run the operation, again after a passing error, at most ``SNOWFLAKE_MAX_TRIES`` times in all."""
-    retrying = Retrying(
-        retry=retry_if_exception_type(PassingError),
-        stop=stop_after_attempt(settings.max_tries),
-        wait=wait_random_exponential(multiplier=1, max=WAIT_SECONDS_MOST),
-        reraise=True,
-    )
-    return retrying(operation, *arguments, **named)

@@ -1,142 +1,132 @@
-"""Signs in to Snowflake and opens sessions: whose key, which role, what each query is tagged with,
-and no secret in any log.
-"""
+"""Opens sessions of Snowflake: which role, what each query is tagged with, and Snowflake's words."""
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import SettingsError
+import snowflake.connector
+import snowflake.connector.errors
+
+from pipeline.contracts import ColumnType
+from pipeline.errors import PermanentError
+from warehouse.session import RAW, Row, Session, utc_now
+from warehouse.snowflake.errors import explain
 from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.sign_in import mask_logs, sign_in
+from warehouse.tables import as_stored
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
-    from snowflake.connector.cursor import SnowflakeCursor
 
 Purpose = Literal["load", "transform"]
-RAW, STAGING, ANALYTICS = "ECOMMERCE_RAW", "ECOMMERCE_STAGING", "ECOMMERCE_ANALYTICS"
-LOADS = "LOADS"
-HOW_TO_SIGN_IN = (
-    "Set SNOWFLAKE_PRIVATE_KEY_FILE (or SNOWFLAKE_PRIVATE_KEY), SNOWFLAKE_TOKEN or "
-    "SNOWFLAKE_PASSWORD; "
-    "see docs/snowflake.md, Sign-in."
-)
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+_NO_SUCH_OBJECT = 2003
+_TYPES = {
+    "integer": "NUMBER(10,0)",
+    "bigint": "NUMBER(19,0)",
+    "string": "VARCHAR",
+    "json": "VARIANT",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP_NTZ",
+    "date": "DATE",
+}
 
 
-@dataclass(frozen=True)
-class SignIn:
-    """How this process signs in. ``private_key`` is PKCS#8 in DER, without a passphrase."""
+class SnowflakeSession(Session):
+    """Statements end on the server after ``SNOWFLAKE_STATEMENT_TIMEOUT_SECONDS``.
 
-    method: Literal["key pair", "token", "password"]
-    private_key: bytes | None = None
-    secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"SignIn({self.method})"
-
-    def arguments(self) -> dict[str, Any]:
-        """For the connector."""
-        if self.method == "key pair":
-            return {"authenticator": "SNOWFLAKE_JWT", "private_key": self.private_key}
-        if self.method == "token":
-            return {"authenticator": "PROGRAMMATIC_ACCESS_TOKEN", "token": self.secret}
-        return {"password": self.secret}
-
-
-def sign_in(settings: SnowflakeSettings) -> SignIn:
-    """The first of key pair, token and password that is set. ``SettingsError`` says what is missing
-    or wrong.
+    The connector is told the same limit: else it cancels a statement after its network timeout.
     """
-    if settings.private_key_file or settings.private_key:
-        return SignIn("key pair", private_key=_private_key(settings))
-    if settings.token:
-        return SignIn("token", secret=settings.token.get_secret_value())
-    if settings.password:
-        return SignIn("password", secret=settings.password.get_secret_value())
-    raise SettingsError(f"Nothing is set to sign in to Snowflake with. {HOW_TO_SIGN_IN}")
 
+    def __init__(self, connection: SnowflakeConnection, settings: SnowflakeSettings) -> None:
+        self._connection, self._settings = connection, settings
 
-def private_key_pem(settings: SnowflakeSettings) -> str | None:
-    """The key of ``SNOWFLAKE_PRIVATE_KEY`` as PEM, whichever of its two forms was given; None if it
-    is not set.
-    """
-    if settings.private_key is None:
-        return None
-    text = settings.private_key.get_secret_value().strip().replace("\\n", "\n")
-    if "-----BEGIN" in text:
-        return text
-    kind = "ENCRYPTED PRIVATE KEY" if settings.private_key_file_pwd else "PRIVATE KEY"
-    body = "".join(text.split())
-    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
-    return "\n".join([f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""])
+    def table(self, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], list[Row]]:
+        cursor = self._connection.cursor()
+        values = list(parameters) if parameters else None
+        cursor.execute(sql, values, timeout=self._settings.statement_timeout_seconds)
+        names = [column.name.lower() for column in cursor.description or ()]
+        return names, [tuple(row) for row in cursor.fetchall()]
 
-
-def _private_key(settings: SnowflakeSettings) -> bytes:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    if settings.private_key_file:
-        variable = f"SNOWFLAKE_PRIVATE_KEY_FILE names {settings.private_key_file}, which"
+    def rows_if_there(self, sql: str, parameters: Sequence[object] = ()) -> list[Row] | None:
         try:
-            pem = settings.private_key_file.read_bytes()
-        except OSError as error:
-            raise SettingsError(
-                f"{variable} cannot be read: {error.strerror}. {HOW_TO_SIGN_IN}"
-            ) from None
-    else:
-        variable, pem = "SNOWFLAKE_PRIVATE_KEY", (private_key_pem(settings) or "").encode()
-    passphrase = settings.private_key_file_pwd
-    try:
-        key = serialization.load_pem_private_key(
-            pem, passphrase.get_secret_value().encode() if passphrase else None
+            return self.rows(sql, parameters)
+        except snowflake.connector.errors.ProgrammingError as error:
+            if error.errno == _NO_SUCH_OBJECT:
+                return None
+            raise
+
+    @contextmanager
+    def transaction(self, lock: str) -> Iterator[None]:
+        """Whoever updates the row of ``LOADS.LOCK_<lock>`` holds it until the transaction ends;
+        what was committed before is visible from then on.
+        """
+        self.execute("begin")
+        try:
+            name = f"LOADS.LOCK_{lock.upper()}"
+            ((locked, *_),) = self.rows(f"update {name} set held_since = ?", [utc_now()])  # noqa: S608
+            if locked != 1:
+                raise PermanentError(
+                    f"The table {name} has {locked} rows instead of one, so nobody can hold it. "
+                    "Drop it: the next load makes it again."
+                )
+            yield
+            self.execute("commit")
+        except BaseException:
+            with suppress(Exception):
+                self.execute("rollback")
+            raise
+
+    def database(self, name: str) -> str:
+        return self._settings.named(name)
+
+    def quoted(self, name: str) -> str:
+        """So that whoever writes the name plainly, in any case, means the same; other names are
+        kept as they are.
+        """
+        return as_stored(name.upper() if _PLAIN.fullmatch(name) else name)
+
+    def type_name(self, of: ColumnType) -> str:
+        if of.name == "decimal":
+            return f"NUMBER({of.precision},{of.scale})"
+        return _TYPES[of.name]
+
+    def shown_type(self, data_type: str, precision: int | None, scale: int | None) -> str:
+        if data_type == "NUMBER":
+            return f"NUMBER({precision},{scale})"
+        return {"TEXT": "VARCHAR"}.get(data_type, data_type)
+
+    def json(self, text: str) -> str:
+        return f"parse_json({text})"
+
+    def json_text(self, value: str) -> str:
+        return f"to_json({value})"
+
+    def retype(self, address: str, existing: dict[str, str], wanted: dict[str, str]) -> None:
+        """One statement, so that nobody sees the table in between."""
+        definitions = [
+            f"{as_stored(name)} {wanted.get(name, has)}" for name, has in existing.items()
+        ]
+        values = [_cast(as_stored(name), wanted.get(name)) for name in existing]
+        self.execute(
+            f"create or replace table {address} ({', '.join(definitions)}) copy grants "  # noqa: S608
+            f"as select {', '.join(values)} from {address}"
         )
-    except TypeError:  # it has a passphrase and none was given, or the other way round
-        needs = (
-            "has no passphrase, but one is set"
-            if passphrase
-            else "has a passphrase, and none is set"
-        )
-        raise SettingsError(
-            f"{variable} {needs}: correct SNOWFLAKE_PRIVATE_KEY_FILE_PWD."
-        ) from None
-    except ValueError:
-        hint = " or SNOWFLAKE_PRIVATE_KEY_FILE_PWD is not its passphrase" if passphrase else ""
-        raise SettingsError(
-            f"{variable} is no private key in PEM{hint}. {HOW_TO_SIGN_IN}"
-        ) from None
-    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
-        raise SettingsError(
-            f"{variable} is no RSA key of 2048 bits or more; Snowflake takes no other."
-        )
-    return key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
-def fingerprint(settings: SnowflakeSettings) -> str | None:
-    """SHA256 fingerprint of the public key, as ``describe user`` shows it; None where no key pair
-    is used.
-    """
-    import hashlib
-
-    from cryptography.hazmat.primitives import serialization
-
-    given = sign_in(settings)
-    if given.private_key is None:
-        return None
-    key = serialization.load_der_private_key(given.private_key, None)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return "SHA256:" + base64.b64encode(hashlib.sha256(public).digest()).decode()
+def _cast(name: str, type_: str | None) -> str:
+    if type_ is None:
+        return name
+    if type_ == "VARIANT":
+        return f"try_parse_json(to_varchar({name}))"
+    if type_ == "VARCHAR":
+        return f"to_varchar({name})"
+    return f"try_cast(to_varchar({name}) as {type_})"
 
 
 def query_tag(**more: str | None) -> str:
@@ -168,12 +158,10 @@ def connect(
 
     Every use that ends with an error of ours goes through ``session``.
     """
-    import snowflake.connector
-
     if purpose == "transform":
         settings = settings.as_transformer()
     given = sign_in(settings)
-    _mask_logs(settings, given)
+    mask_logs(settings, given)
     address = {"host": settings.host, "port": settings.port, "protocol": settings.protocol}
     return snowflake.connector.connect(
         account=settings.account,
@@ -183,7 +171,7 @@ def connect(
             settings.load_warehouse if purpose == "load" else settings.transform_warehouse
         ),
         database=settings.named(database) if database else None,
-        schema=LOADS if database == RAW else None,
+        schema="LOADS" if database == RAW else None,
         application="ecommerce_pipeline",
         paramstyle="qmark",
         login_timeout=settings.login_timeout_seconds,
@@ -195,6 +183,7 @@ def connect(
             "TIMEZONE": "UTC",
             "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
             "STATEMENT_TIMEOUT_IN_SECONDS": settings.statement_timeout_seconds,
+            "ABORT_DETACHED_QUERY": True,  # of a process that was killed: its retry begins soon
             "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False,
             "CLIENT_TELEMETRY_ENABLED": False,
         },
@@ -211,18 +200,12 @@ def session(
     doing: str,
     database: str | None = RAW,
     tag: str = "",
-) -> Iterator[SnowflakeConnection]:
-    """A session that is closed when the block ends; what the connector raises becomes an error of
-    ours.
-    """
-    import snowflake.connector.errors
-
-    from warehouse.snowflake.errors import explain
-
+) -> Iterator[SnowflakeSession]:
+    """A session that is closed when the block ends; the connector's errors become ours."""
     connection = None
     try:
         connection = connect(settings, purpose, database=database, tag=tag)
-        yield connection
+        yield SnowflakeSession(connection, settings)
     except snowflake.connector.errors.Error as error:
         raise explain(
             error, settings, doing
@@ -231,61 +214,3 @@ def session(
         if connection is not None:
             with suppress(Exception):
                 connection.close()
-
-
-def execute(
-    connection: SnowflakeConnection, sql: str, parameters: Sequence[object] = ()
-) -> SnowflakeCursor:
-    """One statement; values are bound where the statement has question marks."""
-    cursor = connection.cursor()
-    cursor.execute(sql, list(parameters) if parameters else None)
-    return cursor
-
-
-def rows(
-    connection: SnowflakeConnection, sql: str, parameters: Sequence[object] = ()
-) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in execute(connection, sql, parameters).fetchall()]
-
-
-class _Masking(logging.Filter):
-    """Takes this account's secrets, and all that looks like one, out of the connector's records."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.secrets: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        from pipeline.masking import mask
-
-        try:
-            text = record.getMessage()
-        except (TypeError, ValueError):
-            return True
-        record.msg, record.args = mask(_SIGNED.sub(r"\1***", text), self.secrets), None
-        return True
-
-
-_SIGNED = re.compile(r"(?i)((?:signature|x-amz-security-token|sig)=)[^&\s'\"]+")
-_masking = _Masking()
-
-
-def _mask_logs(settings: SnowflakeSettings, given: SignIn) -> None:
-    """Filters of a logger do not see its children's records, so each of the connector's loggers
-    gets the filter.
-    """
-    values = (
-        settings.private_key,
-        settings.private_key_file_pwd,
-        settings.token,
-        settings.password,
-    )
-    _masking.secrets |= {value.get_secret_value() for value in values if value}
-    if given.private_key:
-        _masking.secrets.add(base64.b64encode(given.private_key).decode())
-    for name in ["snowflake.connector", *logging.root.manager.loggerDict]:
-        if (
-            name.split(".")[0] == "snowflake"
-            and _masking not in (logger := logging.getLogger(name)).filters
-        ):
-            logger.addFilter(_masking)

@@ -1,246 +1,208 @@
-"""The production warehouse: Snowflake, through sessions that are as short as what they are for."""
+"""What is particular about Snowflake: sessions, a stage that files are copied from, locks in rows."""
+
+# ruff: noqa: S608 - names come from the contract and are quoted, values are bound
 
 from __future__ import annotations
 
 import logging
-import secrets
-import shutil
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from email.utils import parsedate_to_datetime
+from pathlib import PurePosixPath
+from typing import Literal
 
-import pyarrow as pa
-
-from pipeline.contracts import RawTable, Source
-from pipeline.errors import PermanentError, WarehouseUnavailableError
-from pipeline.records import DayState, LoadRecord, Window
+from pipeline.contracts import TEXT, Column, RawTable
+from pipeline.errors import PipelineError
 from pipeline.sources import SOURCES
-from warehouse.arrow import arrow_type
-from warehouse.snowflake import records
-from warehouse.snowflake.errors import retried
-from warehouse.snowflake.load import KEPT, SnowflakeLoad
-from warehouse.snowflake.notes import Notes, OwnNotes, SharedNotes
-from warehouse.snowflake.records import DAYS_LOCK
-from warehouse.snowflake.session import execute, query_tag, rows, session
+from warehouse.base import DAYS_LOCK, Warehouse
+from warehouse.manifest import KEPT, StagedPart
+from warehouse.records import create_record_tables
+from warehouse.session import ANALYTICS, Session, utc_now
+from warehouse.snowflake.publication import SnowflakePublications
+from warehouse.snowflake.session import query_tag, session
 from warehouse.snowflake.settings import SnowflakeSettings
-from warehouse.snowflake.sql import address, existing_columns, identifier, listed, snowflake_type
-from warehouse.staging import utc_now
-from warehouse.waiting import days_to_build
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from snowflake.connector import SnowflakeConnection
+from warehouse.snowflake.sign_in import private_key_pem, sign_in
+from warehouse.snowflake.uploads import STAGE, Uploads
+from warehouse.staging import Files, load_folder, safe
 
 logger = logging.getLogger(__name__)
-R = TypeVar("R")
-KEYS_AT_ONCE = 10_000
 
 
-class SnowflakeWarehouse:
-    """``Warehouse`` on Snowflake. Holds no session: every use opens one, and is tried again after a
-    passing error.
-    """
+class SnowflakeWarehouse(Warehouse):
+    """``Warehouse`` on Snowflake."""
 
     dialect: Literal["snowflake"] = "snowflake"
 
     def __init__(self, settings: SnowflakeSettings) -> None:
         self.settings = settings
+        self.max_tries = settings.max_tries
         self._prepared = False
 
     @contextmanager
-    def session(self, doing: str, tag: str = "") -> Iterator[SnowflakeConnection]:
-        """A session of the loader in the raw database. ``doing`` completes "Snowflake could not
-        ...".
-        """
-        with session(self.settings, "load", doing=doing, tag=tag) as connection:
-            yield connection
+    def session(self, doing: str, *, writes: bool, **about: str) -> Iterator[Session]:
+        with session(self.settings, doing=doing, tag=query_tag(**about)) as found:
+            if not self._prepared:
+                create_loads(found)
+                self._prepared = True
+            yield found
 
-    def prepare(self, connection: SnowflakeConnection) -> None:
-        """Create what is missing of the loader's own tables. DDL: never inside a transaction."""
+    def prepare(self, **about: str) -> None:
+        """Create what is missing of the loader's own tables and its stage."""
         if not self._prepared:
-            records.create_record_tables(connection)
-            self._prepared = True
+            self.ask("reach the loader's tables", lambda session: None, writes=False, **about)
 
     @contextmanager
-    def begin_load(
-        self, source: Source, day: date, window: Window, *, load_id: str | None = None
-    ) -> Iterator[SnowflakeLoad]:
-        if load_id is not None and not load_id.strip():
-            raise PermanentError(f"{load_id!r} cannot be the id of a load.")
-        tag = query_tag(source=source.name, day=str(day))
-        name = load_id or f"{source.name}-{day}-{utc_now():%H%M%S}-{secrets.token_hex(4)}"
-        folder = self._folder()
-        try:
-            retried(
-                self.settings, self._ask, "reach the loader's tables", lambda connection: None, tag
-            )
-            notes: Notes = (
-                SharedNotes(
-                    lambda: self.session(f"keep notes of {name}", tag), name, source, day, window
-                )
-                if load_id
-                else OwnNotes(name, day, window, folder)
-            )
-            load = SnowflakeLoad(self, source, notes, folder, tag)
+    def files(self, load_id: str, *, shared: bool, **about: str) -> Iterator[Files]:
+        uploads = Uploads(self, load_id, **about)
+        with load_folder(uploads.folder, shared=False):
             try:
-                yield load
+                yield uploads
             finally:
-                load.close()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+                uploads.close()
+                if uploads.are_loaded or (uploads.have_begun and not shared):
+                    with suppress(PipelineError):
+                        self.ask(
+                            f"clean up after {load_id}",
+                            lambda s: _clean_up(s, load_id),
+                            writes=True,
+                            **about,
+                        )
 
-    def watermark(self, source: Source) -> datetime | None:
-        return self._asked(
-            "read the watermark", lambda connection: records.watermark(connection, source)
-        )
-
-    def raw_columns(self, table: RawTable) -> tuple[str, ...]:
-        return self._asked(
-            "read the columns", lambda connection: tuple(existing_columns(connection, table))
-        )
-
-    def load_records(self, day: date) -> tuple[LoadRecord, ...]:
-        return self._asked(
-            "read the load records", lambda connection: records.latest_records(connection, day)
-        )
-
-    def rows_loaded(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
-        return self._asked(
-            "read the load records", lambda connection: records.rows_loaded(connection, days)
-        )
-
-    def day_state(self, day: date) -> DayState:
-        return self._asked(
-            "read the announcements", lambda connection: records.day_state(connection, day)
-        )
-
-    def days_to_build(self, first: date, last: date) -> dict[date, str]:
-        return days_to_build(self, first, last)
-
-    def pending_days(self, since: date) -> list[date]:
-        return self._asked(
-            "read the announcements", lambda connection: records.pending_days(connection, since)
-        )
-
-    def announce(self, announcement_id: str, day: date, source: Source) -> bool:
-        def write(connection: SnowflakeConnection) -> bool:
-            if records.is_announced_by(connection, announcement_id, day):
-                return True
-            if records.day_state(connection, day).announced_by_all:
-                return False
-            records.add_announcements(connection, announcement_id, day, [source.name], utc_now())
-            return True
-
-        return self._written(f"announce {day}", write, day)
-
-    def begin_build(self, build_id: str, day: date) -> tuple[LoadRecord, ...]:
-        def write(connection: SnowflakeConnection) -> tuple[LoadRecord, ...]:
-            records.add_build(connection, build_id, day, utc_now())
-            return records.latest_records(connection, day)
-
-        return self._written(f"begin the build of {day}", write, day)
-
-    def record_breach(
-        self, scope: str, day: date, sla_seconds: float, since: datetime, waiting_for: str
-    ) -> None:
-        """Record that a scope was late on a day, once. ``since`` is UTC without a zone."""
-
-        def write(connection: SnowflakeConnection) -> None:
-            records.add_breach(connection, scope, day, sla_seconds, since, utc_now(), waiting_for)
-
-        self._written(f"record the breach of {scope}", write, day)
-
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        return self._asked("answer a query", lambda connection: rows(connection, sql, parameters))
-
-    def mark_deleted(
-        self, table: RawTable, keys: Iterable[pa.RecordBatch], seen_at: datetime
-    ) -> int:
-        schema = pa.schema(
-            [pa.field(name, arrow_type(table.column(name).type)) for name in table.key]
-        )
-        gone = sorted(
-            set(zip(*pa.Table.from_batches(list(keys), schema).to_pydict().values(), strict=True))
-        )
-        name = f'LOADS."INCOMING_KEYS_{table.name.upper()}_{secrets.token_hex(4).upper()}"'
-
-        def mark(connection: SnowflakeConnection) -> int:
-            if not gone or not existing_columns(connection, table):
-                return 0
-            definitions = [
-                f"{identifier(key)} {snowflake_type(table.column(key).type)}" for key in table.key
-            ]
-            execute(
-                connection, f"create or replace transient table {name} ({', '.join(definitions)})"
-            )
-            try:
-                for start in range(0, len(gone), KEYS_AT_ONCE):
-                    holes = ", ".join("?" * len(table.key))
-                    statement = f"insert into {name} ({listed(table.key)}) values ({holes})"  # noqa: S608
-                    connection.cursor().executemany(statement, gone[start : start + KEYS_AT_ONCE])
-                execute(connection, "begin")
-                records.take_lock(connection, _source_of(table).name, utc_now())
-                same = " and ".join(
-                    f"target.{identifier(key)} = gone.{identifier(key)}" for key in table.key
-                )
-                ((marked, *_),) = rows(
-                    connection,
-                    f'update {address(table)} target set "_DELETED_AT" = ? from {name} gone '  # noqa: S608
-                    f'where {same} and target."_DELETED_AT" is null and target."_LOADED_AT" <= ?',
-                    [seen_at, seen_at],
-                )
-                execute(connection, "commit")
-            finally:
-                execute(connection, f"drop table if exists {name}")
-            return int(marked)
-
-        return self._asked(f"mark rows of {table.name} as deleted", mark)
-
-    def _asked(self, doing: str, question: Callable[[SnowflakeConnection], R], *days: date) -> R:
-        tag = query_tag(day=", ".join(map(str, days)))
-        return retried(self.settings, self._ask, doing, question, tag)
-
-    def _ask(self, doing: str, question: Callable[[SnowflakeConnection], R], tag: str) -> R:
-        with self.session(doing, tag) as connection:
-            self.prepare(connection)
-            return question(connection)
-
-    def _written(self, doing: str, write: Callable[[SnowflakeConnection], R], *days: date) -> R:
-        """Run the writes in one transaction, one after the other with all that write about days."""
-
-        def transaction(connection: SnowflakeConnection) -> R:
-            execute(connection, "begin")  # a session that ends without a commit is rolled back
-            records.take_lock(connection, DAYS_LOCK, utc_now())
-            result = write(connection)
-            execute(connection, "commit")
-            return result
-
-        return self._asked(doing, transaction, *days)
-
-    def _folder(self) -> Path:
-        """A folder of this process; old ones, which killed processes have left, are swept on the
-        way.
+    def arrive(
+        self,
+        session: Session,
+        load_id: str,
+        table: RawTable,
+        columns: Sequence[Column],
+        parts: Sequence[StagedPart],
+    ) -> list[str]:
+        """Copy the files into a transient table. JSON comes as its text, and is parsed on its way
+        into the raw table.
         """
-        root = self.settings.staging_dir
-        folder = root / f"load-{secrets.token_hex(6)}"
-        try:
-            folder.mkdir(parents=True)
-            for other in root.glob("load-*"):
-                if time.time() - other.stat().st_mtime > KEPT.total_seconds():
-                    shutil.rmtree(other, ignore_errors=True)
-        except OSError as error:
-            raise WarehouseUnavailableError(
-                f"Rows cannot wait for their upload in {root}: {error.strerror}. Check "
-                "SNOWFLAKE_STAGING_DIR."
-            ) from error
-        return folder
+        name = f'LOADS."{_incoming(load_id)}_{table.name.upper()}"'
+        definitions = [
+            f"{session.quoted(c.name)} {session.type_name(TEXT if c.type.name == 'json' else c.type)}"
+            for c in columns
+        ]
+        session.execute(
+            f"create or replace transient table {name} ({', '.join(definitions)}) "
+            "data_retention_time_in_days = 0"
+        )
+        for folder in sorted(
+            {str(PurePosixPath(part.files[0]).parent) for part in parts if part.files}
+        ):
+            session.execute(
+                f"copy into {name} from @{STAGE}/{folder}/ "
+                "file_format = (type = parquet use_logical_type = true) "
+                "match_by_column_name = case_insensitive on_error = abort_statement"
+            )
+        values = [
+            f"{session.json(quoted)} as {quoted}" if c.type.name == "json" else quoted
+            for c in columns
+            for quoted in [session.quoted(c.name)]
+        ]
+        return [f"select {', '.join(values)} from {name}"]
+
+    def lock(self) -> AbstractContextManager[None]:
+        """None is needed: readers and writers do not exclude each other."""
+        return nullcontext()
+
+    def marts(self, *, read_only: bool = True) -> AbstractContextManager[Session]:
+        return session(self.settings, "transform", database=ANALYTICS, doing="look after the marts")
+
+    def dbt_environment(self) -> dict[str, str]:
+        """The loader's own settings, so that both mean the same account and sign-in.
+
+        Empty texts stand for what is not set: dbt takes the first of key pair, token and password
+        that is, as the loader does.
+        """
+        settings = self.settings.as_transformer()
+        method = sign_in(settings).method
+        from_file = method == "key pair" and settings.private_key_file is not None
+        pem = private_key_pem(settings) if method == "key pair" and not from_file else None
+        secrets = {
+            "SNOWFLAKE_PRIVATE_KEY_FILE_PWD": ("key pair", settings.private_key_file_pwd),
+            "SNOWFLAKE_TOKEN": ("token", settings.token),
+            "SNOWFLAKE_PASSWORD": ("password", settings.password),
+        }
+        marts = settings.marts_warehouse
+        return {
+            "WAREHOUSE_KIND": self.dialect,
+            "SNOWFLAKE_ACCOUNT": settings.account,
+            "SNOWFLAKE_DBT_USER": settings.user,
+            "SNOWFLAKE_DBT_ROLE": settings.named(settings.transform_role),
+            "SNOWFLAKE_DBT_WAREHOUSE": settings.named(settings.transform_warehouse),
+            "SNOWFLAKE_MARTS_WAREHOUSE": settings.named(marts) if marts else "",
+            "SNOWFLAKE_NAME_PREFIX": settings.name_prefix,
+            "SNOWFLAKE_HOST": settings.host or "",
+            "SNOWFLAKE_PORT": str(settings.port or (443 if settings.host else "")),
+            "SNOWFLAKE_PROTOCOL": settings.protocol,
+            "SNOWFLAKE_PRIVATE_KEY_FILE": str(settings.private_key_file) if from_file else "",
+            "SNOWFLAKE_PRIVATE_KEY": pem or "",
+            **{
+                name: value.get_secret_value() if value and method == used_by else ""
+                for name, (used_by, value) in secrets.items()
+            },
+        }
+
+    def dbt_run_environment(self, day: date | None = None) -> dict[str, str]:
+        """The query tag of one dbt run: DAG, task, day and try of the Airflow task, if any."""
+        return {"ECOMMERCE_QUERY_TAG": query_tag(step="dbt", day=str(day) if day else None)}
+
+    @property
+    def publications(self) -> SnowflakePublications:
+        return SnowflakePublications(self)
 
 
-def _source_of(table: RawTable) -> Source:
-    return next(
-        source for source in SOURCES if any(each.name == table.name for each in source.tables)
+def create_loads(session: Session) -> None:
+    """Everything in LOADS that is missing. DDL commits: never call it inside a transaction."""
+    if not create_record_tables(session) and _locks(session):
+        return
+    session.execute(f"create stage if not exists {STAGE}")
+    for name in (DAYS_LOCK, *(source.name for source in SOURCES)):
+        # Made with its row in one statement: without a row the table would lock nothing.
+        session.execute(
+            f"create table if not exists LOADS.LOCK_{name.upper()} as "
+            "select cast(null as timestamp_ntz) as held_since"
+        )
+
+
+def _locks(session: Session) -> bool:
+    found = "select count(*) from information_schema.tables where table_schema = 'LOADS' and startswith(table_name, 'LOCK_')"
+    return bool(session.rows(found)[0][0] == len(SOURCES) + 1)
+
+
+def _incoming(load_id: str) -> str:
+    return f"INCOMING_{safe(load_id).upper().replace('-', '_')}"
+
+
+def _drop_incoming(session: Session, condition: str, value: object) -> None:
+    found = (
+        "select table_name from information_schema.tables where table_schema = 'LOADS' "
+        f"and startswith(table_name, 'INCOMING_') and {condition}"
     )
+    for (name,) in session.rows(found, [value]):
+        session.execute(f'drop table if exists LOADS."{name}"')
+
+
+def _clean_up(session: Session, load_id: str) -> None:
+    session.execute(f"remove @{STAGE}/{safe(load_id)}/")
+    _drop_incoming(session, "startswith(table_name, ?)", f"{_incoming(load_id)}_")
+    sweep(session)
+
+
+def sweep(session: Session, now: datetime | None = None) -> list[str]:
+    """Remove staged files and incoming tables older than two days; return the folders removed."""
+    before = (now or utc_now()) - KEPT
+    newest: dict[str, datetime] = {}
+    for name, _, _, modified in session.rows(f"list @{STAGE}"):
+        folder = str(name).split("/")[1]
+        at = parsedate_to_datetime(str(modified)).replace(tzinfo=None)
+        newest[folder] = max(at, newest.get(folder, at))
+    old = sorted(folder for folder, at in newest.items() if at < before)
+    for folder in old:
+        logger.info("Files of %s were staged before %s and never loaded.", folder, before)
+        session.execute(f"remove @{STAGE}/{folder}/")
+    _drop_incoming(session, "created < ?", before)
+    return old

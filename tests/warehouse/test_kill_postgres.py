@@ -1,9 +1,7 @@
 """A load out of a real PostgreSQL, killed (SIGKILL) at random, has either happened or not; its
 retry ends in the source's state.
 
-Staged files are made small, so that a small table takes the ways of a large one: rows are loaded
-ahead into a table beside while others are still read, and in every second round there are more
-files than may be loaded ahead.
+Staged files are made small, so that a small table takes the ways of a large one.
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ from ingestion.postgres.settings import PostgresSettings
 from pipeline.sources import ORDERS
 from tests.builders.postgres_shop import DAY, NEXT_DAY
 from warehouse import parquet
-from warehouse.duckdb import beside as duckdb_beside
-from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.duckdb.warehouse import DuckDBWarehouse, LocalFiles
 from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ Kind = Literal["first", "incremental", "refresh"]
 KINDS: tuple[Kind, ...] = ("first", "incremental", "refresh")
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["tests.ingestion.test_kill_postgres"])
+_clean.set_forkserver_preload(["tests.warehouse.test_kill_postgres"])
 
 
 def warehouse_in(folder: Path) -> DuckDBWarehouse:
@@ -48,14 +45,8 @@ def warehouse_in(folder: Path) -> DuckDBWarehouse:
     )
 
 
-def load(
-    settings: PostgresSettings, folder: Path, kind: Kind, most_files: int, begun: Any = None
-) -> None:
-    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = (
-        FILE_ROWS,
-        1,
-        most_files,
-    )
+def load(settings: PostgresSettings, folder: Path, kind: Kind, begun: Any = None) -> None:
+    parquet.ROW_GROUP_ROWS, LocalFiles.file_bytes = FILE_ROWS, 1
     if begun:
         begun.set()
     PostgresExtractor(settings, warehouse_in(folder)).extract_table(
@@ -108,7 +99,6 @@ class Round:
     def __init__(self, shop: Shop, folder: Path, number: int) -> None:
         self.shop, self.folder = shop, folder
         self.kind = KINDS[number % 3]
-        self.most_files = 1000 if number % 2 else 6
         if self.kind != "first":
             shutil.copytree(shop.before, folder)
         self.before = self.state()
@@ -120,7 +110,7 @@ class Round:
         begun = _clean.Event()
         process = _clean.Process(
             target=load,
-            args=(self.shop.source.settings, self.folder, self.kind, self.most_files, begun),
+            args=(self.shop.source.settings, self.folder, self.kind, begun),
         )
         process.start()
         assert begun.wait(60)
@@ -156,13 +146,11 @@ class Round:
         assert killed_in in (self.before, (after, records + 1)), (
             f"half a load is visible after a kill in a {self.kind} load"
         )
-        load(self.shop.source.settings, self.folder, self.kind, self.most_files)
+        load(self.shop.source.settings, self.folder, self.kind)
         assert self.state() == (after, killed_in[1] + 1), (
             "after the retry, source and warehouse differ"
         )
-        assert self.tables() == ["raw_orders"], (
-            "a table that a dead process had begun beside the raw one was not swept"
-        )
+        assert self.tables() == ["raw_orders"]
         assert [path.name for path in (self.folder / "staged").iterdir()] == [".lock"], (
             "staged rows were not swept"
         )
@@ -175,8 +163,7 @@ def test_a_load_from_postgres_killed_at_a_hundred_random_moments_is_finished_by_
 ) -> None:
     for module, name in (
         (parquet, "ROW_GROUP_ROWS"),
-        (parquet, "FILE_ROW_GROUPS"),
-        (duckdb_beside, "MOST_FILES"),
+        (LocalFiles, "file_bytes"),
     ):
         monkeypatch.setattr(
             module, name, getattr(module, name)
@@ -190,20 +177,13 @@ def test_a_load_from_postgres_killed_at_a_hundred_random_moments_is_finished_by_
         for number, kind in enumerate(KINDS)
     }
     kills = dict.fromkeys(KINDS, 0)
-    while_loaded_ahead = {True: 0, False: 0}  # by whether all files may be loaded ahead
     for number in range(ROUNDS):
         attempt = Round(shop, tmp_path / f"round-{number}", number)
         _, was_killed = attempt.run(moments.uniform(0, whole[attempt.kind]))
         kills[attempt.kind] += was_killed
-        while_loaded_ahead[attempt.most_files > ROWS / FILE_ROWS] += any(
-            "__staged_by_" in name for name in attempt.tables()
-        )
         attempt.check()
         shutil.rmtree(attempt.folder)
-    print(f"kills {kills}, of them while rows were loaded ahead {while_loaded_ahead}")
+    print(f"kills {kills}")
     assert min(kills.values()) >= 10, (
         "most loads ended before they were killed: the moments are too late"
-    )
-    assert min(while_loaded_ahead.values()) >= 2, (
-        "hardly a kill came while a table beside was there"
     )

@@ -5,18 +5,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipeline.contracts import TEXT, Column, RawTable
+from pipeline.contracts import TEXT, Column
 from pipeline.errors import ContractError, PermanentError
-from pipeline.records import LoadRecord, Reject, TableCounts, Window
+from pipeline.records import LoadRecord, Reject, TableCounts
 from pipeline.sources import (
     CHARGES,
     DISPUTES,
@@ -26,16 +26,21 @@ from pipeline.sources import (
     REFUNDS,
     source,
 )
+from tests.builders.loads import (
+    DAY,
+    END,
+    SHOP,
+    T0,
+    WINDOW,
+    Row,
+    batch,
+    counts,
+    load,
+    names,
+    product,
+    products,
+)
 from warehouse import Load, Warehouse
-from warehouse.arrow import schema_of
-
-DAY = date(2026, 11, 22)
-END = datetime(2026, 11, 22, 6)
-WINDOW = Window(END - timedelta(days=1), END)
-SHOP = source("products")
-T0 = datetime(2026, 11, 21, 12)
-
-Row = dict[str, Any]
 
 
 @pytest.fixture(params=["duckdb", pytest.param("snowflake", marks=pytest.mark.slow)])
@@ -45,68 +50,6 @@ def warehouse(request: pytest.FixtureRequest) -> Warehouse:
         "warehouse" if request.param == "duckdb" else "snowflake_warehouse"
     )
     return found
-
-
-def product(
-    product_id: int,
-    name: str = "Mug",
-    price: str = "9.90",
-    updated_at: datetime | None = T0,
-    **other: Any,
-) -> Row:
-    row = dict.fromkeys(PRODUCTS.column_names)
-    return (
-        row
-        | {
-            "product_id": product_id,
-            "name": name,
-            "price": Decimal(price),
-            "updated_at": updated_at,
-        }
-        | other
-    )
-
-
-def batch(
-    rows: Iterable[Row], table: RawTable = PRODUCTS, extra: tuple[pa.Field, ...] = ()
-) -> pa.RecordBatch:
-    schema = schema_of(table)
-    for field in extra:
-        schema = schema.append(field)
-    return pa.RecordBatch.from_pylist(
-        [{name: row.get(name) for name in schema.names} for row in rows], schema=schema
-    )
-
-
-def load(
-    warehouse: Warehouse,
-    *rows: Row,
-    day: date = DAY,
-    watermark: datetime | None = END,
-    replace: bool = False,
-) -> LoadRecord:
-    with warehouse.begin_load(SHOP, day, WINDOW) as open_load:
-        open_load.stage(PRODUCTS, [batch(rows)])
-        return open_load.commit(watermark, replace=replace)
-
-
-def products(
-    warehouse: Warehouse, columns: str = "product_id, name, price, updated_at", where: str = "true"
-) -> list[tuple[Any, ...]]:
-    return warehouse.query(
-        f"select {columns} from ecommerce_raw.postgres.raw_products where {where} order by "
-        "product_id"
-    )
-
-
-def names(warehouse: Warehouse) -> dict[int, str]:
-    return dict(products(warehouse, "product_id, name", "_deleted_at is null"))
-
-
-def counts(record: LoadRecord) -> tuple[int, int, int]:
-    (table,) = record.tables
-    assert table.extracted == table.inserted + table.updated + table.unchanged
-    return table.inserted, table.updated, table.unchanged
 
 
 # --- what a load brings
@@ -553,7 +496,9 @@ def test_a_full_refresh_makes_the_staged_rows_the_whole_table(warehouse: Warehou
     )
     assert names(warehouse) == {1: "one, restored", 3: "three"}
     assert counts(record) == (2, 0, 1)
-    assert products(warehouse, "_load_id") == [(record.load_id,)] * 2
+    assert products(warehouse, "product_id, _load_id, _loaded_at = max(_loaded_at) over ()") == [
+        (product_id, record.load_id, True) for product_id in (1, 2, 3)
+    ]
 
 
 def test_a_full_refresh_keeps_what_another_load_has_brought_meanwhile(warehouse: Warehouse) -> None:
@@ -716,3 +661,58 @@ def test_a_shared_load_must_name_its_parts(warehouse: Warehouse) -> None:
             open_load.stage(PRODUCTS, [batch([product(1)])])
         check: Load = open_load
         assert check.load_id == "run-2"
+
+
+# --- load times
+
+
+def load_times(warehouse: Warehouse) -> dict[int, datetime]:
+    return dict(products(warehouse, "product_id, _loaded_at"))
+
+
+def test_load_times_only_grow_across_commits_whatever_they_write(warehouse: Warehouse) -> None:
+    load(warehouse, product(1), product(2), product(3))
+    seen = [load_times(warehouse)]
+    written = [{1, 2, 3}]
+
+    def notice(*keys_written: int) -> None:
+        seen.append(load_times(warehouse))
+        written.append(set(keys_written))
+
+    assert warehouse.mark_deleted(PRODUCTS, keys(1), max(seen[-1].values())) == 1
+    notice(1)
+    load(warehouse, product(2, "changed", updated_at=END))
+    notice(2)
+    assert warehouse.mark_deleted(PRODUCTS, keys(2, 3), max(seen[-1].values())) == 2
+    notice(2, 3)
+    load(warehouse, product(1), product(4), replace=True)
+    notice(1, 4)
+    for before, after, changed in zip(seen, seen[1:], written[1:], strict=False):
+        newest = max(before.values())
+        assert {key for key in after if after[key] != before.get(key)} == changed
+        assert all(after[key] > newest for key in changed)
+
+
+def test_a_full_refresh_marks_what_it_does_not_bring_and_deletes_nothing(
+    warehouse: Warehouse,
+) -> None:
+    load(warehouse, product(1), product(2))
+    before = load_times(warehouse)
+    record = load(warehouse, product(1), replace=True)
+    after = load_times(warehouse)
+    assert all(after[key] > before[key] for key in (1, 2))
+    gone = products(warehouse, "product_id, _load_id, _day, _deleted_at", "_deleted_at is not null")
+    assert gone == [(2, record.load_id, DAY, record.started_at)]
+    again = load(warehouse, product(1), product(2), replace=True)
+    assert names(warehouse) == {1: "Mug", 2: "Mug"}
+    assert counts(again) == (2, 0, 0)
+
+
+def test_a_refresh_leaves_alone_what_was_marked_since_it_began(warehouse: Warehouse) -> None:
+    load(warehouse, product(1))
+    with warehouse.begin_load(SHOP, DAY, WINDOW) as refresh:
+        refresh.stage(PRODUCTS, [batch([product(1)])])
+        seen_at = load(warehouse).committed_at
+        assert warehouse.mark_deleted(PRODUCTS, keys(1), seen_at) == 1
+        refresh.commit(END, replace=True)
+    assert names(warehouse) == {}

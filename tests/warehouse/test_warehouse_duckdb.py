@@ -21,14 +21,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.contracts import METADATA_COLUMNS, RawTable
+from pipeline.contracts import RawTable
 from pipeline.errors import WarehouseUnavailableError
 from pipeline.records import Window
 from pipeline.sources import PRODUCTS, SOURCES, source
-from warehouse import duckdb, parquet, staging
+from warehouse import parquet, staging
 from warehouse.arrow import schema_of
-from warehouse.duckdb import beside as duckdb_beside
-from warehouse.duckdb.warehouse import DuckDBWarehouse, warehouse_lock
+from warehouse.duckdb import warehouse as duckdb_warehouse
+from warehouse.duckdb.lock import warehouse_lock
+from warehouse.duckdb.warehouse import DuckDBWarehouse, LocalFiles
 from warehouse.settings import WarehouseSettings
 
 DAY = date(2026, 11, 22)
@@ -36,7 +37,7 @@ END = datetime(2026, 11, 22, 6)
 SHOP = source("products")
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["tests.ingestion.test_warehouse_duckdb"])
+_clean.set_forkserver_preload(["tests.warehouse.test_warehouse_duckdb"])
 
 
 def settings_of(folder: Path, lock_timeout_seconds: int = 60) -> WarehouseSettings:
@@ -286,157 +287,56 @@ def test_a_shared_load_waits_two_days_for_its_other_processes(tmp_path: Path) ->
         pass
     load(tmp_path, "orders")
     assert staged_folders(tmp_path) == {"run-1"}
-    long_ago = time.time() - staging.SHARED_LOAD_KEPT_SECONDS - 60
+    long_ago = time.time() - staging.KEPT.total_seconds() - 60
     for path in [tmp_path / "staged" / "run-1", *(tmp_path / "staged" / "run-1").rglob("*")]:
         os.utime(path, (long_ago, long_ago))
     load(tmp_path, "orders")
     assert staged_folders(tmp_path) == set()
 
 
-# --- loading ahead
+# --- several files
 
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file every 100 rows, as a large table has many, and loading ahead however few cores there
-    are.
-    """
-    monkeypatch.setattr(duckdb_beside, "MOST_FILES", 24)
+    """A file every 100 rows, as a large table has many."""
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 100)
-    monkeypatch.setattr(parquet, "FILE_ROW_GROUPS", 1)
+    monkeypatch.setattr(LocalFiles, "file_bytes", 1)
 
 
-def slowly(table: RawTable, rows: int, at: datetime) -> Iterator[pa.RecordBatch]:
-    """Batches of 100 rows, each after the rows before had time to be loaded."""
-    whole = rows_of(table, rows, at)
-    for start in range(0, rows, 100):
-        yield whole.slice(start, 100)
-        time.sleep(0.15)
-
-
-def tables_of(folder: Path) -> list[str]:
-    found = DuckDBWarehouse(settings_of(folder)).query(
-        "select table_name from duckdb_tables() where schema_name = 'postgres' order by 1"
-    )
-    return [str(name) for (name,) in found]
-
-
-@pytest.mark.parametrize("replace", [False, True], ids=["first", "refresh"])
-def test_rows_are_loaded_ahead_while_others_are_still_read(
+@pytest.mark.parametrize("replace", [False, True], ids=["merge", "refresh"])
+def test_rows_of_several_files_are_merged_into_a_table_that_is_there(
     tmp_path: Path, small_files: None, replace: bool
 ) -> None:
+    load(tmp_path, "products", rows=350)
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
-    if replace:
-        load(tmp_path, "products", rows=7)
-    before = tables_of(tmp_path)
-    seen: list[list[str]] = []
-
-    def watched() -> Iterator[pa.RecordBatch]:
-        for batch in slowly(PRODUCTS, 1000, END):
-            yield batch
-            time.sleep(0.2)  # looking takes the lock, and who loads ahead does not wait for it
-            seen.append(tables_of(tmp_path))
-
     with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
-        open_load.stage(PRODUCTS, watched())
-        assert any("raw_products__staged_by_" + open_load.load_id in tables for tables in seen)
+        open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 500, END.replace(hour=7))])
         record = open_load.commit(END, replace=replace)
-    assert before == (["raw_products"] if replace else [])
-    assert tables_of(tmp_path) == ["raw_products"]
-    assert record.tables[0].inserted == 1000
+    (counts,) = record.tables
+    assert (counts.inserted, counts.updated) == ((500, 0) if replace else (150, 350))
     assert warehouse.query(
-        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), min(_day), "
-        "count(_loaded_at), "
-        "count(_deleted_at) from ecommerce_raw.postgres.raw_products"
-    ) == [(1000, 1000, record.load_id, record.load_id, DAY, 1000, 0)]
-    assert sorted(warehouse.raw_columns(PRODUCTS)) == sorted(
-        [*PRODUCTS.column_names, *(column.name for column in METADATA_COLUMNS)]
-    )
-    load(tmp_path, "products", rows=1100)  # as into any other table
-    assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1100,)]
-
-
-@pytest.mark.parametrize("replace", [False, True], ids=["first", "refresh"])
-def test_a_table_of_more_files_than_are_loaded_ahead_is_loaded_by_the_commit(
-    tmp_path: Path, small_files: None, monkeypatch: pytest.MonkeyPatch, replace: bool
-) -> None:
-    monkeypatch.setattr(duckdb_beside, "MOST_FILES", 3)
-    warehouse = DuckDBWarehouse(settings_of(tmp_path))
-    if replace:
-        load(tmp_path, "products", rows=7)
-    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
-        open_load.stage(PRODUCTS, slowly(PRODUCTS, 1000, END))
-        assert any("__staged_by_" in name for name in tables_of(tmp_path)), (
-            "nothing was loaded ahead before the limit"
-        )
-        record = open_load.commit(END, replace=replace)
-    assert tables_of(tmp_path) == ["raw_products"]
-    assert warehouse.query(
-        "select count(*), count(distinct product_id), min(_load_id), max(_load_id), "
-        "count(_loaded_at) "
+        "select count(*), count(distinct product_id), min(_load_id), max(_load_id) "
         "from ecommerce_raw.postgres.raw_products"
-    ) == [(1000, 1000, record.load_id, record.load_id, 1000)]
+    ) == [(500, 500, record.load_id, record.load_id)]
 
 
-def test_a_table_that_another_load_has_brought_meanwhile_is_merged_into(
-    tmp_path: Path, small_files: None
+@pytest.mark.parametrize("first", [True, False], ids=["first", "merge"])
+def test_a_key_that_comes_twice_is_loaded_once(
+    tmp_path: Path, small_files: None, first: bool
 ) -> None:
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
+    if not first:
+        load(tmp_path, "products", rows=10)
     with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
-        open_load.stage(PRODUCTS, slowly(PRODUCTS, 500, END.replace(year=2025)))
-        load(tmp_path, "products", rows=600)
-        record = open_load.commit(END)
-    assert (record.tables[0].inserted, record.tables[0].unchanged) == (0, 500)
-    assert tables_of(tmp_path) == ["raw_products"]
-    assert warehouse.query(
-        "select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products"
-    ) == [(600, END)]
-
-
-def test_a_key_that_comes_twice_is_loaded_once(tmp_path: Path, small_files: None) -> None:
-    warehouse = DuckDBWarehouse(settings_of(tmp_path))
-    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
-        twice = [*slowly(PRODUCTS, 500, END.replace(year=2025)), rows_of(PRODUCTS, 50, END)]
-        open_load.stage(PRODUCTS, iter(twice))
+        old, new = END.replace(year=2025), END.replace(hour=7)
+        open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 500, old), rows_of(PRODUCTS, 50, new)])
         open_load.commit(END)
     assert warehouse.query(
         "select count(*), count(*) filter (updated_at = ?) from "
         "ecommerce_raw.postgres.raw_products",
-        [END],
+        [new],
     ) == [(500, 50)]
-
-
-def test_nobody_waits_for_a_locked_warehouse_to_load_ahead(
-    tmp_path: Path, small_files: None
-) -> None:
-    warehouse = DuckDBWarehouse(settings_of(tmp_path))
-    with warehouse.begin_load(SHOP, DAY, Window(None, END)) as open_load:
-        with held(tmp_path):
-            started = time.monotonic()
-            open_load.stage(PRODUCTS, [rows_of(PRODUCTS, 1000)])
-            assert time.monotonic() - started < 5
-        open_load.commit(END)
-    assert warehouse.query("select count(*) from ecommerce_raw.postgres.raw_products") == [(1000,)]
-
-
-def test_what_was_loaded_ahead_for_an_abandoned_load_goes_with_the_next_one(
-    tmp_path: Path, small_files: None
-) -> None:
-    def breaks_off() -> Iterator[pa.RecordBatch]:
-        yield from slowly(PRODUCTS, 500, END)
-        raise ConnectionError
-
-    with (
-        pytest.raises(ConnectionError),
-        DuckDBWarehouse(settings_of(tmp_path)).begin_load(
-            SHOP, DAY, Window(None, END)
-        ) as open_load,
-    ):
-        open_load.stage(PRODUCTS, breaks_off())
-    assert [name.partition("__")[0] for name in tables_of(tmp_path)] == ["raw_products"]
-    assert DuckDBWarehouse(settings_of(tmp_path)).raw_columns(PRODUCTS) == ()
-    load(tmp_path, "orders")
-    assert tables_of(tmp_path) == ["raw_orders"]
 
 
 # --- wide rows
@@ -447,7 +347,7 @@ def test_wide_rows_that_nothing_compresses_leave_a_third_of_the_memory_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """200 MB of payloads as wide as Stripe's, but random."""
-    monkeypatch.setattr(duckdb, "MEMORY_LIMIT", "128MB")
+    monkeypatch.setattr(duckdb_warehouse, "MEMORY_LIMIT", "128MB")
     (charges, *others) = source("charges").tables
 
     def wide() -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,18 @@ from pipeline.errors import (
 from pipeline.records import Window
 from pipeline.settings import settings
 from pipeline.sources import CHARGES, ORDERS, PRODUCTS, source
-from tests.ingestion.test_warehouse import DAY, END, SHOP, WINDOW, batch, load, names, product
-from warehouse import open_warehouse, parquet, snowflake_load, snowflake_merge
-from warehouse.snowflake.errors import explain, retried
-from warehouse.snowflake.session import fingerprint, query_tag, sign_in
+from tests.builders.loads import DAY, END, SHOP, WINDOW, batch, load, names, product
+from warehouse import open_warehouse, parquet, records
+from warehouse.base import retried
+from warehouse.merge import Stamp, merge
+from warehouse.session import Row, utc_now
+from warehouse.snowflake.errors import explain
+from warehouse.snowflake.session import SnowflakeSession, query_tag
 from warehouse.snowflake.settings import SnowflakeSettings
-from warehouse.snowflake.sql import identifier, safe
-from warehouse.snowflake.warehouse import SnowflakeWarehouse
+from warehouse.snowflake.sign_in import fingerprint, sign_in
+from warehouse.snowflake.uploads import Uploads
+from warehouse.snowflake.warehouse import SnowflakeWarehouse, sweep
+from warehouse.staging import safe
 
 if TYPE_CHECKING:
     from tests.builders.fake_snowflake import FakeAccount
@@ -304,12 +309,11 @@ def test_only_passing_errors_are_tried_again() -> None:
         tries.append(1)
         raise error
 
-    given = account(password=SECRET, max_tries=2)
     with pytest.raises(PassingError):
-        retried(given, fail, WarehouseUnavailableError("busy"))
+        retried(2, lambda: fail(WarehouseUnavailableError("busy")))
     assert len(tries) == 2
     with pytest.raises(CredentialsError):
-        retried(given, fail, CredentialsError("refused"))
+        retried(2, lambda: fail(CredentialsError("refused")))
     assert len(tries) == 3
 
 
@@ -327,17 +331,17 @@ def test_an_account_that_does_not_answer_does_not_hang(
 def test_a_load_whose_answer_was_lost_is_not_loaded_twice(
     snowflake_warehouse: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, commits = snowflake_load.execute, []
+    real, commits = SnowflakeSession.table, []
 
-    def lose_the_answer(connection: Any, sql: str, parameters: Any = ()) -> Any:
-        found = real(connection, sql, parameters)
+    def lose_the_answer(session: Any, sql: str, parameters: Any = ()) -> Any:
+        found = real(session, sql, parameters)
         if sql == "commit":
             commits.append(sql)
             if len(commits) == 1:
                 raise connector.OperationalError(msg="connection reset by peer", errno=250003)
         return found
 
-    monkeypatch.setattr(snowflake_load, "execute", lose_the_answer)
+    monkeypatch.setattr(SnowflakeSession, "table", lose_the_answer)
     warehouse = SnowflakeWarehouse(snowflake_warehouse.settings.model_copy(update={"max_tries": 3}))
     record = load(warehouse, product(1), product(2))
     assert len(commits) == 1 and record.tables[0].inserted == 2
@@ -349,10 +353,8 @@ def test_a_load_whose_answer_was_lost_is_not_loaded_twice(
 def test_a_load_that_breaks_off_in_its_transaction_is_undone_and_done_again(
     snowflake_warehouse: SnowflakeWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from warehouse.snowflake import records as snowflake_records
-
     load(snowflake_warehouse, product(1, "old"))
-    real, tries = snowflake_records.add_record, []
+    real, tries = records.add_record, []
 
     def break_off(connection: Any, record: Any) -> None:
         tries.append(record)
@@ -360,7 +362,7 @@ def test_a_load_that_breaks_off_in_its_transaction_is_undone_and_done_again(
             raise connector.OperationalError(msg="broken pipe", errno=250003)
         real(connection, record)
 
-    monkeypatch.setattr(snowflake_records, "add_record", break_off)
+    monkeypatch.setattr(records, "add_record", break_off)
     newer = product(1, "new", updated_at=END)
     with pytest.raises(WarehouseUnavailableError):
         load(snowflake_warehouse, newer)
@@ -382,12 +384,16 @@ def test_a_large_load_goes_in_several_files_and_leaves_none_behind(
     snowflake_warehouse: SnowflakeWarehouse,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from warehouse import snowflake_upload
-
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 500)
-    monkeypatch.setattr(snowflake_upload, "_MIB", 1024)
+    real = Uploads.__init__
+
+    def small(uploads: Uploads, *given: Any, **about: str) -> None:
+        real(uploads, *given, **about)
+        uploads.file_bytes = 4096
+
+    monkeypatch.setattr(Uploads, "__init__", small)
     warehouse = SnowflakeWarehouse(
-        snowflake_warehouse.settings.model_copy(update={"part_mb": 4, "parallel_uploads": 3})
+        snowflake_warehouse.settings.model_copy(update={"parallel_uploads": 3})
     )
     rows = [product(number, f"name {number * 7919}") for number in range(3000)]
     with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
@@ -449,19 +455,11 @@ def test_what_nobody_committed_is_swept_after_two_days(
 ) -> None:
     with snowflake_warehouse.begin_load(SHOP, DAY, WINDOW, load_id="forgotten") as open_load:
         open_load.stage(PRODUCTS, [batch([product(1)])], part="a")
-    with snowflake_warehouse.session("sweep") as connection:
-        assert (
-            snowflake_load.sweep(
-                connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
-            )
-            == []
-        )
+    with snowflake_warehouse.session("sweep", writes=True) as session:
+        assert sweep(session, utc_now() + timedelta(days=1)) == []
         assert len(fake_snowflake.staged_files()) == 1
-        assert snowflake_load.sweep(
-            connection, datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3)
-        ) == ["forgotten"]
+        assert sweep(session, utc_now() + timedelta(days=3)) == ["forgotten"]
     assert fake_snowflake.staged_files() == []
-    assert snowflake_warehouse.query("select count(*) from loads.shared_loads") == [(0,)]
 
 
 # --- SQL
@@ -474,7 +472,7 @@ def test_all_ddl_comes_before_the_transaction_and_nothing_commits_inside_it(
     statements = [" ".join(statement.lower().split()) for statement in fake_snowflake.statements]
     begin, commit = statements.index("begin"), statements.index("commit")
     inside = [statement.split()[0] for statement in statements[begin + 1 : commit]]
-    assert inside[0] == "update" and set(inside) <= {"update", "select", "merge", "insert"}
+    assert inside[0] == "update" and set(inside) <= {"update", "select", "merge", "insert", "delete"}
     assert statements[begin + 1].startswith("update loads.lock_products")
     assert {"merge", "insert"} <= set(inside)
 
@@ -509,7 +507,8 @@ def test_each_query_is_tagged_with_dag_task_day_and_try(
 
 
 def test_plain_names_mean_the_same_however_they_are_written_and_others_are_kept() -> None:
-    assert [identifier(name) for name in ("order_id", "_day", "Colour", 'colour "x"', "größe")] == [
+    quoted = SnowflakeSession(None, account()).quoted  # type: ignore[arg-type]
+    assert [quoted(name) for name in ("order_id", "_day", "Colour", 'colour "x"', "größe")] == [
         '"ORDER_ID"',
         '"_DAY"',
         '"Colour"',
@@ -525,20 +524,21 @@ def test_the_merge_is_snowflakes_sql_for_every_table(monkeypatch: pytest.MonkeyP
 
     seen: list[str] = []
 
-    def note(connection: Any, sql: str, parameters: Any = ()) -> list[tuple[int, int]]:
+    def note(session: Any, sql: str, parameters: Any = ()) -> tuple[list[str], list[Row]]:
         seen.append(sql)
-        return [(0, 0)] if sql.startswith("merge") else [(0,)]  # type: ignore[list-item]
+        return [], [] if "having count" in sql else [(1,)]
 
-    monkeypatch.setattr(snowflake_merge, "rows", note)
-    monkeypatch.setattr(snowflake_merge, "execute", note)
-    stamp = snowflake_merge.Stamp("load", END, DAY, END)
+    monkeypatch.setattr(SnowflakeSession, "table", note)
+    monkeypatch.setattr("warehouse.merge.stored_columns", lambda session, table: {"GONE": "DATE"})
+    session = SnowflakeSession(None, account())  # type: ignore[arg-type]
+    stamp = Stamp("load", END, DAY, END)
     for table in (ORDERS, CHARGES, *source("marketing").tables):
-        snowflake_merge.merge(None, table, table.columns, "LOADS.X", 0, stamp)  # type: ignore[arg-type]
-        snowflake_merge.rebuild(None, table, table.columns, "LOADS.X", 0, stamp)  # type: ignore[arg-type]
+        for replace in (False, True):
+            merge(session, table, table.columns, ["select * from X"], stamp, replace=replace)
     assert len([sql for sql in seen if sql.startswith("merge")]) == 8
     for sql in seen:
         assert not isinstance(sqlglot.parse_one(sql, dialect="snowflake"), sqlglot.exp.Command), sql
-    assert any('parse_json(arrived."PAYLOAD")' in sql and "to_json" in sql for sql in seen)
+    assert any("to_json" in sql for sql in seen)
 
 
 def test_a_window_and_a_day_survive_the_journey(snowflake_warehouse: SnowflakeWarehouse) -> None:
@@ -546,3 +546,66 @@ def test_a_window_and_a_day_survive_the_journey(snowflake_warehouse: SnowflakeWa
     with snowflake_warehouse.begin_load(SHOP, date(2026, 11, 22), window) as open_load:
         record = open_load.commit(None)
     assert snowflake_warehouse.load_records(date(2026, 11, 22)) == (record,)
+
+
+# --- what only a real account shows
+
+
+def test_a_statement_may_take_as_long_as_the_server_lets_it() -> None:
+    """Without a limit of its own the connector cancels it after its network timeout."""
+    given: dict[str, Any] = {}
+
+    class Cursor:
+        description = ()
+
+        def execute(self, sql: str, parameters: Any, **options: Any) -> None:
+            given.update(options)
+
+        def fetchall(self) -> list[Row]:
+            return []
+
+    class Connection:
+        def cursor(self) -> Cursor:
+            return Cursor()
+
+    SnowflakeSession(Connection(), account(statement_timeout_seconds=1800)).execute("select 1")  # type: ignore[arg-type]
+    assert given == {"timeout": 1800}
+    cancelled = connector.ProgrammingError(msg="SQL execution canceled", errno=604)
+    assert type(explain(cancelled, account(), "load orders")) is PermanentError
+
+
+def test_a_lock_without_its_row_locks_nothing_and_says_so(
+    fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
+) -> None:
+    load(snowflake_warehouse, product(1))
+    fake_snowflake.execute('delete from "ECOMMERCE_RAW"."LOADS"."LOCK_PRODUCTS"')
+    try:
+        with pytest.raises(PermanentError, match="LOCK_PRODUCTS has 0 rows"):
+            load(snowflake_warehouse, product(2))
+    finally:
+        fake_snowflake.execute('insert into "ECOMMERCE_RAW"."LOADS"."LOCK_PRODUCTS" values (null)')
+    assert names(snowflake_warehouse) == {1: "Mug"}
+
+
+def test_what_fails_after_begin_is_rolled_back_before_anything_else(
+    fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
+) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        snowflake_warehouse.session("fail", writes=True) as session,
+    ):
+        fake_snowflake.statements.clear()
+        with session.transaction("days"):
+            raise ZeroDivisionError
+    assert fake_snowflake.statements[-1] == "rollback"
+    assert "commit" not in fake_snowflake.statements
+
+
+def test_a_load_opens_no_session_before_it_has_something_to_say(
+    fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
+) -> None:
+    """The virtual warehouse sleeps while rows are still read from the source."""
+    fake_snowflake.statements.clear()
+    with snowflake_warehouse.begin_load(SHOP, DAY, WINDOW):
+        pass
+    assert fake_snowflake.statements == []

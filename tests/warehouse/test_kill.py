@@ -30,8 +30,7 @@ from pipeline.records import Window
 from pipeline.sources import PRODUCTS, source
 from warehouse import parquet
 from warehouse.arrow import schema_of
-from warehouse.duckdb import beside as duckdb_beside
-from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.duckdb.warehouse import DuckDBWarehouse, LocalFiles
 from warehouse.settings import WarehouseSettings
 
 DAY = date(2026, 11, 22)
@@ -51,7 +50,7 @@ STEPS = {
 }
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["tests.ingestion.test_kill"])
+_clean.set_forkserver_preload(["tests.warehouse.test_kill"])
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,8 @@ def load(folder: Path, shop: Shop, *, replace: bool) -> None:
 
 
 def with_small_files() -> None:
-    """As many files as a large table has: their rows go into a table beside while others are still
-    being staged.
-    """
-    parquet.ROW_GROUP_ROWS, parquet.FILE_ROW_GROUPS, duckdb_beside.MOST_FILES = 100, 1, 24
+    """As many files as a large table has."""
+    parquet.ROW_GROUP_ROWS, LocalFiles.file_bytes = 100, 1
 
 
 def load_until_step(folder: Path, shop: Shop, replace: bool, step: int, counted: Any) -> None:
@@ -185,9 +182,7 @@ class Round:
         tables = warehouse_in(self.folder).query(
             "select table_name from duckdb_tables() where schema_name = 'postgres'"
         )
-        assert tables == [("raw_products",)], (
-            "a table that a dead process had begun beside the raw one was not swept"
-        )
+        assert tables == [("raw_products",)]
         assert warehouse_in(self.folder).watermark(SHOP) == END + timedelta(minutes=1)
         shutil.rmtree(self.folder)
 

@@ -1,0 +1,230 @@
+"""One load, from the first staged row to its record: the same on every engine.
+
+    with warehouse.begin_load(source, day, window) as load:     # nothing is visible yet
+        load.stage(table, batches)                              # any number of times
+        record = load.commit(watermark)                         # all tables and the record, or nothing
+
+Staged rows wait in Parquet files. The commit makes the raw tables ready (DDL), lets the files arrive
+where SQL can read them, and then writes in one transaction: the rows of every table
+(``warehouse.merge``), the rows set aside and the load record (``warehouse.records``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pipeline.contracts import Column, RawTable, Source
+from pipeline.errors import PermanentError
+from pipeline.records import LoadRecord, Reject
+from warehouse import manifest as manifests
+from warehouse import records, tables
+from warehouse.manifest import Manifest, SharedManifest, StagedPart, checksum
+from warehouse.merge import Stamp, merge
+from warehouse.parquet import write_part
+from warehouse.session import Session, utc_now
+from warehouse.staging import Files, safe
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from warehouse.base import Warehouse
+
+
+def next_commit(session: Session) -> datetime:
+    """A load time later than every one before, even if a clock was set back.
+
+    Consumers take what is newer than what they have. Asked under the lock of the source, so that
+    the load times of a table only ever grow.
+    """
+    newest = records.newest_commit(session)
+    return max(utc_now(), newest + timedelta(microseconds=1)) if newest else utc_now()
+
+
+class Load:
+    """One load in progress. Leaving its ``with`` block without ``commit`` discards what was staged.
+
+    Not so a shared load (one begun with a ``load_id``): what was staged stays for the others.
+    """
+
+    def __init__(
+        self, warehouse: Warehouse, source: Source, manifest: Manifest, files: Files
+    ) -> None:
+        self._warehouse, self._source = warehouse, source
+        self._manifest, self._files = manifest, files
+        self._added: dict[str, list[Column]] = {}
+        self._unnamed = 0
+
+    @property
+    def load_id(self) -> str:
+        return self._manifest.load_id
+
+    def stage(
+        self, table: RawTable, batches: Iterable[pa.RecordBatch], *, part: str | None = None
+    ) -> int:
+        """Write batches to staged Parquet as they come; return their number of rows.
+
+        Memory is flat. Rows become visible with ``commit`` only.
+
+        Args:
+            batches: with the columns of the table (``warehouse.arrow.schema_of``) and those this
+                load has added to it.
+            part: names what is staged; staging under the same name again replaces it. A shared load
+                must name its parts.
+
+        Raises:
+            ContractError: other columns or types, or a null in a key or another column that must
+                have a value.
+        """
+        if part is None:
+            if isinstance(self._manifest, SharedManifest):
+                raise PermanentError(
+                    f"The load {self.load_id} is shared: say which part of {table.name} is staged."
+                )
+            part = f"part-{self._unnamed:05d}"
+            self._unnamed += 1
+        columns = (*table.columns, *self._added.get(table.name, ()))
+        # A folder for each try: files of an earlier one are never mixed in.
+        folder = self._files.folder / table.name / f"{safe(part)}-{secrets.token_hex(3)}"
+        written = write_part(table, columns, batches, self._files, folder)
+        if isinstance(self._manifest, SharedManifest):
+            self._files.finish()  # the part counts from now on, for processes elsewhere too
+        names = tuple(str((folder / n).relative_to(self._files.root)) for n in written.names)
+        self._manifest.add_part(
+            StagedPart(
+                table=table.name,
+                name=part,
+                files=names,
+                columns=tuple(column.name for column in columns),
+                rows=written.rows,
+                digest=written.digest,
+                finished_at=utc_now(),
+            )
+        )
+        return written.rows
+
+    def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
+        """Set rows aside; they reach ``LOADS.REJECTED_ROWS`` with ``commit``."""
+        self._manifest.reject(table, rejects)
+
+    def add_column(self, table: RawTable, column: Column) -> None:
+        """Announce a column that the source has gained; the raw table gains it with ``commit``."""
+        self._added.setdefault(table.name, []).append(column)
+        self._manifest.add_column(table, column)
+
+    def commit(
+        self,
+        watermark: datetime | None,
+        *,
+        replace: bool = False,
+        parts: Sequence[str] | None = None,
+    ) -> LoadRecord:
+        """Upsert every staged table and write the load record, in one transaction.
+
+        A row replaces the one with its key if its version is newer, or the same with other content;
+        an equal row is left untouched, its metadata columns included. Columns that begin with ``_``
+        are lineage (when fetched, from which file): they make no row different, and move on by
+        themselves in a row that is otherwise equal. A row without version is older than any with
+        one. Of several staged rows with one key the newest counts. A row marked as deleted before
+        this load began is there again. Every row that is written gets a ``_loaded_at`` later than
+        that of any commit before.
+
+        Args:
+            watermark: up to here the source is complete now. A watermark never moves backward: the
+                record keeps the newest one. None leaves it as it is.
+            replace: the staged rows are the whole of every table of the source (full refresh). Each
+                of them is written; rows that are not among them are marked as deleted, but for what
+                another load has brought since this one began.
+            parts: names of the parts that each table staged in a shared load must have; others are
+                not looked at.
+        """
+        self._files.finish()
+        record = self._warehouse.ask(
+            f"load {self._source.name}",
+            lambda session: self._commit(session, watermark, replace, parts),
+            writes=True,
+            source=self._source.name,
+            day=str(self._manifest.day),
+        )
+        self._files.are_loaded = True
+        return record
+
+    def _commit(
+        self,
+        session: Session,
+        watermark: datetime | None,
+        replace: bool,
+        names: Sequence[str] | None,
+    ) -> LoadRecord:
+        if done := records.record_of(session, self.load_id):
+            return done  # by the try before, whose answer was lost, or by another process
+        staged = {t.name: self._manifest.parts(session, t, names) for t in self._source.tables}
+        columns = {
+            table.name: (*table.columns, *self._manifest.added_columns(session, table))
+            for table in self._source.tables
+        }
+        # On Snowflake DDL commits whatever is open: all of it comes before the transaction.
+        if not replace:
+            for table in self._source.tables:
+                tables.refuse_changed_types(session, table, columns[table.name])
+        pieces = {}
+        for table in self._source.tables:
+            tables.make_ready(session, table, columns[table.name])
+            pieces[table.name] = self._arrive(
+                session, table, columns[table.name], staged[table.name]
+            )
+        with session.transaction(self._source.name):
+            stamp = Stamp(
+                self.load_id, next_commit(session), self._manifest.day, self._manifest.started_at
+            )
+            counts = tuple(
+                merge(session, t, columns[t.name], pieces[t.name], stamp, replace=replace)
+                for t in self._source.tables
+            )
+            rejected, first_rejects = records.add_rejected(
+                session,
+                self.load_id,
+                self._source.name,
+                stamp.day,
+                self._manifest.rejected(session),
+                stamp.loaded_at,
+            )
+            found = [part for parts in staged.values() for part in parts]
+            before = records.watermark(session, self._source)
+            record = LoadRecord(
+                load_id=self.load_id,
+                source=self._source.name,
+                day=stamp.day,
+                window=self._manifest.window,
+                watermark=max((mark for mark in (watermark, before) if mark), default=None),
+                started_at=stamp.started_at,
+                extracted_at=max((p.finished_at for p in found), default=stamp.started_at),
+                committed_at=max(stamp.loaded_at, utc_now()),
+                tables=counts,
+                checksum=checksum(found),
+                rows_rejected=rejected,
+                rejects=first_rejects,
+            )
+            records.add_record(session, record)
+            manifests.forget(session, self.load_id)
+        return record
+
+    def _arrive(
+        self,
+        session: Session,
+        table: RawTable,
+        columns: Sequence[Column],
+        parts: Sequence[StagedPart],
+    ) -> list[str]:
+        """Queries of all staged rows of a table; ``PermanentError`` if some have got lost."""
+        pieces = self._warehouse.arrive(session, self.load_id, table, columns, parts)
+        staged = sum(part.rows for part in parts)
+        arrived = sum(session.rows(f"select count(*) from ({p}) staged")[0][0] for p in pieces)  # noqa: S608
+        if arrived != staged:
+            raise PermanentError(
+                f"{staged:,} rows of {table.name} were staged, but {arrived:,} have arrived in the "
+                f"warehouse. Nothing was loaded. Run the load {self.load_id} again."
+            )
+        return pieces
