@@ -1,6 +1,4 @@
-"""Airflow DAG: builds, tests and publishes the marts of a day as soon as all six sources have
-loaded that day.
-"""
+"""Airflow DAG: builds, tests and publishes the marts of a day that all six sources have loaded."""
 
 from __future__ import annotations
 
@@ -20,16 +18,17 @@ from wiring.datasets import MARTS, RAW_DATASETS
 
 DOC = """
 ### What it does
-Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load records, runs dbt
-layer by layer (staging, intermediate, marts), tests everything, and only then publishes the marts, all at once. A source
-that is loaded again after that starts a run for its day (`build__<day>__...`); where several wait, the first builds and
-the others are skipped at the gate. Beside the published marts lies dbt's documentation of every model and column,
+Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load
+records, runs dbt layer by layer (staging, intermediate, marts), tests everything, and only then
+publishes the marts, all at once. A source that is loaded again after that starts a run for its
+day (`build__<day>__...`); where several wait, the first builds and the others are skipped at the
+gate. Beside the published marts lies dbt's documentation of every model and column,
 `docs/index.html`, written again when the project changes.
 
 ### When it fails
-What people read stays as it was: nothing is published before the tests have passed. The alert names the model or test
-and how many rows failed. Clear the failed task: it goes on from there. To build a day again, clear
-`all_extractions_complete` of its run. See docs/runbook.md.
+What people read stays as it was: nothing is published before the tests have passed. The alert
+names the model or test and how many rows failed. Clear the failed task: it goes on from there. To
+build a day again, clear `all_extractions_complete` of its run. See docs/runbook.md.
 
 ### Who cares
 Everybody who reads a number: finance, marketing, merchandising.
@@ -37,7 +36,7 @@ Everybody who reads a number: finance, marketing, merchandising.
 
 with DAG(
     dag_id="ecommerce_dbt",
-    description="Staging, intermediate, marts, tests, publication: once per day, when all six sources have loaded that day.",
+    description="Marts, tests and publication of a day, once all six sources have loaded it.",
     schedule=PartitionedAssetTimetable(
         assets=reduce(and_, RAW_DATASETS),
         default_partition_mapper=StartOfDayMapper(input_format=DAY_FORMAT),

@@ -20,23 +20,25 @@ PENDING_DAYS_TOLERATED = 3
 
 DOC = """
 ### What it does
-At 06:30 UTC, the end of the pipeline's SLA, it compares the day's load records and announcements with what is published. A
-day that is not published is reported as an SLA breach, with what it is waiting for. If all six sources of it, or of one of
-the 30 days before, are loaded and dbt never began (it was paused, or an event was lost), it starts a run of
-`ecommerce_dbt` for that day and says so; while that DAG is paused the run waits for it. It also warns when days pile up
-that only some sources have announced.
+At 06:30 UTC, the end of the pipeline's SLA, it compares the day's load records and announcements
+with what is published. A day that is not published is reported as an SLA breach, with what it is
+waiting for. If all six sources of it, or of one of the 30 days before, are loaded and dbt never
+began (it was paused, or an event was lost), it starts a run of `ecommerce_dbt` for that day and
+says so; while that DAG is paused the run waits for it. It also warns when days pile up that only
+some sources have announced.
 
 ### When it fails
-It could not read the warehouse or Airflow's events; the pipeline itself is not touched by it. See docs/runbook.md.
+It could not read the warehouse or Airflow's events; the pipeline itself is not touched by it. See
+docs/runbook.md.
 
 ### Who cares
-Whoever is on call. If the scheduler itself is dead this DAG does not run either: `make status`, or any check of
-Airflow's health address from outside, covers that.
+Whoever is on call. If the scheduler itself is dead this DAG does not run either: `make status`,
+or any check of Airflow's health address from outside, covers that.
 """
 
 with DAG(
     dag_id="ecommerce_sla_monitor",
-    description="At 06:30 UTC: is the day complete and published? If not, say what is missing, and repair what can be repaired.",
+    description="At 06:30 UTC: is the day published? Says what is missing, repairs what it can.",
     schedule=once_a_day(PIPELINE_SLA),
     start_date=start_date(),
     catchup=False,

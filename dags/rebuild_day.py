@@ -13,12 +13,13 @@ from wiring.builds import build_day
 
 DOC = """
 ### What it does
-Starts a run of `ecommerce_dbt` for a day that all six sources have loaded, or for each day from the first to the last
-given in the form, one after the other. A source that is loaded again after its day was built has its marts rebuilt
-without this DAG.
+Starts a run of `ecommerce_dbt` for a day that all six sources have loaded, or for each day from
+the first to the last given in the form, one after the other. A source that is loaded again after
+its day was built has its marts rebuilt without this DAG.
 
 ### When it fails
-`check_days` names the days that are not complete and the sources they lack: load those first. See docs/runbook.md.
+`check_days` names the days that are not complete and the sources they lack: load those first. See
+docs/runbook.md.
 
 ### Who cares
 Whoever corrected something and waits for the numbers.

@@ -18,14 +18,16 @@ from wiring.builds import build_day
 
 DOC = """
 ### What it does
-On Sundays at 03:00 UTC it compares each source with its raw tables, in buckets of keys or days: number of rows, keys, content.
-It finds what no daily load can: rows changed behind the watermark, deleted in the source, altered in the warehouse. What
-differs is a warning in the log and in the alerts; nothing is changed. Triggered with `repair`, it reads the buckets that
-differ again, marks rows as deleted that the source no longer has, and has the marts of that day rebuilt.
+On Sundays at 03:00 UTC it compares each source with its raw tables, in buckets of keys or days:
+number of rows, keys, content. It finds what no daily load can: rows changed behind the watermark,
+deleted in the source, altered in the warehouse. What differs is a warning in the log and in the
+alerts; nothing is changed. Triggered with `repair`, it reads the buckets that differ again, marks
+rows as deleted that the source no longer has, and has the marts of that day rebuilt.
 
 ### When it fails
-A difference does not fail a task. A failed task could not read its source or the warehouse; the others are not held up by it.
-Its alert names the section of docs/runbook.md; what to do about differences is in its section SourceDiffers.
+A difference does not fail a task. A failed task could not read its source or the warehouse; the
+others are not held up by it. Its alert names the section of docs/runbook.md; what to do about
+differences is in its section SourceDiffers.
 
 ### Who cares
 Whoever vouches that the numbers are those of the sources: finance at the end of a month.
@@ -33,7 +35,7 @@ Whoever vouches that the numbers are those of the sources: finance at the end of
 
 with DAG(
     dag_id="reconcile_sources",
-    description="Weekly: do the raw tables hold what the sources hold? Says what differs; repairs it on request.",
+    description="Weekly: do the raw tables hold what the sources hold? Repairs it on request.",
     # The first run is that of the next Sunday, not of the last one: a new installation has nothing
     # to compare.
     schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC", run_immediately=timedelta(0)),
@@ -47,7 +49,7 @@ with DAG(
             False,
             type="boolean",
             title="Repair",
-            description="Read again what differs, mark what the source has deleted, rebuild the marts of the day.",
+            description="Read again what differs, mark what is deleted, rebuild the marts.",
         )
     },
     tags=["ecommerce", "monitor"],

@@ -1,4 +1,4 @@
-"""Has `ecommerce_dbt` build a day that its six Datasets do not call for: a correction, a lost event.
+"""Has `ecommerce_dbt` build a day that its Datasets do not call for: corrections, lost events.
 
 The run is started by a plain task. Airflow's Assets view draws each TriggerDagRunOperator as a box
 of its own, and nothing but the lineage is to be seen there. A task can give the run no partition

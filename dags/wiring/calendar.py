@@ -15,7 +15,7 @@ DAY_PARAM = Param(
     type=["null", "string"],
     format="date",
     title="Day",
-    description="YYYY-MM-DD. Empty: the partition key of the run, or the current day (since 06:00 UTC).",
+    description="YYYY-MM-DD. Empty: the run's partition key, or the current day (since 06:00 UTC).",
 )
 
 
