@@ -22,6 +22,9 @@ demo: setup  ## everything set up, one day run, marts published (SCALE=0.1; SCAL
 status: setup  ## what runs
 	@$(PYTHON) -m sandbox status
 
+dbt: setup  ## dbt in a place of your own: make dbt ARGS="build --select fct_orders+" (docs/working-on-marts.md)
+	@$(PYTHON) -m transform dbt $(ARGS)
+
 backfill: setup  ## load days again or for the first time: make backfill SOURCE=orders FROM=2026-11-01 TO=2026-11-05
 	@$(PYTHON) -m operations backfill $(or $(SOURCE),all) --from "$(FROM)" $(if $(TO),--to "$(TO)") $(ARGS)
 
@@ -88,4 +91,4 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform bench-page lock
+.PHONY: help dbt env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform bench-page lock

@@ -1,5 +1,6 @@
-"""Runs the steps of the transformation from a shell: ``python -m transform marts --day
-2026-11-22``.
+"""The transformation from a shell: ``python -m transform marts --day 2026-11-22``.
+
+``python -m transform dbt build --select fct_orders+`` runs dbt itself, in a place of one's own.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from pipeline.days import current_day, past_day
@@ -25,6 +28,8 @@ from transform import (
     test_all,
     write_docs,
 )
+from transform.dev import prepare
+from transform.project import project
 from transform.results import Layer
 
 LAYERS: tuple[Layer, ...] = get_args(Layer)
@@ -58,6 +63,12 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
                 action="store_true",
                 help="build incremental models whole, after their SQL changed",
             )
+    dev = commands.add_parser(
+        "dev", help="set up one's own place to try dbt in; prints what a shell needs for plain dbt"
+    )
+    dev.add_argument("--fresh", action="store_true", help="throw away what was built there")
+    dbt = commands.add_parser("dbt", help="run dbt there: dbt build --select fct_orders+")
+    dbt.add_argument("arguments", nargs=argparse.REMAINDER)
     back = commands.add_parser("rollback", help="bring the publication before the current one back")
     back.add_argument("--to", metavar="ID", help="a publication's id instead (see `published`)")
     published = commands.add_parser(
@@ -80,7 +91,20 @@ def _step(name: str, day_text: str | None, full_refresh: bool) -> Any:
     return run_layer(name, day, full_refresh=full_refresh)  # type: ignore[arg-type]
 
 
+def _run_dbt(arguments: Sequence[str]) -> None:
+    """Become dbt, with the environment of one's own place."""
+    here = project()
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    os.execve(dbt, [dbt, *arguments], {**os.environ, **here.environment, **prepare(here)})  # noqa: S606
+
+
 def _run(options: argparse.Namespace) -> None:
+    if options.command == "dbt":
+        _run_dbt(options.arguments)
+    if options.command == "dev":
+        for name, value in prepare(project(), fresh=options.fresh).items():
+            print(f"export {name}={shlex.quote(value)}")
+        return
     if options.command == "rollback":
         print(json.dumps(rollback(options.to).as_dict(), indent=2))
     elif options.command == "published" and options.sql:

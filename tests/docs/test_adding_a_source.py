@@ -5,7 +5,6 @@ of the new source is loaded.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,16 +18,14 @@ import pytest
 
 from pipeline.days import current_day
 from pipeline.settings import PROJECT
+from tests.builders.page_to_follow import blocks_of
 
 if TYPE_CHECKING:
     from tests.conftest import SourceDatabase
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PAGE = (PROJECT / "docs" / "adding-a-source.md").read_text()
-BLOCK = re.compile(
-    r'^```(?P<language>\w+) title="(?P<title>[^"]+)"\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
-)
+BLOCKS = blocks_of(PROJECT / "docs" / "adding-a-source.md")
 PARTS = (
     "alerting",
     "dags",
@@ -39,9 +36,11 @@ PARTS = (
     "pipeline",
     "warehouse",
     "operations",
+    "pipeline",
     "sandbox",
     "tests",
     "transform",
+    "warehouse",
 )
 
 DRAWN = """
@@ -55,47 +54,8 @@ print(sorted(asset.name for asset in bag.dags["ecommerce_dbt"].timetable.asset_c
 """
 
 
-@dataclass(frozen=True)
-class Block:
-    language: str
-    title: str
-    text: str
-
-
-BLOCKS = [Block(**found.groupdict()) for found in BLOCK.finditer(PAGE)]
-
-
 def text_of(title: str) -> str:
-    return next(block.text for block in BLOCKS if block.title == title)
-
-
-def put(block: Block, project: Path) -> None:
-    """Where the block's title says: ``FILE``, ``FILE, at the end``, ``FILE, above NAME`` or ``FILE,
-    the last entry of NAME``.
-    """
-    name, _, place = block.title.partition(", ")
-    file = project / name
-    if not place:
-        assert not file.exists(), f"{name} is there already"
-        file.write_text(block.text)
-        return
-    before = file.read_text()
-    if place == "at the end":
-        file.write_text(before + block.text)
-    elif place.startswith("above "):
-        start = re.search(rf"^{place.removeprefix('above ')}\b", before, re.MULTILINE)
-        assert start, block.title
-        file.write_text(f"{before[: start.start()]}{block.text}\n{before[start.start() :]}")
-    else:
-        assert place.startswith("the last entry of "), f"nobody knows where {block.title!r} is"
-        start = re.search(
-            rf"^{place.removeprefix('the last entry of ')}\b.*?^\)$",
-            before,
-            re.MULTILINE | re.DOTALL,
-        )
-        assert start, block.title
-        end = start.end() - 1
-        file.write_text(f"{before[:end]}    {block.text.strip()},\n{before[end:]}")
+    return BLOCKS[title].text
 
 
 @dataclass(frozen=True)
@@ -151,9 +111,9 @@ def test_whoever_follows_the_page_has_a_new_source(
     copy: Copy, source_db: SourceDatabase, tmp_path: Path
 ) -> None:
     source_db.execute(text_of("In the source database"))
-    for block in BLOCKS:
-        if block.title.split("/")[0] in PARTS:
-            put(block, copy.folder)
+    for title, block in BLOCKS.items():
+        if title.split("/")[0] in PARTS:
+            block.put(copy.folder)
 
     said = copy.run("bash", "-euc", text_of("In a shell"))
     assert said.startswith(f"suppliers {current_day()}: 2 rows read (2 new")
@@ -196,9 +156,7 @@ def test_whoever_follows_the_page_has_a_new_source(
 
 
 def test_every_block_of_the_page_is_used() -> None:
-    assert len(BLOCKS) == PAGE.count("```") / 2 == 9
-    in_files = [block for block in BLOCKS if block.title.split("/")[0] in PARTS]
-    assert {block.title for block in BLOCKS if block not in in_files} == {
+    assert {title for title in BLOCKS if title.split("/")[0] not in PARTS} == {
         "In the source database",
         "In a shell",
         "In a shell, at the end",
