@@ -18,9 +18,9 @@ from transform.errors import (
     StaleSourceError,
     TransformError,
 )
-from transform.layers import run_layer, source_freshness, test_all
 from transform.publication import publish_marts, read_publication, read_published, rollback
 from transform.results import FreshnessResult, LayerResult, TestResult
+from transform.steps import run_layer, source_freshness, test_all
 from warehouse.publication import Publication, PublicationError
 
 __all__ = [

@@ -78,7 +78,7 @@ def refresh_docs(
 
 
 def _generate(here: Project, folder: Path) -> Path:
-    from transform.layers import locked
+    from transform.history import locked
 
     manifest = parse(here)
     elsewhere = Project(here.dbt.model_copy(update={"target_path": folder}), here.warehouse)

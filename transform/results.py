@@ -67,8 +67,9 @@ class LayerResult(_AsDict):
 
 @dataclass(frozen=True)
 class DataTest(_AsDict):
-    """One data or unit test. ``failing_rows`` counts the rows that break it, ``keys`` are the first
-    of them.
+    """One data test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of them.
+
+    ``new_rows``: how many more they are than at the last publication, for a test that warned.
     """
 
     name: str
@@ -81,6 +82,7 @@ class DataTest(_AsDict):
     keys: tuple[dict[str, str], ...] = ()
     sql: str | None = None
     kept: bool = False
+    new_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class TestResult(_AsDict):
     @property
     def warned(self) -> int:
         return len(self.with_status("warn"))
+
+    @property
+    def new_warnings(self) -> dict[str, int]:
+        """Tests that warned of more rows than at the last publication, and how many more."""
+        return {test.name: test.new_rows for test in self.tests if test.new_rows}
 
     def as_dict(self) -> dict[str, Any]:
         """Counts, and the tests that did not simply pass: a thousand passes are of no use in XCom."""

@@ -37,7 +37,7 @@ TOUCHED = (  # what transform/dbt_runner.py uses of dbt beside its documented db
 LOOK_AT = f"""
 transform/dbt_runner.py reaches into dbt, and another dbt is installed than it was made for. Look in
 the new one at each of {", ".join(TOUCHED)}: what it does and who uses it. Run the rest of this file
-and tests/transform/test_layers.py, then write the new version into MADE_FOR."""
+and tests/transform/test_steps.py, then write the new version into MADE_FOR."""
 
 
 def test_dbt_s_insides_are_those_the_runner_was_made_for() -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.settings import PROJECT
-from tests.transform.test_layers import DAY
 from transform.dbt_runner import run
 from transform.project import project
 
 if TYPE_CHECKING:
     from tests.transform.conftest import Shop
 
+DAY = date(2026, 11, 22)
 FACTS = "ecommerce_analytics.marts.fct_orders"
 
 

@@ -337,9 +337,9 @@ def test_each_line_of_dbt_is_logged_once_and_nothing_is_printed(
 def test_each_task_shows_its_models_with_rows_and_seconds_in_its_log(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="transform.layers"):
+    with caplog.at_level(logging.INFO, logger="transform.steps"):
         build(shop, "staging", "intermediate")
-    lines = [record.getMessage() for record in caplog.records if record.name == "transform.layers"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "transform.steps"]
     assert [re.sub(r"\d+\.\d\d s", "N s", line) for line in sorted(lines)] == [
         "model int_orders: success, 3 rows, N s",
         "model stg_orders: success, 3 rows, N s",
