@@ -33,8 +33,6 @@ PARTS = (
     "dbt_ecommerce",
     "docs",
     "ingestion",
-    "pipeline",
-    "warehouse",
     "operations",
     "pipeline",
     "sandbox",
