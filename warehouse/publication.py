@@ -181,7 +181,7 @@ class Publications(ABC):
                 load_ids=marts.raw.load_ids,
                 rows_loaded=marts.raw.rows_loaded,
             )
-            create_table(session, f"{schema}.PUBLICATION", COLUMNS)
+            create_table(session, f"{schema}.publication", COLUMNS)
             session.insert(f"{schema}.PUBLICATION", [publication.as_row()])
             self._complete(session, publication_id)
             self._make_current(session, publication_id)

@@ -79,7 +79,7 @@ def create_record_tables(session: Session) -> list[str]:
     if missing:
         create_schema(session, "loads")
     for name in missing:
-        create_table(session, f"LOADS.{name}", TABLES[name])
+        create_table(session, f"loads.{name.lower()}", TABLES[name])
     return missing
 
 

@@ -73,11 +73,11 @@ def raw_state(session: Session, day: date) -> RawState:
 
 
 def _history(session: Session) -> str:
-    return f"{session.database(ANALYTICS)}.TRANSFORM.RUNS"
+    return f"{session.database(ANALYTICS)}.transform.runs"
 
 
 def record_run(session: Session, run: Run) -> None:
-    schema = f"{session.database(ANALYTICS)}.TRANSFORM"
+    schema = f"{session.database(ANALYTICS)}.transform"
     if session.rows_if_there(f"select 1 from {_history(session)} limit 1") is None:
         there = "select 1 from information_schema.schemata where upper(schema_name) = 'TRANSFORM'"
         if not session.rows(there):
