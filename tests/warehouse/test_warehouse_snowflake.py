@@ -469,6 +469,8 @@ def test_all_ddl_comes_before_the_transaction_and_nothing_commits_inside_it(
     fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
 ) -> None:
     load(snowflake_warehouse, product(1))
+    fake_snowflake.statements.clear()
+    load(snowflake_warehouse, product(1, "changed", updated_at=END))
     statements = [" ".join(statement.lower().split()) for statement in fake_snowflake.statements]
     begin, commit = statements.index("begin"), statements.index("commit")
     inside = [statement.split()[0] for statement in statements[begin + 1 : commit]]
