@@ -47,7 +47,7 @@ PRELOADED = (
     "alerting.slack",
     "alerting.summary",
     "alerting.store",
-    "transform.layers",
+    "transform.steps",
 )
 
 os.nice(5)
