@@ -27,7 +27,7 @@ import psutil
 from benchmarks.report import ratio
 from sandbox.postgres import EmbeddedPostgres
 from tests.builders.chromium import DESKTOP, launched
-from tests.pipeline_page.conftest import Served, serving
+from tests.builders.served_page import Served, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -6,58 +6,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg2
 import pytest
 
 from ingestion.postgres.settings import PostgresSettings
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
+from tests.builders.source_database import SourceDatabase
 from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection
-
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
     from tests.builders.fake_snowflake import FakeAccount
     from tests.builders.object_store import S3Double
     from warehouse.duckdb.warehouse import DuckDBWarehouse
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
-
-
-@dataclass(frozen=True)
-class SourceDatabase:
-    """A database of its own with the shop's empty tables. Times in it are UTC without a zone."""
-
-    settings: PostgresSettings
-    dsn: str
-
-    def connect(self) -> connection:
-        """A new connection; the caller closes it."""
-        return psycopg2.connect(self.dsn)
-
-    def execute(self, statement: str, parameters: Any = None) -> None:
-        """Run SQL in a transaction of its own and commit it."""
-        with (
-            closing(self.connect()) as open_connection,
-            open_connection,
-            open_connection.cursor() as cursor,
-        ):
-            cursor.execute(statement, parameters)
-
-    def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        with (
-            closing(self.connect()) as open_connection,
-            open_connection,
-            open_connection.cursor() as cursor,
-        ):
-            cursor.execute(statement, parameters)
-            return cursor.fetchall()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from alerting.policy import default_args
 from pipeline.settings import settings
 from sandbox.slack_inbox import SlackInbox
+from tests.builders.alert_context import ContextOf
 
 SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
 RUN_ID = "scheduled__2026-11-22T06:00:00+00:00"
-
-ContextOf = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from pipeline.settings import settings
 from sandbox.slack_inbox import SlackInbox
 
 if TYPE_CHECKING:
-    from tests.alerting.conftest import ContextOf
+    from tests.builders.alert_context import ContextOf
 
 DOWN = SourceUnavailableError("Connection refused to postgres-source:5432")
 

@@ -6,7 +6,7 @@ import json
 
 from alerting.difference import report_differences
 from sandbox.slack_inbox import SlackInbox
-from tests.alerting.conftest import ContextOf
+from tests.builders.alert_context import ContextOf
 
 FOUND = "orders, keys 0 to 9999: 1 changed (17)\n    source <b>"
 REPAIR = "Run: python -m ingestion reconcile orders --repair"

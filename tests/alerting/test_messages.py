@@ -30,7 +30,7 @@ from pipeline.errors import (
 from transform.errors import DataTestError, NodeFailure
 
 if TYPE_CHECKING:
-    from tests.alerting.conftest import ContextOf
+    from tests.builders.alert_context import ContextOf
 
 SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
 SNAPSHOTS = Path(__file__).parent / "snapshots"

@@ -11,7 +11,7 @@ from alerting.context import alert_of
 from alerting.messages import slack_message
 
 if TYPE_CHECKING:
-    from tests.alerting.conftest import ContextOf
+    from tests.builders.alert_context import ContextOf
 
 SECRET = "Tr0ub4dor&3/x"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from alerting.context import alert_of
 from alerting.store import claim, newest_errors
 from pipeline.settings import settings
-from tests.alerting.conftest import ContextOf
+from tests.builders.alert_context import ContextOf
 from warehouse.settings import WarehouseSettings
 
 ORDERS = ("2026-11-22", "extract_postgres_orders", "extract_postgres_orders")

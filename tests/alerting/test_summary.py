@@ -26,7 +26,7 @@ from warehouse.publication import COLUMNS
 from warehouse.tables import create_table
 
 if TYPE_CHECKING:
-    from tests.alerting.conftest import ContextOf
+    from tests.builders.alert_context import ContextOf
 
 DAY = date(2026, 11, 22)
 SUCCESS = Alert("success", "ecommerce_dbt", "key", "notify_success", str(DAY))

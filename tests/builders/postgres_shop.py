@@ -15,7 +15,7 @@ from pipeline.records import LoadRecord
 from pipeline.sources import ORDERS
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 3, 10)

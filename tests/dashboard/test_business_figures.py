@@ -28,7 +28,7 @@ from pipeline.errors import MissingInputError
 from warehouse.snowflake.settings import SnowflakeSettings
 
 if TYPE_CHECKING:
-    from tests.dashboard.conftest import PublishedShop
+    from tests.builders.published_shop import PublishedShop
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from dashboard.figures import Selection, figures
 from pipeline.settings import PROJECT
 
 if TYPE_CHECKING:
-    from tests.dashboard.conftest import PublishedShop
+    from tests.builders.published_shop import PublishedShop
 
 pytestmark = pytest.mark.slow
 

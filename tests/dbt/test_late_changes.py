@@ -9,7 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from test_incremental import (
+
+from tests.builders.marts import (
     A_DAY,
     BUILD,
     INCREMENTAL,
@@ -17,7 +18,6 @@ from test_incremental import (
     snapshot_of_intermediates,
     snapshot_of_marts,
 )
-
 from tests.builders.raw_shop import RawShop, Row
 from tests.builders.run_dbt import runner
 

@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from test_incremental import A_DAY, BUILD, MARTS, snapshot_of_marts
 
+from tests.builders.marts import A_DAY, BUILD, MARTS, snapshot_of_marts
 from tests.builders.raw_shop import RawShop, Row
 from tests.builders.run_dbt import runner, warehouse
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from test_incremental import (
+
+from tests.builders.marts import (
     A_DAY,
     BUILD,
     INCREMENTAL,
@@ -24,7 +25,6 @@ from test_incremental import (
     snapshot_of_intermediates,
     snapshot_of_marts,
 )
-
 from tests.builders.raw_shop import TABLES, RawShop, insert
 from tests.builders.run_dbt import failures, runner
 

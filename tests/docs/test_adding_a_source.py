@@ -21,7 +21,7 @@ from pipeline.settings import PROJECT
 from tests.builders.page_to_follow import blocks_of
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
     from tests.builders.fake_snowflake import FakeAccount
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
 
 WRONG = "Wr0ng-Secret-4711"
 PREFIXES = {"POSTGRES", "STRIPE", "CSV", "WAREHOUSE", "SLACK", "ALERT", "SNOWFLAKE"}

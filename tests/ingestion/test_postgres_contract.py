@@ -15,7 +15,7 @@ from pipeline.sources import ORDERS
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 

@@ -32,7 +32,7 @@ from tests.builders.postgres_shop import DAY, Shop
 from warehouse import Load
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 SECRET = "hunter2-and-more"
@@ -109,7 +109,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 def test_a_server_restarted_in_mid_copy_loses_nothing(
     server: EmbeddedPostgres, warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
 
     server.create_database("restarted")
     settings = PostgresSettings(_env_file=None, **server.settings("restarted"))  # type: ignore[arg-type]

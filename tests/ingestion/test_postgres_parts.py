@@ -12,7 +12,7 @@ from pipeline.errors import ContractError, PermanentError
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 ROWS = 5_000

@@ -17,7 +17,7 @@ from pipeline.sources import CUSTOMERS, ORDERS, PRODUCTS
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 SCHEMA = pa.schema(

@@ -20,7 +20,7 @@ from pipeline.sources import ORDER_ITEMS
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop, moment
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 

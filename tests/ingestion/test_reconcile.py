@@ -18,7 +18,7 @@ from pipeline.sources import CUSTOMERS, ORDER_ITEMS, PRODUCTS, source
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 FIRST, SECOND, FAR = 1, 2, BUCKET_KEYS * 5 + 3

@@ -19,7 +19,7 @@ from sandbox.shop import open_shop
 from sandbox.stripe_emulator import StripeEmulator
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from sandbox.stripe_emulator import StripeEmulator
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
 
 DAY = "2026-01-20"
 SPEND = "date,channel,campaign_name,spend,impressions,clicks\n2026-01-01,google,Brand,1.50,10,1\n"

@@ -20,7 +20,7 @@ from tests.builders.postgres_shop import Shop
 
 if TYPE_CHECKING:
     from tests.builders.fake_snowflake import FakeAccount
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 

@@ -19,7 +19,7 @@ from pipeline.sources import SOURCES
 from pipeline_page import metadata
 from tests.builders.chromium import DESKTOP, PHONE, Seen, for_the_documentation
 from tests.builders.page_history import History
-from tests.pipeline_page.conftest import HOSTILE, REFUSED, Served
+from tests.builders.served_page import HOSTILE, REFUSED, Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

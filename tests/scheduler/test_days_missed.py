@@ -13,7 +13,7 @@ from pipeline.sources import SOURCES
 from tests.builders.running_pipeline import Pipeline, eventually
 
 if TYPE_CHECKING:
-    from tests.scheduler.conftest import RunningStack
+    from tests.builders.running_stack import RunningStack
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(900)]
 

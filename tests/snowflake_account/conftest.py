@@ -17,6 +17,7 @@ import pytest
 
 from infrastructure.snowflake.statements import FOLDER, Account, read, statements
 from pipeline.settings import settings
+from tests.builders.snowflake_admin import run_as_admin
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
@@ -69,19 +70,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if skipped and not account_is_set():
         terminalreporter.section("Snowflake", sep="!", red=True, bold=True)
         terminalreporter.write_line(UNPROVEN, red=True)
-
-
-def run_as_admin(found: list[str]) -> None:
-    """As the user of the settings, in whatever role the statements choose."""
-    import snowflake.connector
-
-    from warehouse.snowflake.sign_in import sign_in
-
-    given = settings(SnowflakeSettings)
-    arguments = {"account": given.account, "user": given.user, **sign_in(given).arguments()}
-    with snowflake.connector.connect(**arguments) as connection:
-        for statement in found:
-            connection.cursor().execute(statement)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.sources import ORDER_ITEMS, source
 from tests.builders.loads import DAY, END, T0, WINDOW, load, names, product
-from tests.ingestion import test_warehouse, test_warehouse_days
+from tests.warehouse import test_warehouse, test_warehouse_days
 from warehouse.arrow import schema_of
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 

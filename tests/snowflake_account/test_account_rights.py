@@ -10,7 +10,7 @@ from infrastructure.snowflake.statements import Account, statements
 from ingestion.doctor import examine
 from pipeline.settings import settings
 from tests.builders.loads import load, product
-from tests.snowflake_account.conftest import run_as_admin
+from tests.builders.snowflake_admin import run_as_admin
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.sign_in import sign_in
 from warehouse.snowflake.warehouse import SnowflakeWarehouse

@@ -17,7 +17,7 @@ from transform.results import Layer
 
 if TYPE_CHECKING:
     from tests.builders.object_store import S3Double
-    from tests.transform.conftest import Shop
+    from tests.builders.tiny_project import Shop
 
 DAY = date(2026, 11, 22)
 

@@ -22,7 +22,7 @@ from transform.dbt_runner import MADE_FOR, parse
 from transform.project import project
 
 if TYPE_CHECKING:
-    from tests.transform.conftest import Shop
+    from tests.builders.tiny_project import Shop
 
 DAY = date(2026, 11, 22)
 

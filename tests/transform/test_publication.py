@@ -20,7 +20,7 @@ from transform.publication import published_file
 from transform.results import Layer
 
 if TYPE_CHECKING:
-    from tests.transform.conftest import Shop
+    from tests.builders.tiny_project import Shop
 
 DAY = date(2026, 11, 22)
 

@@ -27,7 +27,7 @@ from warehouse.duckdb.warehouse import DuckDBWarehouse, LocalFiles
 from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
-    from tests.conftest import SourceDatabase
+    from tests.builders.source_database import SourceDatabase
 
 ROUNDS = 100
 ROWS = 2_000

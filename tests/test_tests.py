@@ -1,0 +1,36 @@
+"""How the tests are laid out: what they share lives in ``tests/builders``."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+# On a real account the same contract tests run again, so they are imported on purpose.
+RUN_AGAIN = {
+    ("snowflake_account/test_account_loader.py", "tests.warehouse"),
+}
+
+
+def imported_modules(file: Path) -> set[str]:
+    """Modules a file imports anywhere, also inside functions and for types only."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+def test_no_test_imports_another_test_or_a_conftest() -> None:
+    local = {file.stem for file in TESTS.rglob("*.py") if file.parent != TESTS / "builders"}
+    found = set()
+    for file in TESTS.rglob("*.py"):
+        for module in imported_modules(file):
+            first, last = module.split(".")[0], module.split(".")[-1]
+            of_tests = first == "tests" and not module.startswith("tests.builders.")
+            by_bare_name = "." not in module and module in local and module != "pipeline_page"
+            if of_tests or by_bare_name or module.startswith(".") or last == "conftest":
+                found.add((str(file.relative_to(TESTS)), module))
+    assert found == RUN_AGAIN
