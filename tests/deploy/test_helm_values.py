@@ -23,7 +23,7 @@ from tests.builders.helm import (
 )
 
 if TYPE_CHECKING:
-    from tests.deploy.conftest import Image
+    from tests.builders.image_commands import Image
 
 LOCKED = set(
     re.findall(r"^([a-z0-9-]+)==", (PROJECT / "requirements-container.txt").read_text(), re.M)

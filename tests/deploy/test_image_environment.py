@@ -21,7 +21,7 @@ from tests.builders.helm import VALUES
 from tests.builders.object_store import S3Double, s3_double
 
 if TYPE_CHECKING:
-    from tests.deploy.conftest import Image
+    from tests.builders.image_commands import Image
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from pipeline.sources import SOURCES
-from tests.pipeline_page.conftest import Served
+from tests.builders.served_page import Served
 
 
 def test_the_assets_view_shows_six_sources_dbt_and_what_it_publishes(served: Served) -> None:
