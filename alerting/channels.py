@@ -4,14 +4,13 @@ lists those that are set.
 
 from __future__ import annotations
 
-import json
 import logging
-import urllib.error
-import urllib.request
 from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlparse
+
+import requests
 
 from alerting.alert import Alert
 from alerting.settings import AlertingSettings
@@ -105,19 +104,12 @@ class JsonWebhookChannel:
     def send(self, alert: Alert) -> None:
         if urlparse(self._url).scheme not in ("http", "https"):
             raise DeliveryError("ALERT_WEBHOOK_URL is no http or https address")
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked
-            self._url,
-            data=json.dumps(json_payload(alert)).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout):  # noqa: S310
-                return
-        except urllib.error.HTTPError as error:
-            raise DeliveryError(f"it answered {error.code}") from None
-        except OSError as error:
+            response = requests.post(self._url, json=json_payload(alert), timeout=self._timeout)
+        except (requests.RequestException, OSError) as error:
             raise DeliveryError(f"no answer ({type(error).__name__})") from None
+        if not response.ok:
+            raise DeliveryError(f"it answered {response.status_code}")
 
 
 def json_payload(alert: Alert) -> dict[str, object]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import importlib.util
 import os
 import secrets
@@ -24,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+import portalocker
 import psutil
 import psycopg2
 from psycopg2 import sql
@@ -231,7 +231,7 @@ class EmbeddedPostgres:
                 f"PostgreSQL needs the folder {self.folder}: {error.strerror}."
             ) from error
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            portalocker.lock(handle, portalocker.LOCK_EX)
             yield
 
     @contextlib.contextmanager

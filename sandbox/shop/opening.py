@@ -136,9 +136,9 @@ def open_shop(
             )
             for table, column in SERIALS.items():
                 cursor.execute(
-                    f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) "
+                    f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) "  # noqa: S608
                     f"from {table}"
-                )  # noqa: S608
+                )
             cursor.execute("analyze")
             imported.result()
         first_day = until.date() - timedelta(days=DAYS)
