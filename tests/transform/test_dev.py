@@ -19,7 +19,7 @@ from transform.results import Layer
 from warehouse.duckdb.lock import warehouse_lock
 
 if TYPE_CHECKING:
-    from tests.transform.conftest import Shop
+    from tests.builders.tiny_project import Shop
 
 DAY = date(2026, 11, 22)
 

@@ -12,7 +12,7 @@ import transform
 from transform.results import Layer
 
 if TYPE_CHECKING:
-    from tests.transform.conftest import Shop
+    from tests.builders.tiny_project import Shop
 
 DAY = date(2026, 11, 22)
 TEST = "not_null_fct_orders_label"  # of severity warn: orders with a status that nobody has named
