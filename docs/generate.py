@@ -191,9 +191,15 @@ METADATA = {
 KEYS = {table.raw_name.lower(): table.key for source in SOURCES for table in source.tables}
 
 
+MEASURES = dict(
+    re.findall(r"{% docs (\w+) %}\n(.+?)\n{% enddocs %}", (MODELS / "measures.md").read_text(), re.S)
+)
+
+
 def models(folder: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(folder.rglob("*.yml")):
-        yield from yaml.safe_load(file.read_text()).get("models", [])
+        text = re.sub(r"{{ doc\('(\w+)'\) }}", lambda name: MEASURES[name[1]], file.read_text())
+        yield from yaml.safe_load(text).get("models", [])
 
 
 def sources(folder: Path) -> Iterator[dict[str, Any]]:

@@ -123,7 +123,10 @@ def invoke(
         outcome = runner.invoke([*quiet, *arguments, *options])
     _release_duckdb()
     if outcome.exception is None:
-        return outcome.result
+        found: Any = outcome.result
+        if hasattr(found, "results"):  # those of hooks are of no model and no test
+            found.results = [one for one in found.results if one.node.resource_type != "operation"]
+        return found
     if isinstance(outcome.exception, DbtBaseException):
         text = str(outcome.exception).strip()
         # DuckDB: the file is open elsewhere, or the disk is full. The next try may succeed.

@@ -16,28 +16,13 @@
     source lowers a tier, a cleaning rule changes). They are valid from the newest load, and always after the version before.
 -#}
 {%- set known = load_relation(this) -%}
-{%- set build_window = ref('int_build_window') -%}
-{#- dbt would find as much among all customers, but only after carrying each through several joins -#}
-{%- set of_this_build, of_changed, build_number = '', '', build_number() -%}
-{%- if known is not none and not (
-    execute and run_query('select count(*) from ' ~ build_window ~ ' where is_whole').rows[0][0]
-) -%}
-    {%- set of_this_build = 'where _build_number = ' ~ build_number -%}
-    {%- set of_changed = 'where customer_id in (select changed_customers.customer_id from changed_customers)' -%}
-{%- endif %}
 
 with
-
-changed_customers as (
-
-    select * from {{ ref('int_changed_customers') }}
-
-),
 
 profiles as (
 
     select * from {{ ref('int_customer_profiles') }}
-    {{ of_this_build }}
+    {{ where_changed('customer_id') }}
 
 ),
 
@@ -73,8 +58,13 @@ versions as (
 
 current_versions as (
 
-    select * from versions
-    {{ of_changed }}
+    select
+        versions.*,
+        -- Snowflake writes three decimals of a time into the key of a version
+        {{ dbt.dateadd('millisecond', 1, 'versions.valid_from') }} as earliest_next
+    from versions
+    inner join profiles
+        on versions.customer_id = profiles.customer_id
 
 ),
 
@@ -89,9 +79,9 @@ dated as (
         profiles.country,
         profiles.zip_code,
         case
-            when current_versions.valid_from is null or profiles.changed_at > current_versions.valid_from
+            when current_versions.valid_from is null or profiles.changed_at >= current_versions.earliest_next
                 then profiles.changed_at
-            else {{ newest_of(['newest_load._loaded_at', dbt.dateadd('microsecond', 1, 'current_versions.valid_from')]) }}
+            else {{ newest_of(['newest_load._loaded_at', 'current_versions.earliest_next']) }}
         end as changed_at
     from profiles
     cross join newest_load

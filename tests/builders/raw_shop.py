@@ -98,6 +98,7 @@ class RawShop:
         self._late: list[
             Callable[[], None]
         ] = []  # rows that the source had before, and whose load comes a day late
+        self._last_load_time = datetime(2000, 1, 1)
         self.start_load()
 
     # --- time and loads ---
@@ -117,6 +118,11 @@ class RawShop:
                 }
             )
 
+    def _next_load_time(self) -> datetime:
+        """Load times only grow, over all tables."""
+        self._last_load_time = max(self.loaded_at, self._last_load_time + timedelta(milliseconds=1))
+        return self._last_load_time
+
     def moment(self) -> datetime:
         """Some time in the 24 hours before the day's upper bound."""
         return self.loaded_at - timedelta(seconds=self.random.randint(60, 86_400))
@@ -127,11 +133,10 @@ class RawShop:
         row = self.tables[table].get(key) or dict.fromkeys(
             column.name for column in _columns(TABLES[table])
         )
-        order = [source.name for source in SOURCES].index(LOAD_OF[table])
         row |= values
         row |= {
             "_load_id": f"{LOAD_OF[table]}-{self.day}",
-            "_loaded_at": self.loaded_at + timedelta(seconds=order),
+            "_loaded_at": self._next_load_time(),
             "_day": self.day,
             "_deleted_at": None,
         }
@@ -140,7 +145,7 @@ class RawShop:
 
     def delete(self, row: Row) -> None:
         """Mark a row as gone from the source, as reconciliation does."""
-        row["_deleted_at"] = self.loaded_at + timedelta(minutes=1)
+        row["_deleted_at"] = row["_loaded_at"] = self._next_load_time()
 
     def alive(self, table: str) -> list[Row]:
         return [row for row in self.tables[table].values() if row["_deleted_at"] is None]

@@ -93,7 +93,11 @@ def failures(result: dbtRunnerResult) -> list[str]:
 def statuses(result: dbtRunnerResult) -> dict[str, str]:
     """Status of each node by its name."""
     nodes: Any = getattr(result.result, "results", [])
-    return {node.node.name: str(node.status) for node in nodes}
+    return {
+        node.node.name: str(node.status)
+        for node in nodes
+        if node.node.resource_type != "operation"  # the project's on-run-start
+    }
 
 
 @contextmanager

@@ -32,8 +32,8 @@ from pipeline.contracts import METADATA_COLUMNS, ColumnType
 from tests.builders.fake_snowflake import FakeAccount
 from tests.builders.raw_shop import TABLES, RawShop
 from tests.builders.run_dbt import PROJECT, environment, failures
-from transform import snowflake
 from warehouse.snowflake.settings import SnowflakeSettings
+from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 PROFILE = """
 ecommerce:
@@ -87,7 +87,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeC
     for name in [name for name in os.environ if name.startswith("SNOWFLAKE_")]:
         monkeypatch.delenv(name)
     given = SnowflakeSettings(_env_file=None, account="my-account", user="loader", **variables)  # type: ignore[arg-type]
-    for name, value in snowflake.environment(given).items():
+    for name, value in SnowflakeWarehouse(given).dbt_environment().items():
         monkeypatch.setenv(name, value)
     set_invocation_context(os.environ)
     set_from_args(Namespace(), None)
@@ -242,7 +242,7 @@ def in_marts(account: dict[str, Any], question: str) -> list[Any]:
 def test_the_star_is_built_by_dbt_snowflake_day_by_day(
     account: dict[str, Any], fake_snowflake: FakeAccount, tmp_path: Path
 ) -> None:
-    """The first day creates, the next ones delete, insert, merge and keep history; a full refresh
+    """The first day creates, the next ones delete, insert and keep history; a full refresh
     says the same.
     """
     (tmp_path / "profiles.yml").write_text(PROFILE.format(**account))
@@ -284,7 +284,7 @@ def test_the_star_is_built_by_dbt_snowflake_day_by_day(
         }.items():
             assert len(day_by_day[mart]) == len(shop.alive(table)), mart
             assert any(
-                f"merge into ecommerce_analytics.marts.{mart}" in sent.lower()
+                f"delete from ecommerce_analytics.marts.{mart}" in sent.lower()
                 for sent in fake_snowflake.statements
             )
     assert any(version > 1 for _, version, *_ in day_by_day["dim_customers"]), (

@@ -1,66 +1,43 @@
-"""Whatever goes wrong between two complete builds, the next complete one equals a full refresh.
+"""Whatever is built between two days, by whom and in what order, the next day equals a full refresh.
 
-Builds end half-way, rows vanish without a mark, move back and forth between two builds, or are
-taken out of a mart by hand: none of that leaves a load time behind that a window could be laid
-over.
+A person builds a few models by hand in the middle of a day, a build ends half-way, a table is
+dropped or refreshed alone: each model knows what it has seen, so none of that matters.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
-from tests.builders.marts import (
-    A_DAY,
-    BUILD,
-    INCREMENTAL,
-    MARTS,
-    snapshot_of_intermediates,
-    snapshot_of_marts,
-)
+from tests.builders.dbt_days import A_DAY, BUILD, assert_equal_to_a_full_refresh, snapshot_of_marts
 from tests.builders.raw_shop import TABLES, RawShop, insert
-from tests.builders.run_dbt import failures, runner
+from tests.builders.run_dbt import runner, statuses
 
 pytestmark = pytest.mark.slow
-HALF_A_DAY = (
-    (*BUILD, "--select", "path:models/intermediate/changes"),
-    (
-        *BUILD,
-        "--select",
-        "path:models/intermediate/changes",
-        "int_charges_converted",
-        "int_order_items_summed",
-    ),
-    (*BUILD, "--select", "path:models/intermediate"),
-    (
-        *BUILD,
-        "--select",
-        "path:models/intermediate",
-        "path:snapshots",
-        "dim_customers",
-        "fct_order_items",
-    ),
+SELECTED = [
+    *("int_orders_cleaned", "int_order_items_cleaned", "int_charges_converted"),
+    *("int_refunds_cleaned", "int_disputes_cleaned", "int_customers_cleaned"),
+    *("int_order_items_summed", "int_order_payments_summed", "int_refunds_matched"),
+    *("int_charges_joined", "int_orders_joined", "int_customer_lifetime", "int_customer_profiles"),
+    *("int_shared_emails", "customer_history", "dim_customers", "fct_orders", "fct_order_items"),
+    *("fct_payments", "fct_daily_revenue", "dim_products"),
+]
+BY_HAND = st.one_of(
+    st.lists(st.sampled_from(SELECTED), min_size=1, max_size=4, unique=True),
+    st.sampled_from(SELECTED).map(lambda name: [f"+{name}"]),
+    st.sampled_from(SELECTED).map(lambda name: [f"{name}+"]),
+    st.sampled_from(SELECTED).map(lambda name: [name, "--full-refresh"]),
+    st.just(["+fct_orders+"]),
+    st.just(["path:models/intermediate"]),
 )
-MARTS_LAYER = (*BUILD, "--select", "path:snapshots", "path:models/marts", "path:models/watermark")
-BY_HAND = {
-    "fct_orders": "order_id",
-    "fct_order_items": "order_item_id",
-    "fct_payments": "charge_id",
-    "dim_customers": "customer_id",
-}
-
-
-@contextmanager
-def marts(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(str(folder / "ecommerce_analytics.duckdb")) as connection:
-        yield connection
+LOADS = st.sampled_from(["day", "moves", "reload", "nothing"])
+STEPS = st.lists(st.tuples(LOADS, BY_HAND), min_size=2, max_size=4)
 
 
 def moves(shop: RawShop) -> None:
@@ -87,61 +64,47 @@ def moves(shop: RawShop) -> None:
         )
 
 
-def vanish(shop: RawShop) -> None:
-    """Rows that the raw tables have no more, not even marked as deleted: a swap has left them out."""
-    for name in ("orders", "order_items", "charges", "refunds", "customers"):
-        if shop.tables[name] and shop.random.random() < 0.3:
-            del shop.tables[name][shop.random.choice(list(shop.tables[name]))]
+def reload(shop: RawShop) -> None:
+    """A full refresh of a table: all its rows come again, and what the source lacks is marked."""
+    name = shop.random.choice(["orders", "order_items", "charges", "refunds", "customers"])
+    for row in list(shop.tables[name].values()):
+        if row["_deleted_at"] is None and shop.random.random() < 0.05:
+            shop.delete(row)
+        elif row["_deleted_at"] is None or shop.random.random() < 0.5:
+            shop.put(name, **{column: row[column] for column in TABLES[name].column_names})
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_after_unlucky_days_a_complete_build_equals_a_full_refresh(
-    seed: int, tmp_path: Path, target_path: Path
+@settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(seed=st.integers(0, 10_000), steps=STEPS)
+def test_any_selection_in_any_order_is_harmless(
+    seed: int, steps: list[tuple[str, list[str]]], tmp_path_factory: Any, target_path: Path
 ) -> None:
-    dbt, luck = runner(tmp_path, target_path), random.Random(seed)
-    shop = RawShop(seed, date(2026, 11, 1))
+    folder, shop = tmp_path_factory.mktemp("shop"), RawShop(seed, date(2026, 11, 1))
+    dbt = runner(folder, target_path)
     shop.open()
-    shop.write(tmp_path)
-    if luck.random() < 0.5:
-        dbt(
-            *BUILD, "--exclude", "path:models/marts", "path:models/watermark"
-        )  # the very first build fails
+    shop.write(folder)
     dbt(*BUILD)
-    for _ in range(4):
-        for _ in range(luck.randint(1, 3)):  # days whose build ends half-way
+    for load, selection in steps:
+        if load == "day":
             shop.next_day()
+        elif load == "moves":
             moves(shop)
-            vanish(shop)
-            shop.write(tmp_path)
-            dbt(*luck.choice(HALF_A_DAY))
-        shop.next_day()
-        moves(shop)
-        shop.write(tmp_path)
-        mart, key = luck.choice(list(BY_HAND.items()))
-        with marts(tmp_path) as connection:
-            keys = [
-                row[0]
-                for row in connection.execute(
-                    f"select distinct {key} from marts.{mart} order by 1"
-                ).fetchall()
-            ]
-            connection.execute(
-                f"delete from marts.{mart} where {key} in (select unnest(?))",
-                [luck.sample(keys, 3)],
-            )
-        dbt(*A_DAY)
+        elif load == "reload":
+            reload(shop)
+        shop.write(folder)
+        dbt(*BUILD, "--select", *selection)
+    shop.next_day()
+    moves(shop)
+    shop.write(folder)
+    dbt(*A_DAY)
 
-    assert_equal_to_a_full_refresh(tmp_path, dbt)
-
-
-def assert_equal_to_a_full_refresh(folder: Path, dbt: Callable[..., Any]) -> None:
-    day_by_day, beneath = snapshot_of_marts(folder), snapshot_of_intermediates(folder)
-    dbt(*BUILD, "--full-refresh")
-    at_once, beneath_at_once = snapshot_of_marts(folder), snapshot_of_intermediates(folder)
-    for table in INCREMENTAL:
-        assert beneath[table] == beneath_at_once[table], table
-    for name in MARTS:
-        assert day_by_day[name] == at_once[name], name
+    assert_equal_to_a_full_refresh(folder, dbt)
 
 
 class Scene:
@@ -200,88 +163,6 @@ def test_a_row_that_is_changed_and_then_marked_before_it_is_built_is_gone(scene:
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
 
-@pytest.mark.parametrize("what", ["moved", "marked"])
-def test_a_line_that_a_load_changes_between_two_layers_is_taken_by_the_next_build(
-    scene: Scene, what: str
-) -> None:
-    shop = scene.shop
-    line = shop.alive("order_items")[0]
-    other = next(order for order in shop.alive("orders") if order["order_id"] != line["order_id"])
-    shop.put("orders", order_id=other["order_id"], status="shipped", updated_at=shop.moment())
-    shop.put("order_items", order_item_id=line["order_item_id"], quantity=7)
-    scene.build(*BUILD, "--select", "path:models/intermediate")
-    scene.next_load()
-    if what == "moved":
-        shop.put("order_items", order_item_id=line["order_item_id"], order_id=other["order_id"])
-    else:
-        shop.delete(line)
-    scene.build(*MARTS_LAYER)
-    scene.complete(builds=2)
-
-
-def test_a_load_in_the_middle_of_a_layer_leaves_no_row_twice(scene: Scene) -> None:
-    """On Snowflake nothing keeps a load from committing then."""
-    shop, order = scene.shop, scene.shop.alive("orders")[0]
-    line = next(item for item in shop.alive("order_items") if item["order_id"] == order["order_id"])
-    shop.put("order_items", order_item_id=line["order_item_id"], quantity=7)
-    keys = (
-        "int_build_window",
-        "int_touched_order_items",
-        "int_touched_charges",
-        "int_touched_orders",
-    )
-    scene.build(*BUILD, "--select", *keys)
-    scene.next_load()
-    shop.put("orders", order_id=order["order_id"], status="shipped", updated_at=shop.moment())
-    layers = (
-        "path:models/intermediate",
-        "path:snapshots",
-        "path:models/marts",
-        "path:models/watermark",
-    )
-    scene.build(*BUILD, "--select", *layers, "--exclude", *keys)
-    with marts(scene.folder) as connection:
-        for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
-            assert connection.execute(
-                f"select count(*) - count(distinct order_id) from {table}"
-            ).fetchone() == (0,)
-    scene.complete()
-
-
-@pytest.mark.parametrize(("mart", "key"), BY_HAND.items())
-def test_one_row_too_few_and_one_too_many_are_noticed(scene: Scene, mart: str, key: str) -> None:
-    scene.build(*A_DAY)
-    with marts(scene.folder) as connection:
-        lost = f"{key} = (select min({key}) from marts.{mart})"
-        stray = "'stray'" if mart == "fct_payments" else "-1"
-        connection.execute(
-            f"create temp table stray as select * replace ({stray} as {key}) from marts.{mart} "
-            f"where {lost}"
-        )
-        if mart == "dim_customers":
-            connection.execute("update stray set customer_key = 'stray'")
-        connection.execute(f"delete from marts.{mart} where {lost}")
-        connection.execute(f"insert into marts.{mart} from stray")
-    scene.next_load()
-    scene.build(*A_DAY)
-    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
-
-
-@pytest.mark.parametrize("name", ["orders", "order_items", "charges", "customers"])
-def test_a_row_that_vanishes_while_another_comes_back_unmarked_is_noticed(
-    scene: Scene, name: str
-) -> None:
-    """As many rows as before, and none was loaded since."""
-    gone, back = scene.shop.alive(name)[:2]
-    scene.shop.delete(back)
-    scene.build(*A_DAY)
-    scene.next_load()
-    back["_deleted_at"] = None
-    del scene.shop.tables[name][tuple(gone[column] for column in TABLES[name].key)]
-    scene.build(*A_DAY)
-    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
-
-
 @pytest.mark.parametrize(
     ("name", "when"),
     [
@@ -314,71 +195,11 @@ def test_a_raw_row_that_is_there_twice_counts_once(scene: Scene, name: str, when
         "charges": "marts.fct_payments",
         "refunds": "intermediate.int_refunds_matched",
     }[name]
-    with marts(scene.folder) as connection:
+    with duckdb.connect(str(scene.folder / "ecommerce_analytics.duckdb")) as connection:
         found = connection.execute(
             f"select count(*), count(distinct {key}) from {table}"
         ).fetchone()
     assert found == (len(shop.alive(name)),) * 2
-    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
-
-
-def test_a_full_refresh_mends_marts_that_hold_a_raw_row_twice(scene: Scene) -> None:
-    shop, row = scene.shop, scene.shop.alive("orders")[-1]
-    scene.build(*BUILD)
-    with duckdb.connect(str(scene.folder / "ecommerce_raw.duckdb")) as connection:
-        insert(connection, TABLES["orders"], [row])
-    with marts(scene.folder) as connection:
-        for table in ("intermediate.int_orders_cleaned", "marts.fct_orders"):
-            connection.execute(
-                f"insert into {table} select * from {table} where order_id = {row['order_id']}"
-            )
-    scene.dbt(*BUILD, "--full-refresh")
-    with marts(scene.folder) as connection:
-        assert connection.execute("select count(*) from marts.fct_orders").fetchone() == (
-            len(shop.alive("orders")),
-        )
-
-
-@pytest.mark.parametrize("vanishes", [False, True])
-def test_a_customer_who_comes_back_and_goes_again_ends_when_it_went_last(
-    scene: Scene, vanishes: bool
-) -> None:
-    shop, customer = scene.shop, scene.shop.alive("customers")[0]
-    if vanishes:
-        del shop.tables["customers"][(customer["customer_id"],)]
-    else:
-        shop.delete(customer)
-    scene.build(*A_DAY)
-    scene.next_load()
-    scene.next_load()
-    shop.put("customers", **{name: customer[name] for name in TABLES["customers"].column_names})
-    shop.delete(shop.tables["customers"][(customer["customer_id"],)])
-    scene.build(*A_DAY)
-    assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
-
-
-@pytest.mark.parametrize(
-    "which",
-    ["is_deleted", "not is_current and not is_deleted", "is_current and version_number > 1"],
-)
-def test_a_version_taken_out_of_the_dimension_by_hand_comes_back(scene: Scene, which: str) -> None:
-    shop = scene.shop
-    moved, gone = shop.alive("customers")[:2]
-    shop.put(
-        "customers",
-        customer_id=moved["customer_id"],
-        address="1 New Street",
-        updated_at=shop.moment(),
-    )
-    shop.delete(gone)
-    scene.build(*A_DAY)
-    with marts(scene.folder) as connection:
-        lost = connection.execute(
-            f"delete from marts.dim_customers where {which} returning customer_key"
-        ).fetchall()
-    assert lost
-    scene.next_load()
-    scene.build(*A_DAY)
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
 
@@ -399,37 +220,71 @@ def test_a_refund_or_dispute_that_changes_its_charge_leaves_the_one_before(
     assert_equal_to_a_full_refresh(scene.folder, scene.dbt)
 
 
-def test_half_a_full_refresh_is_refused_until_it_is_whole(scene: Scene) -> None:
-    scene.build(*BUILD, "--select", "path:models/intermediate", "--full-refresh")
-    refused = scene.build(*MARTS_LAYER, succeeds=False)
-    assert any(
-        "run all of it again with --full-refresh" in failure for failure in failures(refused)
-    )
-    scene.next_load()
-    refused = scene.build(*BUILD, succeeds=False)
-    assert any(
-        "run all of it again with --full-refresh" in failure for failure in failures(refused)
-    )
-    scene.build(*BUILD, "--full-refresh")
+def test_a_load_between_two_layers_is_taken_by_the_next_build(scene: Scene) -> None:
+    shop, line = scene.shop, scene.shop.alive("order_items")[0]
+    other = next(order for order in shop.alive("orders") if order["order_id"] != line["order_id"])
+    shop.put("order_items", order_item_id=line["order_item_id"], quantity=7)
+    scene.build(*BUILD, "--select", "path:models/intermediate")
+    shop.put("order_items", order_item_id=line["order_item_id"], order_id=other["order_id"])
+    scene.build(*BUILD, "--select", "path:snapshots", "path:models/marts")
     scene.complete()
 
 
-def test_a_day_without_changes_builds_nothing_again(tmp_path: Path, target_path: Path) -> None:
-    dbt, shop = runner(tmp_path, target_path), RawShop(4, date(2026, 11, 1))
-    shop.open()
-    shop.write(tmp_path)
-    dbt(*BUILD)
-    before = snapshot_of_marts(tmp_path)
-    dbt(*A_DAY)
-    with marts(tmp_path) as connection:
-        changed = {
-            name: connection.execute(f"select count(*) from intermediate.{name}").fetchone()
-            for name in (
-                "int_changed_orders",
-                "int_changed_charges",
-                "int_changed_customers",
-                "int_touched_order_items",
-            )
-        }
-    assert set(changed.values()) == {(0,)}, changed
-    assert snapshot_of_marts(tmp_path) == before
+def test_a_build_that_fails_half_way_loses_nothing(scene: Scene) -> None:
+    shop, order = scene.shop, scene.shop.alive("orders")[0]
+    shop.put("orders", order_id=order["order_id"], status="Cancelled", updated_at=shop.moment())
+    shop.write(scene.folder)
+    with duckdb.connect(str(scene.folder / "ecommerce_analytics.duckdb")) as connection:
+        connection.execute("alter table marts.dim_customers rename column tier to lost")
+    failed = statuses(scene.dbt(*A_DAY, succeeds=False))
+    assert failed["dim_customers"] == "error" and failed["fct_orders"] == "skipped"
+    with duckdb.connect(str(scene.folder / "ecommerce_analytics.duckdb")) as connection:
+        connection.execute("alter table marts.dim_customers rename column lost to tier")
+    scene.complete()
+
+
+def test_a_placeholder_address_makes_nobody_one_person(scene: Scene) -> None:
+    for customer in scene.shop.alive("customers")[:12]:
+        scene.shop.put("customers", customer_id=customer["customer_id"], email="none@example.com")
+    for customer in scene.shop.alive("customers")[12:14]:
+        scene.shop.put("customers", customer_id=customer["customer_id"], email="two@example.com")
+    scene.build(*A_DAY)
+    persons = {
+        row["customer_id"]: row["primary_customer_id"]
+        for row in snapshot_of_marts(scene.folder)["dim_customers"]
+    }
+    assert [persons[number] for number in range(1, 15)] == [*range(1, 13), 13, 13]
+    scene.complete()
+
+
+def test_an_order_of_the_future_is_flagged_and_ends_no_daily_mart(scene: Scene) -> None:
+    order = scene.shop.alive("orders")[0]
+    scene.shop.put(
+        "orders", order_id=order["order_id"], order_date=order["order_date"].replace(2044)
+    )
+    scene.build(*A_DAY)
+    marts = snapshot_of_marts(scene.folder)
+    assert [row["order_id"] for row in marts["fct_orders"] if row["is_future_dated"]] == [
+        order["order_id"]
+    ]
+    assert marts["fct_daily_revenue"][-1]["order_date"] == scene.shop.day
+    assert scene.dbt("test", "--select", "fct_daily_revenue").success
+
+
+def test_a_changed_rule_reaches_old_rows_by_a_plain_build(scene: Scene) -> None:
+    rule = ("--vars", "{tier_silver_from: -1000000}")
+    scene.build(*BUILD, "--select", "int_customer_profiles+", *rule)
+    with duckdb.connect(str(scene.folder / "ecommerce_analytics.duckdb")) as connection:
+        for table in ("intermediate.int_customer_profiles", "marts.dim_customers where is_current"):
+            tiers = connection.execute(f"select distinct tier from {table}").fetchall()
+            assert ("bronze",) not in tiers, table
+    scene.complete()
+
+
+def test_a_parent_that_was_built_whole_alone_is_followed(scene: Scene) -> None:
+    """What a line left behind is forgotten with the table: whoever reads it is built whole too."""
+    shop, line = scene.shop, scene.shop.alive("order_items")[0]
+    other = next(order for order in shop.alive("orders") if order["order_id"] != line["order_id"])
+    shop.put("order_items", order_item_id=line["order_item_id"], order_id=other["order_id"])
+    scene.build(*BUILD, "--select", "int_order_items_cleaned", "--full-refresh")
+    scene.complete()

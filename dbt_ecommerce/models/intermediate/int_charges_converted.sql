@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('charge_id', ref('int_touched_charges'), where='is_charge_changed') }}",
-    )
-}}
+{{ config(unique_key='charge_id', incremental_strategy='delete+insert') }}
 
 with
 
@@ -21,10 +14,11 @@ currency_rates as (
 
 ),
 
-wanted as (
+loaded as (
 
     select * from charges
-    {{ of_touched('raw_charges', 'charge_id', ref('int_touched_charges'), 'is_charge_changed') }}
+    {{ where_loaded_since() }}
+    {{ newest_version(['charge_id'], ['_loaded_at desc', '_fetched_at desc nulls last']) }}
 
 ),
 
@@ -33,7 +27,7 @@ collected as (
     select
         *,
         case when status = 'succeeded' then amount_captured else 0 end as amount_collected
-    from wanted
+    from loaded
 
 ),
 
@@ -64,6 +58,7 @@ converted as (
         ---------- booleans
         collected.currency <> '{{ var("shop_currency") }}' as is_foreign_currency,
         currency_rates.rate_to_usd is null as is_rate_missing,
+        collected.is_deleted,
 
         ---------- timestamps
         collected.charge_date,
@@ -75,6 +70,13 @@ converted as (
             collected.currency = currency_rates.currency
             and collected.charge_date between currency_rates.valid_from and currency_rates.valid_to
 
+),
+
+with_moved as (
+
+    select * from converted
+    {{ left_behind('converted', 'charge_id', 'referenced_order_id') }}
+
 )
 
-select * from converted
+select * from with_moved

@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('charge_id', ref('int_changed_charges')) }}",
-    )
-}}
+{{ config(unique_key='charge_id') }}
 
 with
 
@@ -29,20 +22,15 @@ refunds as (
 
 disputes as (
 
-    select * from {{ ref('stg_disputes') }}
-
-),
-
-changed_charges as (
-
-    select * from {{ ref('int_changed_charges') }}
+    select * from {{ ref('int_disputes_cleaned') }}
+    where not is_deleted
 
 ),
 
 wanted as (
 
     select * from charges
-    {{ of_changed('charge_id', 'changed_charges') }}
+    {{ where_changed('charge_id') }}
 
 ),
 
@@ -54,7 +42,7 @@ orders_of_wanted as (
         is_cancelled,
         _loaded_at
     from orders
-    {{ of_changed('order_id', 'wanted', 'referenced_order_id') }}
+    where not is_deleted and order_id in (select wanted.referenced_order_id from wanted)
 
 ),
 
@@ -141,10 +129,8 @@ joined as (
         on wanted.charge_id = refunds_of_charge.charge_id
     left join disputes_of_charge
         on wanted.charge_id = disputes_of_charge.charge_id
+    where not wanted.is_deleted
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from joined
+select * from joined

@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
-    )
-}}
+{{ config(unique_key='customer_id') }}
 
 with
 
@@ -15,16 +8,13 @@ orders as (
 
 ),
 
-changed_customers as (
-
-    select * from {{ ref('int_changed_customers') }}
-
-),
-
 wanted as (
 
-    select * from orders
-    {{ of_changed('customer_id', 'changed_customers') }}
+    select
+        *,
+        row_number() over (partition by customer_id, is_cancelled order by ordered_at, order_id) as order_number
+    from orders
+    {{ where_changed('customer_id') }}
 
 ),
 
@@ -32,10 +22,11 @@ lifetime as (
 
     select
         customer_id,
+        max(case when order_number = 1 and not is_cancelled then order_id end) as first_order_id,
         cast(sum(case when is_cancelled then 0 else 1 end) as bigint) as order_count,
         cast(sum(case when is_cancelled then 1 else 0 end) as bigint) as cancelled_order_count,
         cast(sum(gross_revenue) as decimal(18, 2)) as gross_revenue,
-        cast(sum(revenue_refund_amount) as decimal(18, 2)) as refunded_amount,
+        cast(sum(revenue_refund_amount) as decimal(18, 2)) as revenue_refund_amount,
         cast(sum(net_revenue) as decimal(18, 2)) as net_revenue,
         min(ordered_at) as first_ordered_at,
         max(ordered_at) as last_ordered_at,
@@ -47,7 +38,4 @@ lifetime as (
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from lifetime
+select * from lifetime

@@ -1,37 +1,23 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
-    )
-}}
+{{ config(unique_key='customer_id') }}
 
 with
 
-changed_customers as (
-
-    select * from {{ ref('int_changed_customers') }}
-
-),
-
 customers as (
 
-    select * from {{ ref('stg_customers') }}
+    select * from {{ ref('int_customers_cleaned') }}
 
 ),
 
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
-    {{ of_this_build() }}
 
 ),
 
 wanted as (
 
     select * from customers
-    {{ of_changed('customer_id', 'changed_customers') }}
+    {{ where_changed('customer_id') }}
 
 ),
 
@@ -68,10 +54,8 @@ profiles as (
     from wanted
     left join lifetime
         on wanted.customer_id = lifetime.customer_id
+    where not wanted.is_deleted
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from profiles
+select * from profiles

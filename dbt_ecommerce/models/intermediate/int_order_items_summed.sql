@@ -1,11 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
-    )
-}}
+{{ config(unique_key='order_id') }}
 
 with
 
@@ -15,16 +8,10 @@ order_items as (
 
 ),
 
-changed_orders as (
-
-    select * from {{ ref('int_changed_orders') }}
-
-),
-
 wanted as (
 
     select * from order_items
-    {{ of_changed('order_id', 'changed_orders') }}
+    {{ where_changed('order_id') }}
 
 ),
 
@@ -38,12 +25,9 @@ summed as (
         cast(sum(line_total) as decimal(18, 2)) as lines_total,
         max(_loaded_at) as _loaded_at
     from wanted
-    where order_id is not null
+    where order_id is not null and not is_deleted
     group by order_id
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from summed
+select * from summed

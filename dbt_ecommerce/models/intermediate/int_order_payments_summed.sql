@@ -1,24 +1,11 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
-    )
-}}
+{{ config(unique_key='order_id') }}
 
 with
-
-changed_orders as (
-
-    select * from {{ ref('int_changed_orders') }}
-
-),
 
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_this_build('order_id', 'changed_orders') }}
+    {{ where_changed('order_id') }}
 
 ),
 
@@ -44,7 +31,4 @@ summed as (
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from summed
+select * from summed

@@ -1,19 +1,26 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('order_id', ref('int_touched_orders'), where='is_order_changed') }}",
-    )
-}}
+{{ config(unique_key='order_id', incremental_strategy='delete+insert') }}
 
 with
 
 orders as (
 
     select * from {{ ref('stg_orders') }}
-    {{ of_touched('raw_orders', 'order_id', ref('int_touched_orders'), 'is_order_changed') }}
+
+),
+
+loaded as (
+
+    select * from orders
+    {{ where_loaded_since() }}
+    {{ newest_version(['order_id'], ['_loaded_at desc', 'updated_at desc nulls last']) }}
+
+),
+
+with_moved as (
+
+    select * from loaded
+    {{ left_behind('loaded', 'order_id', 'customer_id') }}
 
 )
 
-select * from orders
+select * from with_moved

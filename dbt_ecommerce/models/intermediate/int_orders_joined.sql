@@ -1,19 +1,6 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('order_id', ref('int_changed_orders')) }}",
-    )
-}}
+{{ config(unique_key='order_id') }}
 
 with
-
-changed_orders as (
-
-    select * from {{ ref('int_changed_orders') }}
-
-),
 
 orders as (
 
@@ -24,28 +11,19 @@ orders as (
 items_of_order as (
 
     select * from {{ ref('int_order_items_summed') }}
-    {{ of_this_build() }}
 
 ),
 
 payments_of_order as (
 
     select * from {{ ref('int_order_payments_summed') }}
-    {{ of_this_build() }}
-
-),
-
-first_orders as (
-
-    select * from {{ ref('int_first_orders') }}
-    {{ of_changed('order_id', 'changed_orders') }}
 
 ),
 
 wanted as (
 
     select * from orders
-    {{ of_changed('order_id', 'changed_orders') }}
+    {{ where_changed('order_id') }}
 
 ),
 
@@ -72,7 +50,6 @@ joined as (
                 then orders.total_amount * {{ var('foreign_currency_tolerance') }}
             else 0
         end as tolerance,
-        first_orders.order_id is not null as is_first_order,
         {{ newest_of(['orders.updated_at', 'orders.created_at', 'orders.ordered_at', 'payments_of_order.last_refunded_at']) }}
             as last_changed_at,
         {{ newest_of(['orders._loaded_at', 'items_of_order._loaded_at', 'payments_of_order._loaded_at']) }}
@@ -82,8 +59,7 @@ joined as (
         on orders.order_id = items_of_order.order_id
     left join payments_of_order
         on orders.order_id = payments_of_order.order_id
-    left join first_orders
-        on orders.order_id = first_orders.order_id
+    where not orders.is_deleted
 
 ),
 
@@ -124,7 +100,7 @@ priced as (
 
         ---------- booleans
         is_cancelled,
-        is_first_order,
+        is_future_dated,
         item_count > 0 and total_amount = lines_total as is_total_consistent,
 
         ---------- timestamps
@@ -139,7 +115,4 @@ priced as (
 
 )
 
-select
-    *,
-    {{ build_number() }} as _build_number
-from priced
+select * from priced

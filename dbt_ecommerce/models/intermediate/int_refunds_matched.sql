@@ -1,38 +1,25 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook=[
-            "{{ delete_changed('charge_id', ref('int_changed_charges')) }}",
-            "{{ 'delete from ' ~ this ~ ' where charge_id is null' if is_incremental() }}",
-        ],
-    )
-}}
+{{ config(materialized='table') }}
 
 with
 
 refunds as (
 
-    select * from {{ ref('stg_refunds') }}
+    select * from {{ ref('int_refunds_cleaned') }}
+    where not is_deleted
 
 ),
 
 charges as (
 
     select * from {{ ref('int_charges_converted') }}
-
-),
-
-all_charges as (
-
-    select * from {{ ref('int_charges_converted') }}
+    where not is_deleted
 
 ),
 
 orders as (
 
     select * from {{ ref('int_orders_cleaned') }}
+    where not is_deleted
 
 ),
 
@@ -42,26 +29,11 @@ currency_rates as (
 
 ),
 
-changed_charges as (
-
-    select * from {{ ref('int_changed_charges') }}
-
-),
-
-wanted as (
-
-    select * from refunds
-    {%- if is_incremental() %}
-    where charge_id is null or charge_id in (select changed_charges.charge_id from changed_charges)
-    {%- endif %}
-
-),
-
 refunded_charges as (
 
     select *
     from charges
-    where charge_id in (select wanted.charge_id from wanted)
+    where charge_id in (select refunds.charge_id from refunds)
 
 ),
 
@@ -81,7 +53,7 @@ captured_of_order as (
     select
         referenced_order_id as order_id,
         sum(coalesce(captured_amount, 0)) as captured_amount
-    from all_charges
+    from charges
     where referenced_order_id in (select refunded_orders.order_id from refunded_orders)
     group by referenced_order_id
 
@@ -91,23 +63,23 @@ captured_of_order as (
 matched as (
 
     select
-        wanted.*,
+        refunds.*,
         refunded_orders.order_id,
         refunded_charges.charge_id is null as is_orphan_refund,
         coalesce(not refunded_orders.is_cancelled, false) as is_of_live_order,
-        {{ to_shop_currency('wanted.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
+        {{ to_shop_currency('refunds.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
         captured_of_order.captured_amount - refunded_orders.total_amount as order_overpayment
-    from wanted
+    from refunds
     left join refunded_charges
-        on wanted.charge_id = refunded_charges.charge_id
+        on refunds.charge_id = refunded_charges.charge_id
     left join refunded_orders
         on refunded_charges.referenced_order_id = refunded_orders.order_id
     left join captured_of_order
         on refunded_orders.order_id = captured_of_order.order_id
     left join currency_rates
         on
-            wanted.currency = currency_rates.currency
-            and coalesce(refunded_charges.charge_date, wanted.refund_date)
+            refunds.currency = currency_rates.currency
+            and coalesce(refunded_charges.charge_date, refunds.refund_date)
             between currency_rates.valid_from and currency_rates.valid_to
 
 ),

@@ -1,66 +1,78 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        pre_hook="{{ delete_changed('customer_id', ref('int_changed_customers')) }}",
-    )
-}}
+{{ config(materialized='incremental', unique_key='customer_id') }}
+
+{%- set changed_customers = changed_keys('customer_id') %}
 
 with
-
-changed_customers as (
-
-    select * from {{ ref('int_changed_customers') }}
-
-),
 
 history as (
 
     select * from {{ ref('customer_history') }}
-    {{ of_changed('customer_id', 'changed_customers') }}
 
 ),
 
--- with a changed customer come all that share an e-mail with it
-customers as (
+profiles as (
 
     select * from {{ ref('int_customer_profiles') }}
-    {{ of_this_build() }}
 
 ),
 
-deletions as (
+all_customers as (
 
-    select * from {{ ref('int_customer_deletions') }}
+    select * from {{ ref('int_customers_cleaned') }}
+
+),
+
+shared_emails as (
+
+    select * from {{ ref('int_shared_emails') }}
 
 ),
 
 lifetime as (
 
     select * from {{ ref('int_customer_lifetime') }}
-    {{ of_this_build() }}
+
+),
+
+customers as (
+
+    select
+        customer_id,
+        is_deleted,
+        deleted_at
+    from all_customers
+    {%- if is_incremental() %}
+    where
+        customer_id in ({{ changed_customers }})
+        -- accounts that share an e-mail are one person: another account may stand for it now
+        or customer_id in (
+            select known.customer_id
+            from {{ this }} as known
+            left join shared_emails
+                on known.email = shared_emails.email
+            where
+                known.primary_customer_id <> coalesce(shared_emails.primary_customer_id, known.customer_id)
+                or known.is_email_duplicate <> (shared_emails.email is not null)
+        )
+    {%- endif %}
 
 ),
 
 versions as (
 
     select
-        *,
-        row_number() over (partition by customer_id order by dbt_valid_from, dbt_scd_id) as version_number,
-        lead(dbt_valid_from) over (partition by customer_id order by dbt_valid_from, dbt_scd_id) as next_valid_from
+        history.*,
+        customers.is_deleted,
+        customers.deleted_at,
+        row_number() over (
+            partition by history.customer_id order by history.dbt_valid_from, history.dbt_scd_id
+        ) as version_number,
+        lead(history.dbt_valid_from) over (
+            partition by history.customer_id order by history.dbt_valid_from, history.dbt_scd_id
+        ) as next_valid_from
     from history
-
-),
-
--- two customers with one e-mail in different case are likely one person: the older account stands for both
-persons as (
-
-    select
-        customer_id,
-        min(customer_id) over (partition by email) as primary_customer_id,
-        count(*) over (partition by email) > 1 as is_email_duplicate
-    from customers
+    inner join customers
+        on history.customer_id = customers.customer_id
 
 ),
 
@@ -71,22 +83,18 @@ dated as (
         -- nothing is known from before the first version, so it reaches back to the customer's beginning
         case
             when versions.version_number = 1
-                then {{ oldest_of(['customers.created_at', 'lifetime.first_ordered_at', 'versions.dbt_valid_from']) }}
+                then {{ oldest_of(['profiles.created_at', 'lifetime.first_ordered_at', 'versions.dbt_valid_from']) }}
             else versions.dbt_valid_from
         end as valid_from,
         coalesce(
             versions.next_valid_from,
-            {{ newest_of(['deletions.deleted_at', dbt.dateadd('microsecond', 1, 'versions.dbt_valid_from')]) }}
-        ) as ended_at,
-        customers.customer_id is null as is_deleted
+            {{ newest_of(['versions.deleted_at', dbt.dateadd('microsecond', 1, 'versions.dbt_valid_from')]) }}
+        ) as ended_at
     from versions
-    left join customers
-        on versions.customer_id = customers.customer_id
-    left join deletions
-        on versions.customer_id = deletions.customer_id
+    left join profiles
+        on versions.customer_id = profiles.customer_id
     left join lifetime
         on versions.customer_id = lifetime.customer_id
-    where customers.customer_id is not null or deletions.customer_id is not null
 
 ),
 
@@ -96,7 +104,8 @@ final as (
         ---------- ids
         cast(dated.dbt_scd_id as varchar) as customer_key,
         dated.customer_id,
-        persons.primary_customer_id,
+        case when not dated.is_deleted then coalesce(shared_emails.primary_customer_id, dated.customer_id) end
+            as primary_customer_id,
 
         ---------- text, as of this version
         dated.tier,
@@ -107,38 +116,38 @@ final as (
         dated.zip_code,
 
         ---------- text, as of now
-        customers.email,
-        customers.first_name,
-        customers.last_name,
-        customers.phone,
+        profiles.email,
+        profiles.first_name,
+        profiles.last_name,
+        profiles.phone,
 
         ---------- numerics, as of now
         cast(dated.version_number as integer) as version_number,
         coalesce(lifetime.order_count, 0) as order_count,
         coalesce(lifetime.cancelled_order_count, 0) as cancelled_order_count,
         cast(coalesce(lifetime.gross_revenue, 0) as decimal(18, 2)) as gross_revenue,
-        cast(coalesce(lifetime.refunded_amount, 0) as decimal(18, 2)) as refunded_amount,
+        cast(coalesce(lifetime.revenue_refund_amount, 0) as decimal(18, 2)) as revenue_refund_amount,
         cast(coalesce(lifetime.net_revenue, 0) as decimal(18, 2)) as net_revenue,
         cast({{ ratio('lifetime.gross_revenue', 'lifetime.order_count', 2) }} as decimal(18, 2)) as average_order_value,
 
         ---------- booleans
         dated.next_valid_from is null and not dated.is_deleted as is_current,
         dated.is_deleted,
-        coalesce(customers.is_phone_missing, true) as is_phone_missing,
-        coalesce(customers.is_email_malformed, false) as is_email_malformed,
-        coalesce(persons.is_email_duplicate, false) as is_email_duplicate,
+        coalesce(profiles.is_phone_missing, true) as is_phone_missing,
+        coalesce(profiles.is_email_malformed, false) as is_email_malformed,
+        shared_emails.email is not null as is_email_duplicate,
 
         ---------- timestamps
         dated.valid_from,
         case when dated.next_valid_from is not null or dated.is_deleted then dated.ended_at end as valid_to,
-        customers.created_at,
+        profiles.created_at,
         lifetime.first_ordered_at,
         lifetime.last_ordered_at
     from dated
-    left join customers
-        on dated.customer_id = customers.customer_id
-    left join persons
-        on dated.customer_id = persons.customer_id
+    left join profiles
+        on dated.customer_id = profiles.customer_id
+    left join shared_emails
+        on profiles.email = shared_emails.email
     left join lifetime
         on dated.customer_id = lifetime.customer_id
 

@@ -66,12 +66,20 @@ refunds_of_day as (
 
 ),
 
--- every day from the first to the last on which anything happened, days without an order too
+loads as (
+
+    select _loaded_at from orders
+    union all
+    select _loaded_at from payments
+
+),
+
+-- every day from the first on which anything happened, days without an order too; what is dated after the newest load is none
 span as (
 
     select
         min(date_day) as first_day,
-        max(date_day) as last_day
+        (select cast(max(loads._loaded_at) as date) from loads) as last_day
     from (
         select date_day from orders_of_day
         union all

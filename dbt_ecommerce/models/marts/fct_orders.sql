@@ -1,26 +1,12 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy=upsert(),
-        unique_key='order_id',
-        on_schema_change='fail',
-        pre_hook="{{ delete_gone('order_id', ref('int_changed_orders'), ref('int_orders_joined')) }}",
-        post_hook="{{ give_versions_to_their_orders(ref('dim_customers'), ref('int_changed_customers')) }}",
-    )
-}}
+{{ config(materialized='incremental', unique_key='order_id') }}
+
+{%- set changed_orders, changed_customers = changed_keys('order_id'), changed_keys('customer_id') %}
 
 with
 
 orders as (
 
     select * from {{ ref('int_orders_joined') }}
-    {{ of_this_build() }}
-
-),
-
-customers as (
-
-    select * from {{ ref('dim_customers') }}
 
 ),
 
@@ -31,8 +17,41 @@ versions as (
         customer_id,
         valid_from,
         valid_to
-    from customers
-    {{ of_changed('customer_id', 'orders') }}
+    from {{ ref('dim_customers') }}
+
+),
+
+lifetime as (
+
+    select
+        customer_id,
+        first_order_id
+    from {{ ref('int_customer_lifetime') }}
+
+),
+
+wanted as (
+
+    select * from orders
+    {%- if is_incremental() %}
+    where
+        order_id in ({{ changed_orders }})
+        -- a new version of a customer may begin before orders that did not change; another order may be the first
+        or order_id in (
+            select known.order_id
+            from {{ this }} as known
+            left join versions
+                on {{ is_version_of_order('versions', 'known') }}
+            left join lifetime
+                on known.customer_id = lifetime.customer_id
+            where
+                known.customer_id in ({{ changed_customers }})
+                and (
+                    versions.customer_key is distinct from known.customer_key
+                    or coalesce(known.order_id = lifetime.first_order_id, false) <> known.is_first_order
+                )
+        )
+    {%- endif %}
 
 ),
 
@@ -74,8 +93,9 @@ final as (
 
         ---------- booleans
         orders.is_cancelled,
-        orders.is_first_order,
+        coalesce(orders.order_id = lifetime.first_order_id, false) as is_first_order,
         orders.is_total_consistent,
+        orders.is_future_dated,
 
         ---------- timestamps
         orders.order_date,
@@ -84,9 +104,11 @@ final as (
         orders.created_at,
         orders.updated_at,
         orders._loaded_at
-    from orders
+    from wanted as orders
     left join versions
         on {{ is_version_of_order('versions', 'orders') }}
+    left join lifetime
+        on orders.customer_id = lifetime.customer_id
 
 )
 

@@ -1,26 +1,36 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy=upsert(),
-        unique_key='charge_id',
-        on_schema_change='fail',
-        pre_hook="{{ delete_gone('charge_id', ref('int_changed_charges'), ref('int_charges_converted')) }}",
-    )
-}}
+{{ config(materialized='incremental', unique_key='charge_id') }}
 
 with
 
 charges as (
 
     select * from {{ ref('int_charges_joined') }}
-    {{ of_this_build() }}
+    {{ where_changed('charge_id') }}
 
 ),
 
-matches as (
+payments_of_order as (
 
-    select * from {{ ref('int_payments_matched') }}
-    {{ of_this_build() }}
+    select * from {{ ref('int_order_payments_summed') }}
+
+),
+
+compared as (
+
+    select
+        charges.*,
+        payments_of_order.captured_amount as order_captured_amount,
+        payments_of_order.refunded_amount as order_refunded_amount,
+        payments_of_order.charge_count as order_charge_count,
+        case when charges.is_order_cancelled then 0 else charges.order_total_amount end as order_amount_due,
+        case
+            when payments_of_order.has_foreign_currency
+                then charges.order_total_amount * {{ var('foreign_currency_tolerance') }}
+            else 0
+        end as tolerance
+    from charges
+    left join payments_of_order
+        on charges.order_id = payments_of_order.order_id
 
 ),
 
@@ -28,51 +38,53 @@ final as (
 
     select
         ---------- ids
-        charges.charge_id,
-        charges.order_id,
-        charges.order_reference,
-        charges.stripe_customer_id,
-        charges.payment_intent_id,
+        charge_id,
+        order_id,
+        order_reference,
+        stripe_customer_id,
+        payment_intent_id,
 
         ---------- text
-        charges.status,
-        matches.match_status,
-        charges.currency,
-        charges.failure_code,
+        status,
+        case
+            when order_id is null then 'orphan_charge'
+            when amount_collected = 0 then 'not_collected'
+            else {{ payment_status('order_amount_due', 'order_captured_amount', 'order_refunded_amount', 'tolerance') }}
+        end as match_status,
+        currency,
+        failure_code,
 
         ---------- numerics, in the charge's currency
-        cast(charges.amount as decimal(18, 3)) as charge_amount,
-        cast(charges.amount_collected as decimal(18, 3)) as charge_amount_captured,
-        cast(charges.amount_refunded as decimal(18, 3)) as charge_amount_refunded,
+        cast(amount as decimal(18, 3)) as charge_amount,
+        cast(amount_collected as decimal(18, 3)) as charge_amount_captured,
+        cast(amount_refunded as decimal(18, 3)) as charge_amount_refunded,
 
         ---------- numerics, in the shop's currency
-        charges.captured_amount,
-        charges.refunded_amount,
-        charges.disputed_amount,
-        charges.lost_amount,
-        cast(charges.captured_amount - charges.refunded_amount - charges.lost_amount as decimal(18, 2)) as kept_amount,
-        charges.refund_count,
-        charges.dispute_count,
-        cast(matches.order_amount_due as decimal(18, 2)) as order_amount_due,
-        cast(matches.order_captured_amount as decimal(18, 2)) as order_captured_amount,
+        captured_amount,
+        refunded_amount,
+        disputed_amount,
+        lost_amount,
+        cast(captured_amount - refunded_amount - lost_amount as decimal(18, 2)) as kept_amount,
+        refund_count,
+        dispute_count,
+        cast(order_amount_due as decimal(18, 2)) as order_amount_due,
+        cast(order_captured_amount as decimal(18, 2)) as order_captured_amount,
         cast(
-            matches.order_captured_amount - matches.order_refunded_amount - matches.order_amount_due as decimal(18, 2)
+            order_captured_amount - order_refunded_amount - order_amount_due as decimal(18, 2)
         ) as order_difference,
-        matches.order_charge_count,
+        order_charge_count,
 
         ---------- booleans
-        charges.has_open_dispute,
-        charges.is_foreign_currency,
-        charges.is_rate_missing,
-        charges.amount_refunded = charges.amount_refunded_by_charge as is_refund_sum_consistent,
+        has_open_dispute,
+        is_foreign_currency,
+        is_rate_missing,
+        amount_refunded = amount_refunded_by_charge as is_refund_sum_consistent,
 
         ---------- timestamps
-        charges.charge_date,
-        charges.charged_at,
-        charges._loaded_at
-    from charges
-    inner join matches
-        on charges.charge_id = matches.charge_id
+        charge_date,
+        charged_at,
+        _loaded_at
+    from compared
 
 )
 

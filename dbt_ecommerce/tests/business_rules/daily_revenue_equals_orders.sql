@@ -1,5 +1,11 @@
--- Each day of the daily mart equals the orders of that day, and no day with an order is missing.
+-- Each day of the daily mart equals the orders of that day, and no day with an order is missing up to its last one.
 with
+
+daily as (
+
+    select * from {{ ref('fct_daily_revenue') }}
+
+),
 
 orders_of_day as (
 
@@ -8,6 +14,9 @@ orders_of_day as (
         sum(case when is_cancelled then 0 else 1 end) as orders,
         sum(case when is_cancelled then 0 else total_amount end) as gross_revenue
     from {{ ref('fct_orders') }}
+    where
+        order_date <= (select max(daily.order_date) from daily)
+        and order_date >= cast('{{ var("first_calendar_year") }}-01-01' as date)
     group by order_date
 
 )
@@ -18,7 +27,7 @@ select
     orders_of_day.orders as orders_in_fct_orders,
     daily.gross_revenue,
     orders_of_day.gross_revenue as gross_revenue_in_fct_orders
-from {{ ref('fct_daily_revenue') }} as daily
+from daily
 full outer join orders_of_day
     on daily.order_date = orders_of_day.order_date
 where

@@ -16,7 +16,7 @@ customers as (
 
     select customer_id
     from {{ source('postgres', 'raw_customers') }}
-    where _deleted_at is null and _loaded_at <= {{ built_until('raw_customers') }}
+    where _deleted_at is null and _loaded_at <= {{ seen_by('dim_customers') }}
 
 )
 

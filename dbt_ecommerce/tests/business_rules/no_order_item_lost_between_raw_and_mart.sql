@@ -8,5 +8,5 @@ left join {{ ref('fct_order_items') }} as fct_order_items
     on raw_order_items.order_item_id = fct_order_items.order_item_id
 where
     raw_order_items._deleted_at is null
-    and raw_order_items._loaded_at <= {{ built_until('raw_order_items') }}
+    and raw_order_items._loaded_at <= {{ seen_by('fct_order_items') }}
     and (fct_order_items.order_item_id is null or raw_order_items.line_total <> fct_order_items.line_total)

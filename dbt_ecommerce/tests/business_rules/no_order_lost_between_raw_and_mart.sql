@@ -7,7 +7,7 @@ raw_orders as (
         order_id,
         total_amount
     from {{ source('postgres', 'raw_orders') }}
-    where _deleted_at is null and _loaded_at <= {{ built_until('raw_orders') }}
+    where _deleted_at is null and _loaded_at <= {{ seen_by('fct_orders') }}
 
 ),
 

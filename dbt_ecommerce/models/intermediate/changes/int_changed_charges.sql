@@ -1,36 +1,23 @@
-with
-
-charges as (
-
-    select * from {{ ref('int_charges_converted') }}
-
-),
-
-touched_charges as (
-
-    select * from {{ ref('int_touched_charges') }}
-
-),
-
-changed_orders as (
-
-    select * from {{ ref('int_changed_orders') }}
-
-),
-
--- with an order change all charges that name it: it may be cancelled now, or be there at last
-changed as (
-
-    select charge_id from touched_charges
-    union
-    select charge_id
-    from charges
-    where referenced_order_id in (select changed_orders.order_id from changed_orders)
-    {{- noticed_before('charge_id') }}
-
-)
-
+-- a charge changes with its refunds and disputes, and with its order and the order's other charges
 select
     charge_id,
-    {{ build_number() }} as build_number
-from changed
+    _loaded_at
+from {{ ref('int_charges_converted') }}
+union all
+select
+    charge_id,
+    _loaded_at
+from {{ ref('int_refunds_cleaned') }}
+where charge_id is not null
+union all
+select
+    charge_id,
+    _loaded_at
+from {{ ref('int_disputes_cleaned') }}
+where charge_id is not null
+union all
+select
+    charges.charge_id,
+    changed_orders._loaded_at
+from {{ ref('int_changed_orders') }} as changed_orders
+inner join {{ ref('int_charges_converted') }} as charges on changed_orders.order_id = charges.referenced_order_id

@@ -1,46 +1,31 @@
-{%- set known = as_built('int_orders_joined') -%}
-
-with
-
-touched_orders as (
-
-    select * from {{ ref('int_touched_orders') }}
-
-),
-
-first_orders as (
-
-    select * from {{ ref('int_first_orders') }}
-
-),
-
-touched_customers as (
-
-    select distinct customer_id
-    from touched_orders
-    where customer_id is not null
-
-),
-
--- an order that is somebody's first now, or was it, changes with the customer's other orders
-changed as (
-
-    select order_id from touched_orders
-    union
-    select order_id
-    from first_orders
-    where customer_id in (select touched_customers.customer_id from touched_customers)
-    {%- if known %}
-    union
-    select order_id
-    from {{ known }}
-    where is_first_order and customer_id in (select touched_customers.customer_id from touched_customers)
-    {%- endif %}
-    {{- noticed_before('order_id') }}
-
-)
-
+-- an order changes with its lines and charges, and with their refunds and disputes
 select
     order_id,
-    {{ build_number() }} as build_number
-from changed
+    _loaded_at
+from {{ ref('int_orders_cleaned') }}
+union all
+select
+    order_id,
+    _loaded_at
+from {{ ref('int_order_items_cleaned') }}
+where order_id is not null
+union all
+select
+    referenced_order_id,
+    _loaded_at
+from {{ ref('int_charges_converted') }}
+where referenced_order_id is not null
+union all
+select
+    charges.referenced_order_id,
+    refunds._loaded_at
+from {{ ref('int_refunds_cleaned') }} as refunds
+inner join {{ ref('int_charges_converted') }} as charges on refunds.charge_id = charges.charge_id
+where charges.referenced_order_id is not null
+union all
+select
+    charges.referenced_order_id,
+    disputes._loaded_at
+from {{ ref('int_disputes_cleaned') }} as disputes
+inner join {{ ref('int_charges_converted') }} as charges on disputes.charge_id = charges.charge_id
+where charges.referenced_order_id is not null

@@ -15,7 +15,10 @@ marketing_spend as (
 newest as (
 
     select * from marketing_spend
-    {{ newest_version(['date', 'clean_channel', 'clean_campaign_name'], '_file_modified_at', ['channel', 'campaign_name']) }}
+    {{ newest_version(
+        ['date', 'clean_channel', 'clean_campaign_name'],
+        ['_file_modified_at desc nulls last', '_loaded_at desc', 'channel', 'campaign_name']
+    ) }}
 
 ),
 

@@ -2,7 +2,7 @@ with
 
 customers as (
 
-    {{ newest_rows(source('postgres', 'raw_customers'), 'customer_id', 'updated_at', 'int_customer_profiles') }}
+    select * from {{ source('postgres', 'raw_customers') }}
 
 ),
 
@@ -40,6 +40,7 @@ cleaned as (
         {{ clean_text('zip_code') }} as zip_code,
         created_at,
         updated_at,
+        _deleted_at,
         _loaded_at
     from customers
 
@@ -65,10 +66,12 @@ normalised as (
         ---------- booleans
         cleaned.phone is null as is_phone_missing,
         cleaned.email not like '%_@_%._%' as is_email_malformed,
+        cleaned._deleted_at is not null as is_deleted,
 
         ---------- timestamps
         cleaned.created_at,
         cleaned.updated_at,
+        cleaned._deleted_at as deleted_at,
         cleaned._loaded_at
     from cleaned
     left join country_aliases

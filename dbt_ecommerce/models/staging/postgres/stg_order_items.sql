@@ -2,7 +2,7 @@ with
 
 order_items as (
 
-    {{ newest_rows(source('postgres', 'raw_order_items'), 'order_item_id', 'created_at', 'int_order_items_cleaned') }}
+    select * from {{ source('postgres', 'raw_order_items') }}
 
 ),
 
@@ -23,6 +23,7 @@ cleaned as (
         ---------- booleans
         quantity is null or quantity <= 0 as is_quantity_suspicious,
         coalesce(discount_pct < 0 or discount_pct > 100, false) as is_discount_suspicious,
+        _deleted_at is not null as is_deleted,
 
         ---------- timestamps
         created_at,

@@ -2,7 +2,7 @@ with
 
 orders as (
 
-    {{ newest_rows(source('postgres', 'raw_orders'), 'order_id', 'updated_at', 'int_orders_cleaned') }}
+    select * from {{ source('postgres', 'raw_orders') }}
 
 ),
 
@@ -46,6 +46,7 @@ cleaned as (
         order_date as ordered_at,
         created_at,
         updated_at,
+        _deleted_at,
         _loaded_at
     from orders
 
@@ -74,6 +75,8 @@ normalised as (
         coalesce(order_statuses.status, 'other') = 'cancelled' as is_cancelled,
         cleaned.customer_id is null as is_customer_missing,
         cleaned.total_amount < 0 as is_total_negative,
+        cast(cleaned.ordered_at as date) > cast(cleaned._loaded_at as date) as is_future_dated,
+        cleaned._deleted_at is not null as is_deleted,
 
         ---------- timestamps
         cast(cleaned.ordered_at as date) as order_date,

@@ -4,7 +4,7 @@ products as (
 
     select * from {{ source('postgres', 'raw_products') }}
     where _deleted_at is null
-    {{ newest_version(['product_id'], 'updated_at') }}
+    {{ newest_version(['product_id'], ['_loaded_at desc', 'updated_at desc nulls last']) }}
 
 ),
 

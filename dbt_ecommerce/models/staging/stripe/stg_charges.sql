@@ -2,7 +2,7 @@ with
 
 charges as (
 
-    {{ newest_rows(source('stripe', 'raw_charges'), 'charge_id', '_fetched_at', 'int_charges_converted') }}
+    select * from {{ source('stripe', 'raw_charges') }}
 
 ),
 
@@ -38,10 +38,12 @@ cleaned as (
         coalesce(is_refunded, false) as is_refunded,
         coalesce(is_disputed, false) as is_disputed,
         {{ to_integer('order_id') }} is null as is_order_reference_missing,
+        _deleted_at is not null as is_deleted,
 
         ---------- timestamps
         cast(created_at as date) as charge_date,
         created_at as charged_at,
+        _fetched_at,
         _loaded_at
     from charges
 

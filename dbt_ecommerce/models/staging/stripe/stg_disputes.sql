@@ -3,8 +3,6 @@ with
 disputes as (
 
     select * from {{ source('stripe', 'raw_disputes') }}
-    where _deleted_at is null
-    {{ newest_version(['dispute_id'], '_fetched_at') }}
 
 ),
 
@@ -31,9 +29,13 @@ cleaned as (
         ---------- numerics
         amount,
 
+        ---------- booleans
+        _deleted_at is not null as is_deleted,
+
         ---------- timestamps
         cast(created_at as date) as dispute_date,
         created_at as disputed_at,
+        _fetched_at,
         _loaded_at
     from disputes
 

@@ -2,7 +2,7 @@ with
 
 refunds as (
 
-    {{ newest_rows(source('stripe', 'raw_refunds'), 'refund_id', '_fetched_at', 'int_refunds_matched') }}
+    select * from {{ source('stripe', 'raw_refunds') }}
 
 ),
 
@@ -26,10 +26,12 @@ cleaned as (
 
         ---------- booleans
         coalesce(lower(status) = 'succeeded', false) as is_succeeded,
+        _deleted_at is not null as is_deleted,
 
         ---------- timestamps
         cast(created_at as date) as refund_date,
         created_at as refunded_at,
+        _fetched_at,
         _loaded_at
     from refunds
 

@@ -1,0 +1,25 @@
+{{ config(materialized='table') }}
+
+with
+
+customers as (
+
+    select * from {{ ref('int_customers_cleaned') }}
+
+),
+
+-- the oldest account stands for the person; an address that very many give is a placeholder and nobody's
+shared as (
+
+    select
+        email,
+        min(customer_id) as primary_customer_id,
+        cast(count(*) as bigint) as account_count
+    from customers
+    where not is_deleted and email is not null
+    group by email
+    having count(*) between 2 and {{ var('most_accounts_of_a_person') }}
+
+)
+
+select * from shared
