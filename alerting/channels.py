@@ -62,9 +62,13 @@ class SlackChannel:
 
         class ShortRateLimit(RateLimitErrorRetryHandler):
             def _can_retry(
-                self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None,
+                self,
+                *,
+                state: RetryState,
+                request: HttpRequest,
+                response: HttpResponse | None = None,
                 error: Exception | None = None,
-            ) -> bool:  # fmt: skip
+            ) -> bool:
                 if response is None or response.status_code != 429:
                     return False
                 asked = [

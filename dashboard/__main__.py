@@ -30,11 +30,8 @@ def main() -> None:
         "--server.address",
         options.address,
     ]
-    os.execve(
-        sys.executable,
-        [sys.executable, "-m", "streamlit", *arguments],
-        {**os.environ, "PYTHONPATH": path},
-    )  # noqa: S606
+    command = [sys.executable, "-m", "streamlit", *arguments]
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606
 
 
 if __name__ == "__main__":

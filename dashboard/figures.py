@@ -1,4 +1,6 @@
-"""What the page shows: all figures of one selection, from one publication, with the period before."""
+"""What the page shows: all figures of one selection, from one publication, with the period
+before.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a period came to, in US dollars. What a choice of categories leaves undefined is None."""
+    """What a period came to, in US dollars. What a choice of categories leaves undefined is
+    None.
+    """
 
     orders: int
     gross_revenue: Decimal

@@ -45,9 +45,11 @@ def published_marts() -> AbstractContextManager[Query]:
         MissingInputError: nothing has been published yet.
         WarehouseUnavailableError, CredentialsError, SettingsError: as in a load.
     """
-    if settings(WarehouseSettings).kind == "snowflake":
-        return _snowflake(settings(SnowflakeSettings), settings(ReportSettings))
-    return _duckdb(settings(WarehouseSettings).published_file)
+    readers: dict[str, Callable[[], AbstractContextManager[Query]]] = {
+        "duckdb": lambda: _duckdb(settings(WarehouseSettings).published_file),
+        "snowflake": lambda: _snowflake(settings(SnowflakeSettings), settings(ReportSettings)),
+    }
+    return readers[settings(WarehouseSettings).kind]()
 
 
 def bound(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
@@ -120,7 +122,10 @@ def _snowflake(account: SnowflakeSettings, report: ReportSettings) -> Iterator[Q
         }
     )
     with session(analyst, doing="read the published marts", database=ANALYTICS) as connection:
-        visible = "select count(*) from information_schema.tables where table_schema = 'PUBLISHED' and table_name = 'PUBLICATION'"
+        visible = (
+            "select count(*) from information_schema.tables "
+            "where table_schema = 'PUBLISHED' and table_name = 'PUBLICATION'"
+        )
         ((count,),) = connection.rows(visible)
         if not count:
             raise MissingInputError(

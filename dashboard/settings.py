@@ -1,4 +1,6 @@
-"""Who the business view is on Snowflake: an analyst, who may read published marts and nothing else."""
+"""Who the business view is on Snowflake: an analyst, who may read published marts and nothing
+else.
+"""
 
 from __future__ import annotations
 

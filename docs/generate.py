@@ -192,7 +192,9 @@ KEYS = {table.raw_name.lower(): table.key for source in SOURCES for table in sou
 
 
 MEASURES = dict(
-    re.findall(r"{% docs (\w+) %}\n(.+?)\n{% enddocs %}", (MODELS / "measures.md").read_text(), re.S)
+    re.findall(
+        r"{% docs (\w+) %}\n(.+?)\n{% enddocs %}", (MODELS / "measures.md").read_text(), re.S
+    )
 )
 
 

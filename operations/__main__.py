@@ -34,12 +34,12 @@ def _parser() -> argparse.ArgumentParser:
     backfill = commands.add_parser(
         "backfill",
         help="load a range of days, for one source or all six; dbt follows day by day",
-        description="Load a range of days, for one source or all six, on a running Airflow. Days that were loaded before are "
-        "loaded again; a load changes nothing that is right already. dbt runs for each day that "
-        "all six sources have loaded, "
-        "and once more for a day that was built before.",
-        epilog="AIRFLOW_API_URL, AIRFLOW_API_USER and AIRFLOW_API_PASSWORD (or AIRFLOW_API_TOKEN) say which Airflow; beside a "
-        "running sandbox there is nothing to set.",
+        description="Load a range of days, for one source or all six, on a running Airflow. Days "
+        "that were loaded before are loaded again; a load changes nothing that is right already. "
+        "dbt runs for each day that all six sources have loaded, and once more for a day that was "
+        "built before.",
+        epilog="AIRFLOW_API_URL, AIRFLOW_API_USER and AIRFLOW_API_PASSWORD (or AIRFLOW_API_TOKEN) "
+        "say which Airflow; beside a running sandbox there is nothing to set.",
     )
     backfill.add_argument("source", help=f"orders, customers, ... or {ALL} for the six of them")
     backfill.add_argument(

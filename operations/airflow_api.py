@@ -140,12 +140,14 @@ class AirflowApi:
         )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
+        instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        path = f"{instance}/xcomEntries/{key}?deserialize=true"
         return self.call("GET", path)["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
         """Lines of a task's log, with what was raised."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
+        instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        path = f"{instance}/logs/{try_number}?full_content=true"
         content = self.call("GET", path, headers={"Accept": "application/json"})["content"]
         return [
             line

@@ -45,7 +45,9 @@ class Range:
 
 @dataclass(frozen=True)
 class Started:
-    """One source's back-fill as Airflow knows it. ``created_at`` is Airflow's clock, with its zone."""
+    """One source's back-fill as Airflow knows it. ``created_at`` is Airflow's clock, with its
+    zone.
+    """
 
     source: Source
     id: int
@@ -170,7 +172,8 @@ def active_backfills(api: AirflowApi, source: Source) -> list[dict[str, Any]]:
 
 
 def _unfinished_runs(api: AirflowApi, source: Source, backfill: dict[str, Any]) -> bool:
-    bounds = f"partition_date_gte={str(backfill['from_date'])[:10]}&partition_date_lte={str(backfill['to_date'])[:10]}"
+    first, last = str(backfill["from_date"])[:10], str(backfill["to_date"])[:10]
+    bounds = f"partition_date_gte={first}&partition_date_lte={last}"
     states = "&".join(f"state={state}" for state in UNFINISHED)
     path = f"/dags/{source.dag_id}/dagRuns?run_type=backfill&{bounds}&{states}&limit=1"
     return bool(api.call("GET", path)["dag_runs"])

@@ -52,7 +52,10 @@ class DayOutcome:
         if self.builds:
             return f"{said}; dbt: {', '.join(self.builds)}"
         if self.build_expected:
-            return f"{said}; dbt did NOT run, although it should have: trigger rebuild_day for {self.day}"
+            return (
+                f"{said}; dbt did NOT run, although it should have: trigger rebuild_day for "
+                f"{self.day}"
+            )
         return f"{said}; dbt waits for the other sources of the day"
 
 
@@ -120,7 +123,8 @@ class Following:
             return False
         run_id = run["dag_run_id"]
         if run_id not in self._rebuilt:
-            path = f"/dags/{run['dag_id']}/dagRuns/{quote(run_id, safe='')}/taskInstances/rebuild_marts"
+            of_run = f"/dags/{run['dag_id']}/dagRuns/{quote(run_id, safe='')}"
+            path = f"{of_run}/taskInstances/rebuild_marts"
             self._rebuilt[run_id] = self.api.call("GET", path)["state"] == "success"
         return self._rebuilt[run_id]
 

@@ -1,1 +1,3 @@
-"""The ground floor: what all of the pipeline agrees on: contracts, days, errors, records, settings."""
+"""The ground floor: what all of the pipeline agrees on: contracts, days, errors, records,
+settings.
+"""

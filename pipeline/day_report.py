@@ -73,7 +73,10 @@ class DayReport:
         if self.waiting_for:
             return f"dbt waits for {', '.join(self.waiting_for)}."
         if self.lost:
-            return f"All six sources of {self.day} are loaded, but dbt has not begun: a run of it is started."
+            return (
+                f"All six sources of {self.day} are loaded, but dbt has not begun: a run of it is "
+                "started."
+            )
         if self.published:
             return f"{self.day} is published."
         began = (

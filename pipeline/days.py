@@ -1,4 +1,6 @@
-"""A day, the unit of everything: its key, its upper bound, and which day a run of Airflow is for."""
+"""A day, the unit of everything: its key, its upper bound, and which day a run of Airflow is
+for.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class DayError(PermanentError):
 
 
 def parse_day(text: str) -> date:
-    """``2026-11-22`` as a date; ``DayError`` for anything else, and for a day before ``EARLIEST``."""
+    """``2026-11-22`` as a date; ``DayError`` for anything else, and for a day before
+    ``EARLIEST``.
+    """
     try:
         day = datetime.strptime(text, DAY_FORMAT).date()
     except (TypeError, ValueError):

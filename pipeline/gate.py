@@ -13,7 +13,9 @@ from pipeline.sources import SOURCES
 
 
 class IncompleteDayError(PermanentError):
-    """A day was announced as complete, but the warehouse has no load record for one of its sources."""
+    """A day was announced as complete, but the warehouse has no load record for one of its
+    sources.
+    """
 
 
 def check_complete(day: date, records: tuple[LoadRecord, ...]) -> list[dict[str, Any]]:

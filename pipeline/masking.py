@@ -59,7 +59,9 @@ def _forms(secrets: frozenset[str]) -> tuple[tuple[str, ...], re.Pattern[str] | 
 
 
 def _without_beginning(text: str, form: str) -> str:
-    """The text without beginnings of a form at which it was cut: such as `the key is 9fQ2v_Zk...`."""
+    """The text without beginnings of a form at which it was cut: such as `the key is
+    9fQ2v_Zk...`.
+    """
     kept, rest, seed = [], 0, form[:SHORTEST_CUT]
     start = text.find(seed)
     while start >= 0:

@@ -21,7 +21,10 @@ def complaint_about(slots: int | None) -> str:
         return ""
     if not slots:
         lack = "Airflow has no pool" if slots is None else "No slot is in Airflow's pool"
-        return f"{lack} {PUBLISH_POOL!r}: no source could announce its day, and dbt would never run. Run: {SET_POOL}"
+        return (
+            f"{lack} {PUBLISH_POOL!r}: no source could announce its day, and dbt would never run. "
+            f"Run: {SET_POOL}"
+        )
     return (
         f"Airflow's pool {PUBLISH_POOL!r} has {slots} slots instead of 1: sources that announce a "
         "day in the same instant "

@@ -131,7 +131,9 @@ class DayState:
         return max(self.builds.values(), default=None)
 
     def builds_since(self, moment: datetime) -> list[str]:
-        """Runs whose builds began after the moment (with its zone): they read all there was then."""
+        """Runs whose builds began after the moment (with its zone): they read all there was
+        then.
+        """
         then = moment.astimezone(UTC).replace(tzinfo=None)
         return [run_id for run_id, began in self.builds.items() if began > then]
 

@@ -32,7 +32,9 @@ POLL_SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the day: a source's load, or a task of dbt. ``state`` is Airflow's, or "waiting"."""
+    """One line of the day: a source's load, or a task of dbt. ``state`` is Airflow's, or
+    "waiting".
+    """
 
     dag_id: str
     task_id: str

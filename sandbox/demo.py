@@ -142,5 +142,8 @@ def revenue_of_last_days(warehouse: WarehouseSettings) -> list[tuple[object, ...
     """(date, orders, gross revenue) of the last days of the published daily mart, newest first."""
     from transform import read_published
 
-    newest_first = "select order_date, orders, gross_revenue from published.fct_daily_revenue order by order_date desc"
+    newest_first = (
+        "select order_date, orders, gross_revenue from published.fct_daily_revenue "
+        "order by order_date desc"
+    )
     return read_published(f"{newest_first} limit {REVENUE_DAYS}", warehouse)

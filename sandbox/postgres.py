@@ -113,7 +113,8 @@ class EmbeddedPostgres:
 
     def dsn(self, db: str = "postgres") -> str:
         """``postgresql://...`` with the password in it."""
-        return f"postgresql://{USER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{quote(db, safe='')}"
+        password = quote(self.password, safe="")
+        return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{quote(db, safe='')}"
 
     def start(self, timeout: float = 60) -> None:
         """Set the server up if it is new, and start it if it does not run. ``timeout`` in seconds.
@@ -379,10 +380,17 @@ class EmbeddedPostgres:
     def _explain(self, what: str, output: str) -> str:
         last = " | ".join(line.strip() for line in output.strip().splitlines()[-5:])
         if "No space left on device" in output:
-            return f"PostgreSQL in {self.folder} {what}: the disk is full. Free some space, then start again."
+            return (
+                f"PostgreSQL in {self.folder} {what}: the disk is full. Free some space, then "
+                "start again."
+            )
         if "error while loading shared libraries" in output or "Library not loaded" in output:
-            return f"PostgreSQL {what}: a library of the system is missing ({last}). Install it, then start again."
-        return f"PostgreSQL in {self.folder} {what}: {last or 'it gave no reason'}. Its log is {self.log_file}."
+            return (
+                f"PostgreSQL {what}: a library of the system is missing ({last}). Install it, "
+                "then start again."
+            )
+        reason = last or "it gave no reason"
+        return f"PostgreSQL in {self.folder} {what}: {reason}. Its log is {self.log_file}."
 
 
 def binaries() -> Path:

@@ -88,7 +88,7 @@ class Stack:
         self.postgres = EmbeddedPostgres(self.layout.postgres)
 
     # ports
-    # -------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     @property
     def _ports_file(self) -> Path:
@@ -113,7 +113,7 @@ class Stack:
         return ports
 
     # addresses
-    # ---------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     @property
     def airflow_address(self) -> AirflowAddress:
@@ -144,7 +144,7 @@ class Stack:
         return self.postgres.dsn(SOURCE_DATABASE), self.stripe_url, self.layout.csv_inbox
 
     # settings
-    # ----------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def pipeline_settings(self) -> dict[str, str]:
         """What the pipeline has to know about this sandbox; shell commands find it in
@@ -194,10 +194,12 @@ class Stack:
         )
 
     # life
-    # --------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def start_stand_ins(self, say: Say) -> None:
-        """PostgreSQL with its two databases, the Stripe emulator, the Slack inbox, the CSV inbox."""
+        """PostgreSQL with its two databases, the Stripe emulator, the Slack inbox, the CSV
+        inbox.
+        """
         self.layout.make()
         self._check_space()
         ports = self.ports()
@@ -346,7 +348,7 @@ class Stack:
         return {name: process.pid for name, process in alive.items() if process}
 
     # parts
-    # -------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _module(self, name: str, module: str, port: int, store: Path) -> Process:
         return Process(

@@ -54,7 +54,9 @@ class ProjectError(TransformError, PermanentError):
 
 
 class ModelDefinitionError(TransformError, PermanentError):
-    """The warehouse refused a model's SQL as such (unknown column, wrong syntax, broken contract)."""
+    """The warehouse refused a model's SQL as such (unknown column, wrong syntax, broken
+    contract).
+    """
 
 
 class ModelError(TransformError, PassingError):

@@ -67,7 +67,8 @@ class LayerResult(_AsDict):
 
 @dataclass(frozen=True)
 class DataTest(_AsDict):
-    """One data test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of them.
+    """One data test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of
+    them.
 
     ``new_rows``: how many more they are than at the last publication, for a test that warned.
     """
@@ -111,7 +112,9 @@ class TestResult(_AsDict):
         return {test.name: test.new_rows for test in self.tests if test.new_rows}
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts, and the tests that did not simply pass: a thousand passes are of no use in XCom."""
+        """Counts, and the tests that did not simply pass: a thousand passes are of no use in
+        XCom.
+        """
         result = super().as_dict()
         result["tests"] = [test for test in result["tests"] if test["status"] != "pass"]
         return {**result, "passed": self.passed, "warned": self.warned, "total": len(self.tests)}

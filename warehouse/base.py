@@ -196,7 +196,9 @@ class Warehouse(ABC):
         return self.ask("read the announcements", lambda session: days.day_state(session, day))
 
     def days_to_build(self, first: date, last: date) -> dict[date, str]:
-        """Complete days with a load that no build of them has read; the id of the newest such load."""
+        """Complete days with a load that no build of them has read; the id of the newest such
+        load.
+        """
         return self.ask(
             "read the announcements", lambda session: days.days_to_build(session, first, last)
         )

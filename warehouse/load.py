@@ -2,9 +2,10 @@
 
     with warehouse.begin_load(source, day, window) as load:     # nothing is visible yet
         load.stage(table, batches)                              # any number of times
-        record = load.commit(watermark)                         # all tables and the record, or nothing
+        record = load.commit(watermark)                         # all tables and the record, or none
 
-Staged rows wait in Parquet files. The commit makes the raw tables ready (DDL), lets the files arrive
+Staged rows wait in Parquet files. The commit makes the raw tables ready (DDL), lets the files
+arrive
 where SQL can read them, and then writes in one transaction: the rows of every table
 (``warehouse.merge``), the rows set aside and the load record (``warehouse.records``).
 """
@@ -166,8 +167,10 @@ class Load:
             for table in self._source.tables
         }
         # On Snowflake DDL commits whatever is open: all of it comes before the transaction.
-        if not replace:
-            for table in self._source.tables:
+        for table in self._source.tables:
+            if replace:
+                tables.forget_columns(session, table, columns[table.name])
+            else:
                 tables.refuse_changed_types(session, table, columns[table.name])
         pieces = {}
         for table in self._source.tables:

@@ -84,20 +84,18 @@ def _one_row_per_key(
     A key hardly ever comes twice in a load, and looking is cheaper than sorting whole rows.
     """
     key = session.listed(table.key)
-    twice = f"select 1 from ({_all(pieces)}) staged group by {key} having count(*) > 1 limit 1"
-    if not session.rows(twice):
+    twice = f"select {key} from ({_all(pieces)}) staged group by {key} having count(*) > 1"
+    if not session.rows(f"{twice} limit 1"):
         return list(pieces)
     others = [c for c in columns if c.name not in (*table.key, table.version)]
     order = [session.quoted(table.version), *(_comparable(session, c) for c in others)]
     newest = ", ".join(f"{expression} desc nulls last" for expression in order)
-    statements = []
-    for number in range(len(pieces)):
-        share = f"where hash({key}) % {len(pieces)} = {number} " if len(pieces) > 1 else ""
-        statements.append(
-            f"select * from ({_all(pieces)}) staged {share}"
-            f"qualify row_number() over (partition by {key} order by {newest}) = 1"
-        )
-    return statements
+    once = [f"select * from ({p}) staged where ({key}) not in ({twice})" for p in pieces]
+    return [
+        *once,
+        f"select * from ({_all(pieces)}) staged where ({key}) in ({twice}) "
+        f"qualify row_number() over (partition by {key} order by {newest}) = 1",
+    ]
 
 
 def _comparable(session: Session, column: Column, prefix: str = "") -> str:
@@ -133,7 +131,8 @@ def _upsert_clauses(session: Session, table: RawTable, columns: Sequence[Column]
     newer = _is_newer(version, "staged", "target")
     same = f"staged.{version} is not distinct from target.{version}"
     different = [
-        f"{_comparable(session, c, 'staged.')} is distinct from {_comparable(session, c, 'target.')}"
+        f"{_comparable(session, c, 'staged.')} is distinct from "
+        f"{_comparable(session, c, 'target.')}"
         for c in content
     ]
     differs = f"({' or '.join(different) or '1 = 0'})"
@@ -160,13 +159,7 @@ def _refresh_clauses(session: Session, table: RawTable, names: Sequence[str]) ->
     older = _is_newer(session.quoted(table.version), "target", "staged")
     since = 'target."_LOADED_AT" > staged."_STARTED_AT" and target."_LOAD_ID" <> staged."_LOAD_ID"'
     went = 'coalesce(target."_DELETED_AT" > staged."_STARTED_AT", false)'
-    filled = {name.lower() for name in (*names, *METADATA)}
-    emptied = [
-        f"{as_stored(name)} = null"
-        for name in stored_columns(session, table)
-        if name.lower() not in filled
-    ]
-    assigned = ", ".join([_assigned(session, [*names, *METADATA]), *emptied])
+    assigned = _assigned(session, [*names, *METADATA])
     return [f"when matched and not ({went} or ({since} and {older})) then update set {assigned}"]
 
 
@@ -202,6 +195,7 @@ def mark_deleted(
     same_key = " and ".join(
         f"target.{session.quoted(name)} = gone.{session.quoted(name)}" for name in table.key
     )
+    _drop_copies(session, table, pieces, seen_at, stamp)
     session.execute(
         f'update {raw} target set "_DELETED_AT" = ?, "_LOAD_ID" = ?, "_LOADED_AT" = ?, "_DAY" = ? '
         f"from (select distinct * from ({_all(pieces)}) keys) gone "
@@ -210,3 +204,29 @@ def mark_deleted(
     )
     ((marked,),) = session.rows(f'select count(*) from {raw} where "_LOAD_ID" = ?', [stamp.load_id])
     return int(marked)
+
+
+def _drop_copies(
+    session: Session, table: RawTable, pieces: Sequence[str], seen_at: datetime, stamp: Stamp
+) -> None:
+    """Of rows with these keys that are there twice leave the newest, marked as deleted.
+
+    No load writes a key twice; a hand or a tool did. A MERGE would keep every copy.
+    """
+    raw, key = address(session, table), session.listed(table.key)
+    own = {name.lower() for name in METADATA}
+    names = [as_stored(n) for n in stored_columns(session, table) if n.lower() not in own]
+    session.execute(
+        f"insert into {raw} ({', '.join(names)}, "
+        '"_LOAD_ID", "_LOADED_AT", "_DAY", "_DELETED_AT") '
+        f"select {', '.join(names)}, ?, ?, ?, ? from {raw} "
+        f'where ({key}) in ({_all(pieces)}) and "_LOADED_AT" <= ? '
+        f"qualify count(*) over (partition by {key}) > 1 and row_number() over "
+        f"(partition by {key} order by {session.quoted(table.version)} desc nulls last) = 1",
+        [stamp.load_id, stamp.loaded_at, stamp.day, seen_at, seen_at],
+    )
+    session.execute(
+        f'delete from {raw} where "_LOAD_ID" <> ? '
+        f'and ({key}) in (select {key} from {raw} where "_LOAD_ID" = ?)',
+        [stamp.load_id, stamp.load_id],
+    )

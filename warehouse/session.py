@@ -1,7 +1,7 @@
 """One open connection to a warehouse: the seam between the algorithm and an engine.
 
-Everything above it is written once. Both drivers take ``?`` for values, and both engines have MERGE,
-QUALIFY and ``is distinct from``; where their SQL differs, a statement asks the session.
+Everything above it is written once. Both drivers take ``?`` for values, and both engines have
+MERGE, QUALIFY and ``is distinct from``; where their SQL differs, a statement asks the session.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where staged files wait: a folder per load, and the check of what goes into them.
 
-<root>/<load>/owner.lock               held by every process that works on the load; free: nobody does
+<root>/<load>/owner.lock               held by every process that works on it; free: nobody does
 <root>/<load>/<table>/<part>/*.parquet
 """
 

@@ -91,6 +91,14 @@ def make_ready(session: Session, table: RawTable, columns: Sequence[Column]) -> 
             )
 
 
+def forget_columns(session: Session, table: RawTable, columns: Sequence[Column]) -> None:
+    """Drop what the source had once: columns that are neither among these nor the load's own."""
+    kept = {name.lower() for name in (*(column.name for column in columns), *METADATA)}
+    for name in stored_columns(session, table):
+        if name.lower() not in kept:
+            session.execute(f"alter table {address(session, table)} drop column {as_stored(name)}")
+
+
 def _changed(
     session: Session, columns: Sequence[Column], existing: dict[str, str]
 ) -> dict[str, str]:

@@ -12,9 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ZERO_DECIMAL = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
-)
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())  # noqa: SIM905
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 # ISK and UGX have no decimals any more, but Stripe goes on counting them in hundredths: 500 are 5
 # ISK. HUF and TWD are zero-decimal for payouts only. All of them are therefore two-decimal here, as

@@ -1,4 +1,6 @@
-"""What `.env` may say about the containers; Docker Compose reads the same names for its own part."""
+"""What `.env` may say about the containers; Docker Compose reads the same names for its own
+part.
+"""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def make_products(rng: np.random.Generator, ids: Ints, created_at: Ints) -> Prod
         category = kinds[int(draw[0] * len(kinds))]
         usual, sections, things = RANGE[category]
         section = int(draw[1] * len(sections))
-        name = f"{BRANDS[int(draw[2] * len(BRANDS))]} {things[section]} {MODELS[int(draw[3] * len(MODELS))]}"
+        brand, model = BRANDS[int(draw[2] * len(BRANDS))], MODELS[int(draw[3] * len(MODELS))]
+        name = f"{brand} {things[section]} {model}"
         names.append(f"{name} " if draw[4] > 0.97 else name)
         categories.append(
             None

@@ -31,4 +31,5 @@ def chance(numbers: Ints, purpose: str) -> Floats:
 
 def stripe_id(prefix: str, *parts: object) -> str:
     """An id as Stripe makes them, always the same for the same parts."""
-    return f"{prefix}_{hashlib.blake2b(':'.join(map(str, parts)).encode(), digest_size=12).hexdigest()}"
+    digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=12)
+    return f"{prefix}_{digest.hexdigest()}"

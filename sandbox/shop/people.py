@@ -91,7 +91,8 @@ def make_addresses(rng: np.random.Generator, count: int) -> Addresses:
     draws = rng.random((7, count)).tolist()
     addresses = Addresses([], [], [], [], [])
     for where, number, street, kind, spelling, country, tail in zip(*draws, strict=True):
-        text = f"{1 + int(number * number * 9800)} {_pick(STREETS, street)} {_pick(STREET_KINDS, kind)}"
+        house = 1 + int(number * number * 9800)
+        text = f"{house} {_pick(STREETS, street)} {_pick(STREET_KINDS, kind)}"
         if where < 0.88:
             city, code, name, zip_prefix = _pick(AT_HOME, where / 0.88)
             state = (

@@ -9,13 +9,20 @@ import html
 import re
 
 EMOJI = {
-    "white_check_mark": "✅", "x": "❌", "warning": "⚠️", "rotating_light": "🚨", "tada": "🎉", "fire": "🔥",
-    "hourglass": "⌛", "hourglass_flowing_sand": "⏳", "clock1": "🕐", "alarm_clock": "⏰", "stopwatch": "⏱️", "repeat": "🔁",
-    "arrows_counterclockwise": "🔄", "red_circle": "🔴", "large_green_circle": "🟢", "large_yellow_circle": "🟡",
-    "large_orange_circle": "🟠", "large_blue_circle": "🔵", "information_source": "ℹ️", "bell": "🔔", "eyes": "👀",
-    "heavy_check_mark": "✔️", "no_entry": "⛔", "boom": "💥", "package": "📦", "bar_chart": "📊", "link": "🔗",
-    "chart_with_upwards_trend": "📈", "chart_with_downwards_trend": "📉", "moneybag": "💰", "memo": "📝",
-    "wrench": "🔧", "mag": "🔍", "rocket": "🚀", "green_heart": "💚", "page_facing_up": "📄", "skull": "💀",
+    "white_check_mark": "✅", "x": "❌", "warning": "⚠️",
+    "rotating_light": "🚨", "tada": "🎉", "fire": "🔥",
+    "hourglass": "⌛", "hourglass_flowing_sand": "⏳", "clock1": "🕐",
+    "alarm_clock": "⏰", "stopwatch": "⏱️", "repeat": "🔁",
+    "arrows_counterclockwise": "🔄", "red_circle": "🔴",
+    "large_green_circle": "🟢", "large_yellow_circle": "🟡",
+    "large_orange_circle": "🟠", "large_blue_circle": "🔵", "information_source": "ℹ️",
+    "bell": "🔔", "eyes": "👀",
+    "heavy_check_mark": "✔️", "no_entry": "⛔", "boom": "💥",
+    "package": "📦", "bar_chart": "📊", "link": "🔗",
+    "chart_with_upwards_trend": "📈", "chart_with_downwards_trend": "📉",
+    "moneybag": "💰", "memo": "📝",
+    "wrench": "🔧", "mag": "🔍", "rocket": "🚀",
+    "green_heart": "💚", "page_facing_up": "📄", "skull": "💀",
 }  # fmt: skip
 
 _CODE = re.compile(r"```(?P<block>.+?)```|`(?P<inline>[^`\n]+)`", re.DOTALL)
@@ -82,7 +89,8 @@ def _linked(text: str) -> str:
         if target.startswith(_LINKABLE):
             address = html.escape(target.replace("&amp;", "&"))
             parts.append(
-                f'<a href="{address}" rel="noreferrer" target="_blank">{_styled(label or target)}</a>'
+                f'<a href="{address}" rel="noreferrer" target="_blank">'
+                f"{_styled(label or target)}</a>"
             )
         elif target.startswith(("!", "@", "#")):
             parts.append(

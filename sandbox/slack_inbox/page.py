@@ -41,7 +41,8 @@ def page(messages: Sequence[Message]) -> str:
 <body>
 <header class="top">
 <h1>Slack inbox</h1>
-<p>Alerts sent to this local stand-in, newest first. Nothing leaves this machine. <a href="/messages">JSON</a></p>
+<p>Alerts sent to this local stand-in, newest first. Nothing leaves this machine.
+<a href="/messages">JSON</a></p>
 </header>
 <main id="messages" aria-live="polite">{message_list(messages)}</main>
 </body>
@@ -80,8 +81,10 @@ def _message(message: Message) -> str:
     raw = html.escape(json.dumps(payload, indent=2, ensure_ascii=False))
     at = html.escape(message.received_at)
     return (
-        f'<article id="message-{message.id}"><div class="by"><span class="sender">{html.escape(sender)}</span>'
-        f'<time datetime="{at}">{at[11:19]} UTC</time><span class="number">#{message.id}</span></div>'
+        f'<article id="message-{message.id}"><div class="by">'
+        f'<span class="sender">{html.escape(sender)}</span>'
+        f'<time datetime="{at}">{at[11:19]} UTC</time>'
+        f'<span class="number">#{message.id}</span></div>'
         f"{''.join(body)}<details><summary>payload</summary><pre>{raw}</pre></details></article>"
     )
 
@@ -103,7 +106,8 @@ def _attachment(attachment: Mapping[str, Any]) -> str:
     fields = [field for field in attachment.get("fields") or [] if isinstance(field, Mapping)]
     if fields:
         cells = (
-            f"<div><strong>{plain_to_html(str(field.get('title', '')))}</strong><br>{to_html(str(field.get('value', '')))}</div>"
+            f"<div><strong>{plain_to_html(str(field.get('title', '')))}</strong><br>"
+            f"{to_html(str(field.get('value', '')))}</div>"
             for field in fields
         )
         inner.append(f'<div class="fields">{"".join(cells)}</div>')
@@ -112,7 +116,8 @@ def _attachment(attachment: Mapping[str, Any]) -> str:
         inner.append(
             f'<div class="context"><span>{plain_to_html(str(attachment["footer"]))}</span></div>'
         )
-    return f'<div class="attachment" style="border-color: {_colour(attachment.get("color"))}">{"".join(inner)}</div>'
+    colour = _colour(attachment.get("color"))
+    return f'<div class="attachment" style="border-color: {colour}">{"".join(inner)}</div>'
 
 
 def _colour(colour: object) -> str:
@@ -138,11 +143,15 @@ def _block(block: Mapping[str, Any]) -> str:
             elements = "".join(f"<span>{_element(element)}</span>" for element in block["elements"])
             return f'<div class="context">{elements}</div>'
         case "actions":
-            return f'<div class="actions">{"".join(_element(element) for element in block["elements"])}</div>'
+            elements = "".join(_element(element) for element in block["elements"])
+            return f'<div class="actions">{elements}</div>'
         case "image":
             return f'<div class="image">{_element(block)}</div>'
         case other:
-            return f'<div class="context"><span>A block of kind {html.escape(str(other))}; see the payload.</span></div>'
+            kind = html.escape(str(other))
+            return (
+                f'<div class="context"><span>A block of kind {kind}; see the payload.</span></div>'
+            )
 
 
 def _text(text: Mapping[str, Any]) -> str:
@@ -156,7 +165,8 @@ def _element(element: Mapping[str, Any]) -> str:
             label, link = plain_to_html(str(element["text"]["text"])), str(element.get("url") or "")
             style = "button " + ("primary" if element.get("style") == "primary" else "plain")
             if link.startswith(("http://", "https://")):
-                return f'<a class="{style}" href="{html.escape(link)}" rel="noreferrer" target="_blank">{label}</a>'
+                address = f'href="{html.escape(link)}" rel="noreferrer" target="_blank"'
+                return f'<a class="{style}" {address}>{label}</a>'
             return f'<span class="{style}">{label}</span>'
         case "image":
             # never fetched: pages show what arrived, no more

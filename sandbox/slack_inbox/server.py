@@ -15,7 +15,10 @@ from sandbox.slack_inbox.store import MessageStore
 
 LOG = logging.getLogger(__name__)
 LARGEST_BODY = 1_000_000  # bytes
-SECURITY = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:"
+SECURITY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
+    "img-src data:"
+)
 Answer = int | Literal["never"]
 
 

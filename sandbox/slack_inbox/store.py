@@ -45,7 +45,9 @@ class Message:
 
 
 class MessageStore:
-    """Appends messages to ``folder/messages.jsonl`` and reads back what an earlier run left there."""
+    """Appends messages to ``folder/messages.jsonl`` and reads back what an earlier run left
+    there.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

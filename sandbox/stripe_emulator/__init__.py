@@ -10,9 +10,10 @@ or in a test:
 
 What is there, as at Stripe:
 
-* ``GET  /v1/charges|refunds|disputes|events`` newest first, with ``limit``, ``starting_after``, ``ending_before``,
-  ``created`` and ``created[gt|gte|lt|lte]``; ``customer``/``payment_intent`` on charges, ``charge``/``payment_intent``
-  on refunds and disputes, ``type``/``types[]`` on events, which reach back 30 days only; ``GET .../{id}``
+* ``GET  /v1/charges|refunds|disputes|events`` newest first, with ``limit``, ``starting_after``,
+  ``ending_before``, ``created`` and ``created[gt|gte|lt|lte]``; ``customer``/``payment_intent`` on
+  charges, ``charge``/``payment_intent`` on refunds and disputes, ``type``/``types[]`` on events,
+  which reach back 30 days only; ``GET .../{id}``
 * ``POST /v1/charges`` (also with ``source=tok_chargeDeclined`` and ``tok_createDispute``),
     ``/v1/charges/{id}``, ``/v1/charges/{id}/capture``, ``/v1/refunds``, ``/v1/refunds/{id}``,
     ``/v1/disputes/{id}``, ``/v1/disputes/{id}/close``

@@ -127,7 +127,10 @@ class Account:
                     code="charge_already_refunded",
                 )
             if amount > left:
-                text = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})."
+                text = (
+                    f"Refund amount ({amount}) is greater than unrefunded amount on charge "
+                    f"({left})."
+                )
                 raise StripeError(400, text, param="amount")
             if amount <= 0:
                 raise StripeError(
@@ -241,7 +244,9 @@ class Account:
         return item
 
     def _changed(self, old: Object, new: Object, at: int) -> Object:
-        """Store a new state of an existing object, with the events that this change has at Stripe."""
+        """Store a new state of an existing object, with the events that this change has at
+        Stripe.
+        """
         kind = old["object"]
         previous = {name: value for name, value in old.items() if new.get(name) != value}
         self.store.put(new)

@@ -284,9 +284,7 @@ class Deployment:
         """The dbt run of that number of a day, once it is over; it must be green."""
 
         def over() -> dict[str, Any]:
-            runs = [
-                run for run in self.api.runs(DBT_DAG) if day_of(run) == day
-            ]
+            runs = [run for run in self.api.runs(DBT_DAG) if day_of(run) == day]
             ended = [run for run in runs if run["state"] in ("success", "failed")]
             return ended[0] if len(ended) == number else {}
 

@@ -78,7 +78,9 @@ class Shop:
         )
 
     def statuses(self) -> dict[int, str]:
-        return {int(order_id): str(status) for order_id, status in self.raw("order_id, status")}
+        """Status by order, of the orders that are not marked as deleted."""
+        there = self.raw("order_id, status", where="_deleted_at is null")
+        return {int(order_id): str(status) for order_id, status in there}
 
     def assert_equal(self, table: RawTable = ORDERS, extra: Sequence[str] = ()) -> None:
         """Source and warehouse hold the same rows, value by value."""

@@ -1,8 +1,8 @@
 """Which day a run is for: the same answer for a task, an alert, a deadline and the page.
 
 Each of the four is handed the run in another form, and each has its own way to go on when the run
-has no day: a task fails with a sentence, an alert is sent without a day, a run gets no deadline, and
-the page leaves the run out.
+has no day: a task fails with a sentence, an alert is sent without a day, a run gets no deadline,
+and the page leaves the run out.
 """
 
 from __future__ import annotations

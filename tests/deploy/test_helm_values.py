@@ -111,9 +111,9 @@ def test_every_dag_is_among_those_whose_secrets_are_checked() -> None:
 
 
 def test_no_variable_that_every_container_has_is_a_secret() -> None:
-    from pipeline.masking import _SENSITIVE_VARIABLE
+    from pipeline.secret_forms import SENSITIVE_NAME
 
-    assert not [name for name in settings_of_all() if _SENSITIVE_VARIABLE.search(name)]
+    assert not [name for name in settings_of_all() if SENSITIVE_NAME.search(name)]
     assert "extraEnvFrom" not in VALUES and "secret" not in VALUES
 
 

@@ -51,7 +51,10 @@ def test_dbt_signs_in_with_its_own_key_where_it_has_one(monkeypatch: pytest.Monk
     transformer, its_key = signed_in_as(settings, "transform", monkeypatch)
     assert (loader, transformer) == ("ECOMMERCE_LOADER", "ECOMMERCE_TRANSFORMER")
     assert loaders_key != its_key
-    assert SnowflakeWarehouse(settings).dbt_environment()["SNOWFLAKE_PRIVATE_KEY"] == TRANSFORMER.strip()
+    assert (
+        SnowflakeWarehouse(settings).dbt_environment()["SNOWFLAKE_PRIVATE_KEY"]
+        == TRANSFORMER.strip()
+    )
 
 
 def test_dbt_signs_in_with_the_loaders_key_where_it_has_none(
@@ -61,4 +64,6 @@ def test_dbt_signs_in_with_the_loaders_key_where_it_has_none(
     transformer, its_key = signed_in_as(account(), "transform", monkeypatch)
     assert (loader, transformer) == ("ECOMMERCE_LOADER", "ECOMMERCE_TRANSFORMER")
     assert loaders_key == its_key
-    assert SnowflakeWarehouse(account()).dbt_environment()["SNOWFLAKE_PRIVATE_KEY"] == LOADER.strip()
+    assert (
+        SnowflakeWarehouse(account()).dbt_environment()["SNOWFLAKE_PRIVATE_KEY"] == LOADER.strip()
+    )

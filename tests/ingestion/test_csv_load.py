@@ -74,9 +74,10 @@ class Inbox:
         )
 
     def amounts(self) -> dict[str, Decimal]:
-        """Spend by campaign."""
+        """Spend by campaign, of the rows that are not marked as deleted."""
         rows = self.warehouse.query(
-            "select campaign_name, spend from csv_uploads.raw_marketing_spend"
+            "select campaign_name, spend from csv_uploads.raw_marketing_spend "
+            "where _deleted_at is null"
         )
         return {str(name): Decimal(str(spend)) for name, spend in rows}
 

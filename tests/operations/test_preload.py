@@ -26,7 +26,7 @@ import alerting.sla, alerting.deadlines
 import pyarrow
 pyarrow.array([1])
 sys.path.insert(0, "dags")
-import wiring.extraction, wiring.announcing
+import wiring.extraction, wiring.builds
 import airflow.dag_processing.dagbag, airflow.sdk.execution_time.task_runner
 print("added:", *sorted(set(sys.modules) - born_with))
 """

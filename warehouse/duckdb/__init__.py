@@ -1,1 +1,3 @@
-"""The embedded warehouse: DuckDB files in one folder, open for as short as possible under a lock."""
+"""The embedded warehouse: DuckDB files in one folder, open for as short as possible under a
+lock.
+"""

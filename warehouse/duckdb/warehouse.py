@@ -1,4 +1,6 @@
-"""What is particular about the embedded warehouse: its files, their lock, and Parquet read in place."""
+"""What is particular about the embedded warehouse: its files, their lock, and Parquet read in
+place.
+"""
 
 # ruff: noqa: S608 - names come from the contract and are quoted
 

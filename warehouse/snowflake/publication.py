@@ -83,7 +83,8 @@ class SnowflakePublications(Publications):
             session.execute(f"create transient schema {CURRENT}")
         elif current is None and (tables := _tables(session, CURRENT)):
             raise PublicationError(
-                f"The schema {CURRENT} has no table PUBLICATION, but {len(tables)} others: they are "
+                f"The schema {CURRENT} has no table PUBLICATION, but {len(tables)} others: they "
+                "are "
                 "not ours to replace. Move them away and publish again."
             )
         session.execute(f"alter schema {CURRENT} swap with {schema}")

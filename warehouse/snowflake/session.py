@@ -1,4 +1,6 @@
-"""Opens sessions of Snowflake: which role, what each query is tagged with, and Snowflake's words."""
+"""Opens sessions of Snowflake: which role, what each query is tagged with, and Snowflake's
+words.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ class SnowflakeSettings(FromEnvironment):
         private_key: the key as PEM, or its Base64 body alone, for places without files.
         private_key_file_pwd: the passphrase of the key, wherever it comes from.
         transform_user: who dbt signs in as; default: ``user``.
-        transform_private_key: the key of that user, as PEM or its Base64 body; default: the loader's.
+        transform_private_key: the key of that user, as PEM or its Base64 body; default: the
+            loader's.
         marts_warehouse: where dbt builds the marts; default: ``transform_warehouse``, where it does
             everything else.
         host, port, protocol: only for private links and test servers; the connector finds the

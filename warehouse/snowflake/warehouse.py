@@ -1,4 +1,6 @@
-"""What is particular about Snowflake: sessions, a stage that files are copied from, locks in rows."""
+"""What is particular about Snowflake: sessions, a stage that files are copied from, locks in
+rows.
+"""
 
 # ruff: noqa: S608 - names come from the contract and are quoted, values are bound
 
@@ -82,7 +84,8 @@ class SnowflakeWarehouse(Warehouse):
         """
         name = f'LOADS."{_incoming(load_id)}_{table.name.upper()}"'
         definitions = [
-            f"{session.quoted(c.name)} {session.type_name(TEXT if c.type.name == 'json' else c.type)}"
+            f"{session.quoted(c.name)} "
+            f"{session.type_name(TEXT if c.type.name == 'json' else c.type)}"
             for c in columns
         ]
         session.execute(
@@ -169,7 +172,10 @@ def create_loads(session: Session) -> None:
 
 
 def _locks(session: Session) -> bool:
-    found = "select count(*) from information_schema.tables where table_schema = 'LOADS' and startswith(table_name, 'LOCK_')"
+    found = (
+        "select count(*) from information_schema.tables "
+        "where table_schema = 'LOADS' and startswith(table_name, 'LOCK_')"
+    )
     return bool(session.rows(found)[0][0] == len(SOURCES) + 1)
 
 
