@@ -20,7 +20,7 @@ from pipeline.errors import PassingError, PermanentError
 from pipeline.records import DayState, LoadRecord, Window
 from pipeline.sources import SOURCES
 from warehouse import days, records, tables
-from warehouse.load import Load, next_commit
+from warehouse.load import COMMITS_LOCK, Load, next_commit
 from warehouse.manifest import Manifest, OwnManifest, SharedManifest, StagedPart
 from warehouse.merge import Stamp, mark_deleted
 from warehouse.parquet import write_part
@@ -141,7 +141,7 @@ class Warehouse(ABC):
             if not tables.existing_columns(session, table):
                 return 0
             pieces = self.arrive(session, name, table, columns, [part])
-            with session.transaction(source.name):
+            with session.transaction(COMMITS_LOCK):
                 stamp = Stamp(name, next_commit(session), seen_at.date(), seen_at)
                 marked = mark_deleted(session, table, pieces, seen_at, stamp)
                 if marked:

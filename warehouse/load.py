@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from warehouse.base import Warehouse
 
 
+COMMITS_LOCK = "commits"
+
+
 def next_commit(session: Session) -> datetime:
     """A load time later than every one before, even if a clock was set back.
 
-    Consumers take what is newer than what they have. Asked under the lock of the source, so that
-    the load times of a table only ever grow.
+    Consumers take what is newer than what they have. Asked under ``COMMITS_LOCK``, so that load
+    times grow in the order in which loads commit, whatever their source.
     """
     newest = records.newest_commit(session)
     return max(utc_now(), newest + timedelta(microseconds=1)) if newest else utc_now()
@@ -178,7 +181,7 @@ class Load:
             pieces[table.name] = self._arrive(
                 session, table, columns[table.name], staged[table.name]
             )
-        with session.transaction(self._source.name):
+        with session.transaction(COMMITS_LOCK):
             stamp = Stamp(
                 self.load_id, next_commit(session), self._manifest.day, self._manifest.started_at
             )

@@ -61,9 +61,12 @@
     {%- if kept not in graph -%}
         {%- set times = [] -%}
         {%- for source in graph.sources.values() if source.config.meta.load -%}
-            {%- do times.append('select max(_loaded_at) as loaded_at from ' ~ source.relation_name) -%}
+            {%- if adapter.get_relation(source.database, source.schema, source.identifier) is not none -%}
+                {%- do times.append('select max(_loaded_at) as loaded_at from ' ~ source.relation_name) -%}
+            {%- endif -%}
         {%- endfor -%}
-        {%- set newest = run_query('select max(loaded_at) from (' ~ times | join(' union all ') ~ ') as loads').rows[0][0] -%}
+        {%- set loads = times | join(' union all ') -%}
+        {%- set newest = run_query('select max(loaded_at) from (' ~ loads ~ ') as loads').rows[0][0] if times else none -%}
         {%- do graph.setdefault(kept, newest.strftime('%Y-%m-%d %H:%M:%S.%f') if newest else '1970-01-01') -%}
     {%- endif -%}
     {{ return(graph[kept]) }}

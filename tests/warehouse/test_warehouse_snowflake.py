@@ -482,7 +482,7 @@ def test_all_ddl_comes_before_the_transaction_and_nothing_commits_inside_it(
         "insert",
         "delete",
     }
-    assert statements[begin + 1].startswith("update loads.lock_products")
+    assert statements[begin + 1].startswith("update loads.lock_commits")
     assert {"merge", "insert"} <= set(inside)
 
 
@@ -587,12 +587,12 @@ def test_a_lock_without_its_row_locks_nothing_and_says_so(
     fake_snowflake: FakeAccount, snowflake_warehouse: SnowflakeWarehouse
 ) -> None:
     load(snowflake_warehouse, product(1))
-    fake_snowflake.execute('delete from "ECOMMERCE_RAW"."LOADS"."LOCK_PRODUCTS"')
+    fake_snowflake.execute('delete from "ECOMMERCE_RAW"."LOADS"."LOCK_COMMITS"')
     try:
-        with pytest.raises(PermanentError, match="LOCK_PRODUCTS has 0 rows"):
+        with pytest.raises(PermanentError, match="LOCK_COMMITS has 0 rows"):
             load(snowflake_warehouse, product(2))
     finally:
-        fake_snowflake.execute('insert into "ECOMMERCE_RAW"."LOADS"."LOCK_PRODUCTS" values (null)')
+        fake_snowflake.execute('insert into "ECOMMERCE_RAW"."LOADS"."LOCK_COMMITS" values (null)')
     assert names(snowflake_warehouse) == {1: "Mug"}
 
 

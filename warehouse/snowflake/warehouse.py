@@ -16,8 +16,8 @@ from typing import Literal
 
 from pipeline.contracts import TEXT, Column, RawTable
 from pipeline.errors import PipelineError
-from pipeline.sources import SOURCES
 from warehouse.base import DAYS_LOCK, Warehouse
+from warehouse.load import COMMITS_LOCK
 from warehouse.manifest import KEPT, StagedPart
 from warehouse.records import create_record_tables
 from warehouse.session import ANALYTICS, Session, utc_now
@@ -163,7 +163,7 @@ def create_loads(session: Session) -> None:
     if not create_record_tables(session) and _locks(session):
         return
     session.execute(f"create stage if not exists {STAGE}")
-    for name in (DAYS_LOCK, *(source.name for source in SOURCES)):
+    for name in (DAYS_LOCK, COMMITS_LOCK):
         # Made with its row in one statement: without a row the table would lock nothing.
         session.execute(
             f"create table if not exists LOADS.LOCK_{name.upper()} as "
@@ -174,9 +174,10 @@ def create_loads(session: Session) -> None:
 def _locks(session: Session) -> bool:
     found = (
         "select count(*) from information_schema.tables "
-        "where table_schema = 'LOADS' and startswith(table_name, 'LOCK_')"
+        "where table_schema = 'LOADS' and table_name in (?, ?)"
     )
-    return bool(session.rows(found)[0][0] == len(SOURCES) + 1)
+    names = [f"LOCK_{name.upper()}" for name in (DAYS_LOCK, COMMITS_LOCK)]
+    return bool(session.rows(found, names)[0][0] == len(names))
 
 
 def _incoming(load_id: str) -> str:
