@@ -204,7 +204,7 @@ def main() -> None:
             stack.stop(print)
     print(f"load average at the end: {os.getloadavg()[0]:.1f}", flush=True)
     if "ours" in best:
-        ratio("transform_day_vs_cold_build", best["ours"] / best["shell"], "<=", 1.4)
+        ratio("transform_day_vs_cold_build", best["ours"] / best["shell"], "<=", 1.1)
         if "cosmos_local" in best:
             ratio("transform_vs_cosmos_local", best["cosmos_local"] / best["ours"], ">=", 8)
         if "cosmos_watcher" in best:

@@ -163,7 +163,10 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
         flush=True,
     )
     ratio(
-        "transform_full_refresh_vs_incremental", best["full refresh"] / best["incremental"], ">=", 4
+        "transform_full_refresh_vs_incremental",
+        best["full refresh"] / best["incremental"],
+        ">=",
+        2.5,
     )
 
 
