@@ -37,7 +37,6 @@ PRELOADED = (
     "ingestion.postgres.load",
     "ingestion.stripe_api.load",
     "ingestion.csv_uploads.load",
-    "warehouse.duckdb.warehouse",
     "alerting.channels",
     "alerting.context",
     "alerting.deadlines",
