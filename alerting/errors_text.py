@@ -27,7 +27,7 @@ def facts_of(exception: BaseException | None) -> list[tuple[str, str]]:
     if failures := getattr(exception, "failures", ()):
         facts.append(("Failed", _listed([_failure(failure) for failure in failures])))
     if rejects := getattr(exception, "rejects", ()):
-        facts.append(("Rejected rows", _listed([_reject(reject) for reject in rejects])))
+        facts.append(("Rejected rows", _listed([reject.sentence for reject in rejects])))
     if (wait := getattr(exception, "retry_after", None)) is not None:
         facts.append(("Asked to wait", f"{wait:g} seconds"))
     return facts
@@ -49,8 +49,3 @@ def _failure(failure: Any) -> str:
     )
     first = failure.message.splitlines()[0] if failure.message else ""
     return f"{failure.node}{rows}" + (f": {keys}" if keys else f": {first}" if first else "")
-
-
-def _reject(reject: Any) -> str:
-    column = f", {reject.column}" if reject.column else ""
-    return f"{reject.file} line {reject.line}{column}: {reject.reason}"

@@ -36,7 +36,7 @@ def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> A
 
     Args:
         loads: what the gate before dbt found, per source ``source``, ``rows`` and
-            ``rows_rejected``. Figures that cannot be had are left out.
+            ``rows_newly_rejected``. Figures that cannot be had are left out.
     """
     now = (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
     if alert.day is None:
@@ -113,12 +113,12 @@ def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
 
 
 def _rejected(day: date, loads: Loads) -> list[tuple[str, str]]:
-    rejected = [
-        f"{load['source']} {load['rows_rejected']:,}" for load in loads if load.get("rows_rejected")
-    ]
-    return (
-        [("Rows set aside", f"{', '.join(rejected)} (see loads.rejected_rows)")] if rejected else []
+    new = ", ".join(
+        f"{load['source']} {load['rows_newly_rejected']:,}"
+        for load in loads
+        if load.get("rows_newly_rejected")
     )
+    return [("Rows newly set aside", f"{new} (see loads.rejected_rows)")] if new else []
 
 
 def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.records import Reject
+    from pipeline.rejects import Reject
 
 
 class PipelineError(Exception):

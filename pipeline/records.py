@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from pipeline.rejects import Reject
 from pipeline.sources import SOURCES
 
 
@@ -30,25 +31,13 @@ class TableCounts:
 
 
 @dataclass(frozen=True)
-class Reject:
-    """One row set aside. ``line`` is the physical line in the file, counted from 1; ``text`` is the
-    row as it stood there.
-    """
-
-    file: str
-    line: int
-    column: str | None
-    reason: str
-    text: str
-
-
-@dataclass(frozen=True)
 class LoadRecord:
     """One load of one day of one source. Times are UTC without a zone; ``checksum`` identifies the
     rows that were staged.
 
     ``watermark`` is the moment up to which this source is known to be complete after this load: the
-    next load starts there, less an overlap.
+    next load starts there, less an overlap. Of ``rows_rejected``, ``rows_newly_rejected`` had not
+    been set aside before for the same reason.
     """
 
     load_id: str
@@ -62,7 +51,8 @@ class LoadRecord:
     tables: tuple[TableCounts, ...]
     checksum: str
     rows_rejected: int = 0
-    # The first few, for the alert; all of them are in LOADS.REJECTED_ROWS.
+    rows_newly_rejected: int = 0
+    # The first few of the new ones, for the alert; all are in LOADS.REJECTED_ROWS.
     rejects: tuple[Reject, ...] = field(default=())
 
     @property
@@ -102,6 +92,7 @@ class LoadRecord:
             "rows_inserted": sum(table.inserted for table in self.tables),
             "rows_updated": sum(table.updated for table in self.tables),
             "rows_rejected": self.rows_rejected,
+            "rows_newly_rejected": self.rows_newly_rejected,
             "window": [start.isoformat() if start else None, end.isoformat()],
             "seconds": round(self.seconds, 3),
         }

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.contracts import Column, RawTable, Source
 from pipeline.errors import PermanentError
-from pipeline.records import LoadRecord, Reject
+from pipeline.records import LoadRecord
+from pipeline.rejects import Reject
 from warehouse import manifest as manifests
-from warehouse import records, tables
+from warehouse import records, rejected, tables
 from warehouse.manifest import Manifest, SharedManifest, StagedPart, checksum
 from warehouse.merge import Stamp, merge
 from warehouse.parquet import write_part
@@ -113,6 +114,14 @@ class Load:
         """Set rows aside; they reach ``LOADS.REJECTED_ROWS`` with ``commit``."""
         self._manifest.reject(table, rejects)
 
+    def reread(
+        self, table: RawTable, *, files: Sequence[str] = (), keys: Sequence[str] = ()
+    ) -> None:
+        """Say what was looked at again: rows of these files or keys that were set aside before, and
+        are not now, count as healed. Keys that are staged need not be named.
+        """
+        self._manifest.reread(table, files, keys)
+
     def add_column(self, table: RawTable, column: Column) -> None:
         """Announce a column that the source has gained; the raw table gains it with ``commit``."""
         self._added.setdefault(table.name, []).append(column)
@@ -189,13 +198,8 @@ class Load:
                 merge(session, t, columns[t.name], pieces[t.name], stamp, replace=replace)
                 for t in self._source.tables
             )
-            rejected, first_rejects = records.add_rejected(
-                session,
-                self.load_id,
-                self._source.name,
-                stamp.day,
-                self._manifest.rejected(session),
-                stamp.loaded_at,
+            aside = rejected.write(
+                session, self._source, self._manifest, pieces, stamp, everything=replace
             )
             found = [part for parts in staged.values() for part in parts]
             before = records.watermark(session, self._source)
@@ -210,8 +214,9 @@ class Load:
                 committed_at=max(stamp.loaded_at, utc_now()),
                 tables=counts,
                 checksum=checksum(found),
-                rows_rejected=rejected,
-                rejects=first_rejects,
+                rows_rejected=aside.total,
+                rows_newly_rejected=len(aside.new),
+                rejects=aside.new[: records.REJECTS_IN_RECORD],
             )
             records.add_record(session, record)
             manifests.forget(session, self.load_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,8 @@ from typing import Any
 
 from pipeline.contracts import Column, ColumnType, RawTable, Source
 from pipeline.errors import PermanentError
-from pipeline.records import Reject, Window
+from pipeline.records import Window
+from pipeline.rejects import Reject
 from warehouse.session import Session, utc_now
 
 KEPT = timedelta(days=2)  # a shared load that nobody commits
@@ -72,6 +74,16 @@ class Manifest(ABC):
     @abstractmethod
     def rejected(self, session: Session) -> Iterator[Said]:
         """The fields of ``Reject`` and ``table_name`` of each row set aside, in their order."""
+
+    def reread(self, table: RawTable, files: Sequence[str], keys: Sequence[str]) -> None:
+        said = {"files": list(files), "keys": list(keys)}
+        self._say("reread", table.name, secrets.token_hex(4), said)
+
+    def was_reread(self, session: Session, table: RawTable) -> tuple[set[str], set[str]]:
+        """Files and keys of a table that this load has looked at again."""
+        said = self._said(session, "reread", table.name).values()
+        files = {file for each in said for file in each["files"]}
+        return files, {key for each in said for key in each["keys"]}
 
     def add_part(self, part: StagedPart) -> None:
         said = {**asdict(part), "finished_at": part.finished_at.isoformat()}

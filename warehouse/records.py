@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
 from pipeline.contracts import BIGINT, DATE, JSON, TEXT, TIMESTAMP, Column, Source, decimal
-from pipeline.records import LoadRecord, Reject, TableCounts, Window, by_source_and_day
+from pipeline.records import LoadRecord, TableCounts, Window, by_source_and_day
+from pipeline.rejects import Reject
 from pipeline.sources import SOURCES
 from warehouse.session import Session
 from warehouse.tables import create_schema, create_table
@@ -35,8 +36,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "REJECTED_ROWS": (
         *(_must("load_id"), _must("source"), _must("table_name"), _must("day", DATE)),
-        *(_must("file"), _must("line", BIGINT), Column("column_name", TEXT)),
-        *(_must("reason"), _must("text"), _must("rejected_at", TIMESTAMP)),
+        *(Column("file", TEXT), Column("line", BIGINT), Column("key", TEXT)),
+        *(Column("column_name", TEXT), _must("reason"), _must("text")),
+        *(_must("rejected_at", TIMESTAMP), Column("healed_at", TIMESTAMP), _must("reject_id")),
     ),
     # Rows marked as deleted: each marking is a commit, with a load time of its own.
     "DELETIONS": (
@@ -65,22 +67,44 @@ _COLUMNS = (
 
 
 def missing_tables(session: Session) -> list[str]:
-    """Tables of LOADS that are not there yet."""
+    """Tables of LOADS that are not there yet, or lack columns."""
     found = session.rows(
-        "select upper(table_name) from information_schema.tables "
+        "select upper(table_name), upper(column_name) from information_schema.columns "
         "where upper(table_schema) = 'LOADS'"
     )
-    return [name for name in TABLES if (name,) not in found]
+    return [
+        name
+        for name, columns in TABLES.items()
+        if not {(name, column.name.upper()) for column in columns} <= set(found)
+    ]
 
 
 def create_record_tables(session: Session) -> list[str]:
-    """Create the tables of LOADS that are missing, and return their names."""
+    """Create the tables of LOADS that are missing, or add the columns that an earlier release did
+    not have; return the names of both.
+    """
     missing = missing_tables(session)
     if missing:
         create_schema(session, "loads")
     for name in missing:
-        create_table(session, f"loads.{name.lower()}", TABLES[name])
+        address = f"loads.{name.lower()}"
+        create_table(session, address, TABLES[name])
+        for column in TABLES[name]:
+            session.execute(
+                f"alter table {address} add column if not exists "
+                f"{session.quoted(column.name)} {session.type_name(column.type)}"
+            )
+            if column.nullable:
+                session.execute(
+                    f"alter table {address} alter column {session.quoted(column.name)} "
+                    "drop not null"
+                )
     return missing
+
+
+def with_columns(name: str) -> str:
+    """The table and its columns, for an INSERT: added columns stand last in an older table."""
+    return f"LOADS.{name} ({', '.join(column.name for column in TABLES[name])})"
 
 
 def watermark(session: Session, source: Source) -> datetime | None:
@@ -112,31 +136,7 @@ def add_record(session: Session, record: LoadRecord) -> None:
         record.checksum,
     ]
     holes = ", ".join(["?"] * 14 + [session.json("?"), "?"])
-    session.execute(f"insert into LOADS.LOAD_RECORDS select {holes}", values)
-
-
-def add_rejected(
-    session: Session,
-    load_id: str,
-    source: str,
-    day: date,
-    rejected: Iterable[dict[str, Any]],
-    at: datetime,
-) -> tuple[int, tuple[Reject, ...]]:
-    """Write rows set aside; return how many there are, and the first few.
-
-    Args:
-        rejected: the fields of ``Reject`` and ``table_name`` of each.
-    """
-    rows = [(said.pop("table_name"), Reject(**said)) for said in rejected]
-    session.insert(
-        "LOADS.REJECTED_ROWS",
-        [
-            (load_id, source, table, day, r.file, r.line, r.column, r.reason, r.text, at)
-            for table, r in rows
-        ],
-    )
-    return len(rows), tuple(reject for _, reject in rows[:REJECTS_IN_RECORD])
+    session.execute(f"insert into {with_columns('LOAD_RECORDS')} select {holes}", values)
 
 
 def record_of(session: Session, load_id: str) -> LoadRecord | None:
@@ -182,11 +182,12 @@ def _record(
     tables: str,
     checksum: str,
 ) -> LoadRecord:
-    first = (
-        "select file, line, column_name, reason, text from LOADS.REJECTED_ROWS where load_id = ? "
+    new = session.rows(
+        "select column_name, reason, text, file, line, key, count(*) over () "
+        "from LOADS.REJECTED_ROWS where load_id = ? "
+        f"order by file, line, key limit {REJECTS_IN_RECORD}",
+        [load_id],
     )
-    limited = f"{first} order by file, line limit {REJECTS_IN_RECORD}"
-    rejects = session.rows(limited, [load_id]) if rejected else []
     return LoadRecord(
         load_id=load_id,
         source=source,
@@ -199,5 +200,6 @@ def _record(
         tables=tuple(TableCounts(**table) for table in json.loads(tables)),
         checksum=checksum,
         rows_rejected=rejected,
-        rejects=tuple(Reject(*reject) for reject in rejects),
+        rows_newly_rejected=new[0][-1] if new else 0,
+        rejects=tuple(Reject(*reject) for *reject, _ in new),
     )

@@ -21,7 +21,8 @@ from ingestion.csv_uploads.values import Value, ValueRefusedError, reader_for
 from pipeline.contracts import Column, RawTable, Source
 from pipeline.days import upper_bound
 from pipeline.errors import ContractError, TooManyRejectsError, WarehouseUnavailableError
-from pipeline.records import LoadRecord, Reject, Window
+from pipeline.records import LoadRecord, Window
+from pipeline.rejects import REJECTS_IN_ERROR, TEXT_CHARACTERS, Reject, refuse_too_many
 from pipeline.settings import settings
 from pipeline.sources import source
 from warehouse import Load, Warehouse
@@ -29,8 +30,6 @@ from warehouse import Load, Warehouse
 logger = logging.getLogger(__name__)
 
 SOURCE = source("marketing")
-REJECTS_IN_ERROR = 5
-REJECT_TEXT_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class CsvLoader:
                 f"The CSV rows cannot be sorted in {tempfile.gettempdir()}: {error}"
             ) from error
         if record.rows_rejected:
-            first = "; ".join(explain(reject) for reject in record.rejects)
+            first = "; ".join(reject.sentence for reject in record.rejects)
             logger.warning(
                 "%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.",
                 record.rows_rejected,
@@ -129,6 +128,7 @@ class CsvLoader:
             logger.warning("%s has gained the column %s: loaded as text.", table.name, column.name)
             load.add_column(table, column)
         staged = load.stage(table, rows.winners(until))
+        load.reread(table, files=read.files)
         for rejects in rows.rejects():
             load.reject(table, rejects)
         waiting = rows.waiting(until)
@@ -147,35 +147,28 @@ class CsvLoader:
         )
 
     def _check_rejects(self, table: RawTable, rows: RowSorter) -> None:
-        rejected, total = rows.rejected, rows.rejected + rows.accepted
-        hopeless = rows.files_without_a_good_row()
-        limit = self._settings.max_reject_ratio
-        if not hopeless and rejected <= limit * total:
-            return
-        if rejected > limit * total:
-            problem = (
-                f"{rejected:,} of {total:,} rows of {table.name} are bad, more than "
-                f"CSV_MAX_REJECT_RATIO allows ({limit:.0%})"
-            )
-        else:
-            problem = f"Not one row of {', '.join(hopeless)} is good"
         first = [
             reject for batch in islice(rows.rejects(), 1) for reject in batch[:REJECTS_IN_ERROR]
         ]
-        raise TooManyRejectsError(
-            f"{problem}; nothing was loaded. The first: {'; '.join(map(explain, first))}.", first
+        refuse_too_many(
+            table.name,
+            rows.rejected,
+            rows.rejected + rows.accepted,
+            self._settings.max_reject_ratio,
+            "CSV_MAX_REJECT_RATIO",
+            first,
         )
+        if hopeless := rows.files_without_a_good_row():
+            raise TooManyRejectsError(
+                f"Not one row of {', '.join(hopeless)} is good; nothing was loaded. The first: "
+                f"{'; '.join(reject.sentence for reject in first)}.",
+                first,
+            )
 
 
 def load(source: Source, day: date, warehouse: Warehouse, full_refresh: bool) -> LoadRecord:
     """Load one day of ``marketing`` with the configured settings."""
     return CsvLoader(settings(CsvSettings), warehouse).run(day, full_refresh=full_refresh)
-
-
-def explain(reject: Reject) -> str:
-    """A reject in one sentence."""
-    column = f"{reject.column} " if reject.column else ""
-    return f"{reject.file} line {reject.line}: {column}{reject.reason}"
 
 
 def _open(inbox: Inbox, listed: InboxFile, table: RawTable, folder: Path) -> OpenedFile:
@@ -225,9 +218,7 @@ def read_file(
             if problems:
                 rejected.append(_rejected(file.listed.name, record, problems))
             else:
-                accepted.append(
-                    (*values, *lineage, record.line, record.text[:REJECT_TEXT_CHARACTERS])
-                )
+                accepted.append((*values, *lineage, record.line, record.text[:TEXT_CHARACTERS]))
         rows.add(accepted)
         rows.reject(rejected)
 
@@ -235,9 +226,8 @@ def read_file(
 def _rejected(file: str, record: Record, problems: list[tuple[str | None, str]]) -> Reject:
     (column, reason), *others = problems
     also = "".join(f"; {name} {why}" for name, why in others)
-    return Reject(
-        file, record.line, column, reason + also, printable(record.text[:REJECT_TEXT_CHARACTERS])
-    )
+    text = printable(record.text[:TEXT_CHARACTERS])
+    return Reject(column, reason + also, text, file=file, line=record.line)
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ingestion.csv_uploads.contract import LINEAGE, columns_in_file
 from pipeline.contracts import BIGINT, TEXT, Column, RawTable
-from pipeline.records import Reject
+from pipeline.rejects import Reject
 from warehouse.arrow import arrow_type, schema_of
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -166,7 +166,10 @@ class RowSorter:
         """All rejects by file and line, in lists of at most ``BATCH_ROWS``."""
         cursor = self._connection.execute("SELECT * FROM rejected ORDER BY file, line")
         while rows := cursor.fetchmany(BATCH_ROWS):
-            yield [Reject(*row) for row in rows]
+            yield [
+                Reject(column, reason, text, file=file, line=line)
+                for file, line, column, reason, text in rows
+            ]
 
     def _number(self, sql: str, parameters: Sequence[object] = ()) -> int:
         row = self._connection.execute(sql, list(parameters)).fetchone()

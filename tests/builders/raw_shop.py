@@ -41,8 +41,9 @@ _LOAD_RECORDS = """
     started_at timestamp, extracted_at timestamp, committed_at timestamp, rows_extracted bigint, rows_inserted bigint,
     rows_updated bigint, rows_unchanged bigint, rows_rejected bigint, tables json, checksum varchar"""
 _REJECTED_ROWS = """
-    load_id varchar, source varchar, table_name varchar, day date, file varchar, line bigint, column_name varchar,
-    reason varchar, text varchar, rejected_at timestamp"""
+    load_id varchar, source varchar, table_name varchar, day date, file varchar, line bigint, key varchar,
+    column_name varchar, reason varchar, text varchar, rejected_at timestamp, healed_at timestamp,
+    reject_id varchar"""
 
 STATES = ["CA", "California", "ny", "New York", "TX", "texas ", "WA", None, "Ontario"]
 STATUSES = [

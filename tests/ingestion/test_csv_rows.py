@@ -20,7 +20,7 @@ from ingestion.csv_uploads.inbox import InboxFile
 from ingestion.csv_uploads.load import OpenedFile, read_file
 from ingestion.csv_uploads.reading import encoding_of
 from ingestion.csv_uploads.sorting import RowSorter
-from pipeline.records import Reject
+from pipeline.rejects import Reject
 from pipeline.sources import MARKETING_SPEND
 
 NAMES = ["date", "channel", "campaign_name", "spend", "impressions", "clicks"]

@@ -20,6 +20,7 @@ RECORD = LoadRecord(
     tables=(TableCounts("charges", 10, 4, 5, 1), TableCounts("refunds", 3, 1, 2, 0)),
     checksum="abc",
     rows_rejected=2,
+    rows_newly_rejected=1,
 )
 
 
@@ -34,6 +35,7 @@ def test_an_event_carries_the_load_as_plain_json() -> None:
         "rows_inserted": 5,
         "rows_updated": 7,
         "rows_rejected": 2,
+        "rows_newly_rejected": 1,
         "window": ["2026-11-21T05:00:00", "2026-11-22T06:00:00"],
         "seconds": 1.25,
     }

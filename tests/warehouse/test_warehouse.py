@@ -16,7 +16,8 @@ import pytest
 
 from pipeline.contracts import TEXT, Column
 from pipeline.errors import ContractError, PermanentError
-from pipeline.records import LoadRecord, Reject, TableCounts
+from pipeline.records import LoadRecord, TableCounts
+from pipeline.rejects import Reject
 from pipeline.sources import (
     CHARGES,
     DISPUTES,
@@ -351,7 +352,7 @@ def test_the_checksum_identifies_the_rows(warehouse: Warehouse) -> None:
 
 def test_rejected_rows_are_kept_with_the_load(warehouse: Warehouse) -> None:
     rejects = [
-        Reject("products.csv", line, "price", "not a number", f'{line};"n/a";é')
+        Reject("price", "not a number", f'{line};"n/a";é', file="products.csv", line=line)
         for line in range(2, 9)
     ]
     with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
@@ -387,6 +388,65 @@ def test_rejected_rows_are_kept_with_the_load(warehouse: Warehouse) -> None:
 
 
 # --- a changed source
+
+
+def test_a_reject_is_said_once_and_heals(warehouse: Warehouse) -> None:
+    bad_line = Reject("price", "not a number", "2;n/a", file="products.csv", line=2)
+    moved = replace(bad_line, line=3)
+    other_file = replace(bad_line, file="more.csv")
+    bad_key = Reject("price", "does not fit", "1e9", key="7")
+    with_comma = Reject("name", "is null", "", key="8")
+
+    def load_rejecting(
+        *rejects: Reject, rows: tuple[int, ...] = (1,), **read: list[str]
+    ) -> LoadRecord:
+        with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
+            open_load.stage(PRODUCTS, [batch([product(key) for key in rows])])
+            open_load.reject(PRODUCTS, rejects)
+            open_load.reread(PRODUCTS, **read)
+            return open_load.commit(END)
+
+    def standing() -> set[tuple[object, ...]]:
+        return set(
+            warehouse.query(
+                "select file, key, reason from ecommerce_raw.loads.rejected_rows "
+                "where healed_at is null"
+            )
+        )
+
+    first = load_rejecting(bad_line, other_file, bad_key, with_comma, bad_key)
+    assert (first.rows_rejected, first.rows_newly_rejected) == (5, 4)
+    again = load_rejecting(moved, bad_key, files=["products.csv"])
+    assert (again.rows_rejected, again.rows_newly_rejected, again.rejects) == (2, 0, ())
+    assert len(standing()) == 4
+    other_fault = replace(bad_key, reason="is negative")
+    changed = load_rejecting(other_fault, rows=(8,), files=["products.csv"], keys=["7"])
+    assert changed.rejects == (other_fault,)
+    assert standing() == {("more.csv", None, "not a number"), (None, "7", "is negative")}
+    load_rejecting(rows=(7,))
+    assert standing() == {("more.csv", None, "not a number")}
+    back = load_rejecting(bad_key)
+    assert back.rows_newly_rejected == 1
+    with warehouse.begin_load(SHOP, DAY, WINDOW) as open_load:
+        open_load.stage(PRODUCTS, [batch([product(1)])])
+        open_load.commit(END, replace=True)
+    assert standing() == set()
+
+
+def test_tables_of_an_earlier_release_gain_what_they_lack(warehouse: Warehouse) -> None:
+    load(warehouse, product(1))
+    with warehouse.session("make it old", writes=True) as session:
+        for statement in (
+            "alter table LOADS.REJECTED_ROWS drop column reject_id",
+            "alter table LOADS.REJECTED_ROWS drop column key",
+            "alter table LOADS.REJECTED_ROWS alter column file set not null",
+        ):
+            session.execute(statement)
+    upgraded: Warehouse = type(warehouse)(warehouse.settings)  # type: ignore[attr-defined,call-arg]
+    with upgraded.begin_load(SHOP, DAY, WINDOW) as open_load:
+        open_load.stage(PRODUCTS, [batch([product(1)])])
+        open_load.reject(PRODUCTS, [Reject("price", "does not fit", "1e9", key="7")])
+        assert open_load.commit(END).rows_newly_rejected == 1
 
 
 def test_a_new_column_is_added_and_older_rows_have_no_value_in_it(warehouse: Warehouse) -> None:
