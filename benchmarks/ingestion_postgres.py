@@ -49,16 +49,21 @@ DLT_ENVIRONMENT = Path(sys.prefix) / "benchmark"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 ORDERS_OF_A_YEAR = """
 insert into orders
-select i, 1 + i * 7919::bigint %% 50000, born, (array['completed', 'pending', 'shipped', 'cancelled'])[1 + i %% 4],
+select i, 1 + i * 7919::bigint %% 50000, born,
+       (array['completed', 'pending', 'shipped', 'cancelled'])[1 + i %% 4],
        (1000 + i * 37::bigint %% 99000) / 100.0,
-       (i %% 9999) || ' Main Street Apt ' || (i %% 77), (array['Springfield', 'New York', 'Los Angeles', 'Chicago'])[1 + i %% 4],
+       (i %% 9999) || ' Main Street Apt ' || (i %% 77),
+       (array['Springfield', 'New York', 'Los Angeles', 'Chicago'])[1 + i %% 4],
        (array['CA', 'NY', 'IL', 'TX'])[1 + i %% 4], 'US', lpad((i %% 99999)::text, 5, '0'), born,
        born + (i %% 100) * interval '1 minute 0.123456 seconds'
-from (select i, timestamp '2025-11-21' + i * (interval '364 days' / %(rows)s) as born from generate_series(1, %(rows)s) i) orders
+from (select i, timestamp '2025-11-21' + i * (interval '364 days' / %(rows)s) as born
+      from generate_series(1, %(rows)s) i) orders
 """
 A_DAYS_CHANGES = """
-update orders set status = 'returned', updated_at = timestamp '2026-11-22 12:00' + order_id %% 3600 * interval '1 second'
-where order_id in (select 1 + n * (%(rows)s::bigint - 1) / (%(changed)s - 1) from generate_series(0, %(changed)s - 1) n)
+update orders set status = 'returned',
+    updated_at = timestamp '2026-11-22 12:00' + order_id %% 3600 * interval '1 second'
+where order_id in (select 1 + n * (%(rows)s::bigint - 1) / (%(changed)s - 1)
+                   from generate_series(0, %(changed)s - 1) n)
 """
 
 

@@ -36,7 +36,8 @@ SETTLED_MS = 1000
 OURS, AIRFLOWS = "/pipeline/?days=90", "/dags/ecommerce_dbt"
 LOADED = """() => {
     const [page] = performance.getEntriesByType('navigation');
-    const asked = performance.getEntriesByType('resource').filter(one => !one.name.endsWith('/favicon.ico'));
+    const asked = performance.getEntriesByType('resource')
+        .filter(one => !one.name.endsWith('/favicon.ico'));
     const arrived = asked.map(one => one.responseEnd);
     return {
         loaded: Math.max(page.loadEventEnd, ...arrived),

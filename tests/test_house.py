@@ -1,4 +1,4 @@
-"""The house: imports run down only and in no circle, and engines are asked for in one place each."""
+"""The house: imports run down only, in no circle; each engine is asked for in one place."""
 
 from __future__ import annotations
 

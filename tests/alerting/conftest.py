@@ -25,7 +25,7 @@ RUN_ID = "scheduled__2026-11-22T06:00:00+00:00"
 
 @pytest.fixture(autouse=True)
 def alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Settings of this test alone: no webhook, an empty store of sent alerts, an empty warehouse."""
+    """Settings of this test alone: no webhook, no alerts sent before, an empty warehouse."""
     (tmp_path / "empty.env").touch()
     for name in (
         "SLACK_WEBHOOK_URL",

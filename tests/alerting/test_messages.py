@@ -152,7 +152,10 @@ def test_a_message_of_any_length_stays_inside_slacks_limits(context_of: ContextO
 
 
 def test_text_from_outside_can_mention_nobody(context_of: ContextOf) -> None:
-    hostile = "<!channel> <@U123> <https://evil.example|click> & ```end of code``` *bold*\x00\x1b[31m 😀 ü"
+    hostile = (
+        "<!channel> <@U123> <https://evil.example|click> & ```end of code``` "
+        "*bold*\x00\x1b[31m 😀 ü"
+    )
     message = json.dumps(
         slack_message(alert_of(context_of(ValueError(hostile)), "failure")), ensure_ascii=False
     )

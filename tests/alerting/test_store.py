@@ -37,8 +37,9 @@ def test_a_store_of_an_earlier_version_gets_the_column_for_it(context_of: Contex
     file.parent.mkdir(parents=True)
     with sqlite3.connect(file) as connection:
         connection.execute(
-            """create table sent_alerts (key varchar primary key, status varchar, day varchar, dag_id varchar, run varchar,
-               task_id varchar, try_number integer, claimed_at datetime, delivered_at datetime)"""
+            """create table sent_alerts (key varchar primary key, status varchar, day varchar,
+               dag_id varchar, run varchar, task_id varchar, try_number integer,
+               claimed_at datetime, delivered_at datetime)"""
         )
     assert claim(alert_of(context_of(ValueError("of today")), "retry"))
     assert "of today" in newest_errors(ago(1))[ORDERS]

@@ -41,7 +41,8 @@ def published() -> None:
         connection.execute("create schema published")
         create_table(DuckDBSession(connection), "published.publication", COLUMNS)
         connection.execute(
-            """insert into published.publication values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
+            """insert into published.publication
+               values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
                '{}', '{}', '{"charges": 60, "orders": 1600}')"""
         )
         connection.execute(

@@ -10,7 +10,8 @@ import duckdb
 from tests.builders.run_dbt import Dbt, warehouse
 
 MARTS = (
-    "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",
+    "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments",
+    "fct_daily_revenue",
     "fct_marketing_performance",
 )  # fmt: skip
 BUILD = (

@@ -62,7 +62,8 @@ from ingestion.postgres.settings import PostgresSettings
 from pipeline.settings import settings
 found = settings(PostgresSettings)
 session = psycopg2.connect(
-    host=found.host, port=found.port, dbname=found.db, user=found.user, password=found.password.get_secret_value()
+    host=found.host, port=found.port, dbname=found.db, user=found.user,
+    password=found.password.get_secret_value()
 )
 session.cursor().execute(f"lock table {sys.argv[1]} in access exclusive mode")
 print("held", flush=True)
@@ -134,7 +135,7 @@ class Deployment:
         )
 
     # Docker
-    # --------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def command(self, *arguments: str) -> list[str]:
         profile = ["--profile", self.profile] if self.profile else []
@@ -236,7 +237,7 @@ class Deployment:
             holder.stdout.close()
 
     # Airflow
-    # -------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -316,8 +317,10 @@ from warehouse.duckdb.lock import warehouse_lock
 from transform import read_published
 import duckdb
 found = settings(WarehouseSettings)
-with warehouse_lock(found, shared=True), duckdb.connect(str(found.duckdb_dir / "ecommerce_raw.duckdb"), read_only=True) as raw:
-    orders = raw.execute("select count(*), count(distinct order_id) from postgres.raw_orders").fetchone()
+raw_file = str(found.duckdb_dir / "ecommerce_raw.duckdb")
+with warehouse_lock(found, shared=True), duckdb.connect(raw_file, read_only=True) as raw:
+    count = "select count(*), count(distinct order_id) from postgres.raw_orders"
+    orders = raw.execute(count).fetchone()
     loads = raw.execute("select count(*) from loads.load_records").fetchone()
 print(json.dumps({"loads": loads[0], "orders": orders[0], "keys": orders[1],
     "published": read_published("select count(*) from published.fct_orders", found)[0][0]}))

@@ -231,7 +231,8 @@ def _exchange(connection: Any, database: str, first: str, second: str) -> None:
     for source, target in ((names[0], "__BETWEEN"), (names[1], names[0]), ("__BETWEEN", names[1])):
         for (table,) in connection.execute(known, [database, source]).fetchall():
             connection.execute(
-                f'create table "{database}"."{target}"."{table}" as select * from "{database}"."{source}"."{table}"'
+                f'create table "{database}"."{target}"."{table}" as '
+                f'select * from "{database}"."{source}"."{table}"'
             )
             connection.execute(f'drop table "{database}"."{source}"."{table}"')
     connection.execute(f'drop schema "{database}"."__BETWEEN"')

@@ -39,8 +39,10 @@ class History:
     connection: sa.Connection
 
     def run(
-        self, dag_id: str, day: date | None, *, at: float = 0, took: float = 1, state: str = "success",
-        run_type: str = "scheduled", conf: dict[str, Any] | None = None, asked_on: date | None = None,
+        self, dag_id: str, day: date | None, *, at: float = 0, took: float = 1,
+        state: str = "success",
+        run_type: str = "scheduled", conf: dict[str, Any] | None = None,
+        asked_on: date | None = None,
     ) -> tuple[int, str]:  # fmt: skip
         """One run; ``day`` None: without a partition key, asked for on ``asked_on``."""
         start = morning(day or asked_on or date.min, at)
@@ -67,7 +69,8 @@ class History:
         ), run_id  # type: ignore[index]
 
     def task(
-        self, dag_id: str, run: tuple[int, str], task_id: str, start: datetime, seconds: float | None, *,
+        self, dag_id: str, run: tuple[int, str], task_id: str, start: datetime,
+        seconds: float | None, *,
         state: str | None = "success", try_number: int = 1, max_tries: int = 2, result: Any = None,
     ) -> None:  # fmt: skip
         over = seconds is not None and state not in ("running", None)
@@ -106,7 +109,8 @@ class History:
             )
 
     def load(
-        self, name: str, day: date, *, at: float = 0, seconds: float = 4, rows: int | None = None, rejects: int = 0,
+        self, name: str, day: date, *, at: float = 0, seconds: float = 4, rows: int | None = None,
+        rejects: int = 0,
         state: str | None = "success", try_number: int = 1, run_type: str = "scheduled",
     ) -> None:  # fmt: skip
         """One load of one source for a day."""
@@ -125,7 +129,8 @@ class History:
             "seconds": seconds,
         }
         self.task(
-            source.dag_id, run, source.dag_id, morning(day, at), seconds, state=state, try_number=try_number,
+            source.dag_id, run, source.dag_id, morning(day, at), seconds, state=state,
+            try_number=try_number,
             result=result if state == "success" else None,
         )  # fmt: skip
 

@@ -37,13 +37,14 @@ _DUCKDB = {
 }
 _DUCKDB |= {"timestamp": "timestamp", "date": "date"}
 _LOAD_RECORDS = """
-    load_id varchar, source varchar, day date, window_start timestamp, window_end timestamp, watermark timestamp,
-    started_at timestamp, extracted_at timestamp, committed_at timestamp, rows_extracted bigint, rows_inserted bigint,
-    rows_updated bigint, rows_unchanged bigint, rows_rejected bigint, tables json, checksum varchar"""
+    load_id varchar, source varchar, day date, window_start timestamp, window_end timestamp,
+    watermark timestamp, started_at timestamp, extracted_at timestamp, committed_at timestamp,
+    rows_extracted bigint, rows_inserted bigint, rows_updated bigint, rows_unchanged bigint,
+    rows_rejected bigint, tables json, checksum varchar"""
 _REJECTED_ROWS = """
-    load_id varchar, source varchar, table_name varchar, day date, file varchar, line bigint, key varchar,
-    column_name varchar, reason varchar, text varchar, rejected_at timestamp, healed_at timestamp,
-    reject_id varchar"""
+    load_id varchar, source varchar, table_name varchar, day date, file varchar, line bigint,
+    key varchar, column_name varchar, reason varchar, text varchar, rejected_at timestamp,
+    healed_at timestamp, reject_id varchar"""
 
 STATES = ["CA", "California", "ny", "New York", "TX", "texas ", "WA", None, "Ontario"]
 STATUSES = [

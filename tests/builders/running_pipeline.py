@@ -105,7 +105,7 @@ class Pipeline:
             self.api.call("PATCH", f"/pools/{PUBLISH_POOL}?update_mask=slots", json=body)
 
     # the shop
-    # ------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def open_shop(self) -> None:
         """Unless a file that shares this stack has."""
@@ -144,7 +144,8 @@ class Pipeline:
         end = upper_bound(day)
         (order_id, ordered, total) = self.shop(
             """select order_id, order_date::date, total_amount from orders
-               where greatest(created_at, updated_at) <= %s and lower(trim(status)) not in ('cancelled', 'canceled')
+               where greatest(created_at, updated_at) <= %s
+                   and lower(trim(status)) not in ('cancelled', 'canceled')
                order by created_at desc limit 1""",
             end - timedelta(minutes=2),
         )[0]
@@ -163,7 +164,7 @@ class Pipeline:
         return {row[0]: row[1:] for row in rows}  # type: ignore[misc]
 
     # runs
-    # ----------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def start(self, day: date, *names: str) -> dict[str, str]:
         """Trigger the load of a day for these sources; run ids by the name of the source."""
@@ -194,7 +195,7 @@ class Pipeline:
         return "\n".join(self.api.log(dag_id, run_id, task_id, try_number))
 
     # days
-    # ----------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def dbt_runs(self, day: date) -> list[dict[str, Any]]:
         """Runs of dbt for a day, oldest first, without those that found it built at their gate."""
@@ -207,7 +208,10 @@ class Pipeline:
 
     def skipped_runs(self) -> set[str]:
         """Runs of dbt that had nothing left to do."""
-        sql = "select run_id from task_instance where dag_id = %s and task_id = %s and state = 'skipped'"
+        sql = (
+            "select run_id from task_instance "
+            "where dag_id = %s and task_id = %s and state = 'skipped'"
+        )
         return {run_id for (run_id,) in self.metadata(sql, DBT_DAG, "all_extractions_complete")}
 
     def await_dbt(self, day: date, number: int = 1) -> dict[str, Any]:
@@ -235,7 +239,10 @@ class Pipeline:
 
     def pending(self, day: date) -> int:
         """Airflow's rows of dbt runs of a day that wait for further sources."""
-        sql = "select count(*) from asset_partition_dag_run where created_dag_run_id is null and partition_key = %s"
+        sql = (
+            "select count(*) from asset_partition_dag_run "
+            "where created_dag_run_id is null and partition_key = %s"
+        )
         return int(self.metadata(sql, day.isoformat())[0][0])
 
     def _ready(self) -> list[tuple[Any, ...]]:
@@ -276,7 +283,7 @@ class Pipeline:
             assert self.pending(day) == 0, day
 
     # Slack
-    # ---------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def messages(self, day: date) -> list[str]:
         """Texts of the messages that name a day, oldest first."""

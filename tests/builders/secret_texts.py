@@ -124,8 +124,10 @@ SHAPED = {
     "github": "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a",
     "github pat": "github_pat_" + "11ABCDEFG0aBcDeFgHiJkL_mNoPqRsTuVwXyZ0123456789abcdef",
     "gitlab": "glpat-" + "x8Zq2Wv9RtYpN3mBcK5d",
-    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
-    "azure account key": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0."
+    "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "azure account key": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2U"
+    "VErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
     "azure secret": "a1b8Q~" + "k3ZxWv9RtYpN3mBcK5dLq0HsGfJ7uEoTi2",
     "key without BEGIN": f"{BODY}\n{LAST}\n-----END PRIVATE KEY-----",
     "key": KNOWN["pem"],
@@ -173,7 +175,8 @@ NAMED_FRAMES = {
     "s3, older": "https://b.s3.amazonaws.com/k?AWSAccessKeyId={}&Expires=1",
     "gcs": "https://storage.googleapis.com/b/k?X-Goog-Signature={}",
     "azure": "https://a.blob.core.windows.net/c?sv=2024-01-01&sp=r&sig={}&se=2026",
-    "azure connection": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};EndpointSuffix=x",
+    "azure connection": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={};"
+    "EndpointSuffix=x",
     "azure bus": "Endpoint=sb://a/;SharedAccessKeyName=Root;SharedAccessKey={}",
     "fernet": "AIRFLOW__CORE__FERNET_KEY = {}",
     "passphrase": "private_key_file_passphrase: '{}'",

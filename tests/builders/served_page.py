@@ -33,8 +33,14 @@ if TYPE_CHECKING:
     pass
 
 
-HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script> no route to the shop"
-REFUSED = "The source database cannot be reached: connection to server at shop-db, port 5432 failed: Connection refused"
+HOSTILE = (
+    "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script> "
+    "no route to the shop"
+)
+REFUSED = (
+    "The source database cannot be reached: connection to server at shop-db, port 5432 failed: "
+    "Connection refused"
+)
 FIRST_PORT = 18080
 
 

@@ -35,10 +35,14 @@ tiny:
       schema: marts
       threads: "{{ env_var('DBT_THREADS', '4') | as_number }}"
       attach:
-        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_raw.duckdb", alias: ecommerce_raw, read_only: true}
-        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_staging.duckdb", alias: ecommerce_staging}
+        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_raw.duckdb",
+           alias: ecommerce_raw, read_only: true}
+        - {path: "{{ env_var('WAREHOUSE_DUCKDB_DIR') }}/ecommerce_staging.duckdb",
+           alias: ecommerce_staging}
 """,
-    "macros/schema_name.sql": "{% macro generate_schema_name(name, node) %}{{ name or target.schema }}{% endmacro %}",
+    "macros/schema_name.sql": (
+        "{% macro generate_schema_name(name, node) %}{{ name or target.schema }}{% endmacro %}"
+    ),
     "seeds/labels.csv": "status,label\npaid,Paid\nopen,Open\n",
     "models/sources.yml": """
 sources:
@@ -50,11 +54,16 @@ sources:
           loaded_at_field: _loaded_at
           freshness: {warn_after: {count: 12, period: hour}, error_after: {count: 24, period: hour}}
 """,
-    "models/staging/stg_orders.sql": "select order_id, status, amount from {{ source('postgres', 'raw_orders') }}",
+    "models/staging/stg_orders.sql": (
+        "select order_id, status, amount from {{ source('postgres', 'raw_orders') }}"
+    ),
     "models/intermediate/int_orders.sql": """
-select orders.*, labels.label from {{ ref('stg_orders') }} as orders left join {{ ref('labels') }} as labels using (status)""",
+select orders.*, labels.label from {{ ref('stg_orders') }} as orders
+left join {{ ref('labels') }} as labels using (status)""",
     "models/marts/fct_orders.sql": "select * from {{ ref('int_orders') }}",
-    "models/marts/fct_totals.sql": "select count(*) as orders, sum(amount) as amount from {{ ref('fct_orders') }}",
+    "models/marts/fct_totals.sql": (
+        "select count(*) as orders, sum(amount) as amount from {{ ref('fct_orders') }}"
+    ),
     "models/marts/helper.sql": "{{ config(meta={'published': false}) }} select 1 as one",
     "models/marts/marts.yml": """
 models:
@@ -66,7 +75,9 @@ models:
         data_tests:
           - not_null: {config: {severity: warn}}
 """,
-    "tests/no_negative_orders.sql": "select order_id, amount, 'x' as note from {{ ref('fct_orders') }} where amount < 0",
+    "tests/no_negative_orders.sql": (
+        "select order_id, amount, 'x' as note from {{ ref('fct_orders') }} where amount < 0"
+    ),
     "snapshots/orders_history.yml": """
 snapshots:
   - name: orders_history
@@ -100,8 +111,10 @@ class Shop:
     def load(self, load_id: str, day: date, rows: str, loaded_at: datetime) -> None:
         """Commit raw orders, ``(1, 'paid', 10.00), ...``, with a load record."""
         self.raw(
-            f"""insert into postgres.raw_orders select *, timestamp '{loaded_at}' from (values {rows});
-                insert into loads.load_records values ('{load_id}', 'orders', '{day}', '{loaded_at}', {rows.count("(")})"""
+            f"""insert into postgres.raw_orders select *, timestamp '{loaded_at}'
+                from (values {rows});
+                insert into loads.load_records
+                values ('{load_id}', 'orders', '{day}', '{loaded_at}', {rows.count("(")})"""
         )
 
     def write(self, path: str, text: str) -> None:

@@ -44,7 +44,7 @@ def hostnames(deployment: Deployment) -> dict[str, str]:
 
 
 def test_a_day_runs_green_on_both_workers(deployment: Deployment) -> None:
-    """They open the same DuckDB files in turn: the file lock holds over the volume that they share."""
+    """They open the same DuckDB files in turn: the file lock holds on their shared volume."""
     day, names = days_ago(1), hostnames(deployment)
     with deployment.holding(HOLD_WAREHOUSE):
         runs = deployment.trigger(day)

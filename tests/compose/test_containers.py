@@ -38,7 +38,9 @@ import psycopg2
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.settings import settings
 password = settings(PostgresSettings).password.get_secret_value()
-source = psycopg2.connect(host="postgres-source", dbname="ecommerce_source", user="postgres", password=password)
+source = psycopg2.connect(
+    host="postgres-source", dbname="ecommerce_source", user="postgres", password=password
+)
 with source, source.cursor() as cursor:
     cursor.execute("select count(*) from orders")
     print(cursor.fetchone()[0])
@@ -52,7 +54,7 @@ def normalised(requirement: str) -> str:
 
 
 # --- infrastructure
-# -----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", ["", "celery"])
@@ -105,7 +107,10 @@ def test_a_container_can_do_no_more_than_it_must(deployment: Deployment) -> None
         assert deployment.inside(service, "id", "-u").strip() == "50000"
         assert "CapEff:\t0000000000000000" in deployment.inside(service, "cat", "/proc/self/status")
     assert deployment.inside("postgres-source", "id", "-un").strip() == "postgres"
-    denied = "touch /opt/pipeline/lib/x || touch /opt/airflow/dags/x || touch /opt/airflow/transform/x || echo denied"
+    denied = (
+        "touch /opt/pipeline/lib/x || touch /opt/airflow/dags/x || touch /opt/airflow/transform/x "
+        "|| echo denied"
+    )
     assert deployment.inside("airflow-scheduler", "bash", "-c", denied).strip() == "denied"
 
 
@@ -121,7 +126,10 @@ def test_only_this_machine_reaches_the_ports(deployment: Deployment) -> None:
 
 
 def test_the_image_holds_the_lock_and_nothing_else(deployment: Deployment) -> None:
-    script = "from importlib.metadata import distributions as d; print(*(f'{found.name}=={found.version}' for found in d()))"
+    script = (
+        "from importlib.metadata import distributions as d; "
+        "print(*(f'{found.name}=={found.version}' for found in d()))"
+    )
     installed = {
         normalised(found)
         for found in deployment.inside("airflow-scheduler", "python", "-c", script).split()
@@ -197,7 +205,8 @@ def test_the_api_server_of_the_helm_values_takes_its_users_from_a_read_only_secr
     subprocess.run(["chmod", "-R", "go+rX", secret], check=True)
     mounts = helm["apiServer"]["extraVolumeMounts"]
     mounted = next(mount["mountPath"] for mount in mounts if mount["name"] == "users")
-    file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={helm['config']['core']['simple_auth_manager_passwords_file']}"
+    passwords = helm["config"]["core"]["simple_auth_manager_passwords_file"]
+    file = f"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE={passwords}"
     options = ["--detach", "--no-deps", "--volume", f"{secret}:{mounted}:ro", "--env", file]
     container = deployment.compose(
         "run", *options, "airflow-api-server", *helm["apiServer"]["args"]
@@ -231,7 +240,7 @@ def test_a_password_that_can_be_guessed_is_refused_where_others_reach_the_sign_i
 
 
 # --- connections
-# --------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_settings_of_the_env_file_reach_the_containers(deployment: Deployment) -> None:
@@ -255,7 +264,7 @@ def test_a_password_that_can_be_guessed_does_not_open_the_source(deployment: Dep
 
 
 # --- a day
-# --------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: Deployment) -> None:

@@ -157,7 +157,7 @@ def test_the_source_needs_a_real_password_too_where_others_reach_it(
 
 
 # --- secrets in .env
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_one_command_generates_what_the_env_file_lacks(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_no_password_is_invented_for_a_database_that_is_not_ours(tmp_path: Path)
 
 
 # --- compose, image, Helm
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def checked(program: str, *patterns: str) -> str:

@@ -86,7 +86,7 @@ def test_every_secret_is_rotated(stack: Deployment) -> None:
 
 
 def test_what_is_lost_comes_back_from_the_back_up(stack: Deployment) -> None:
-    """All volumes are destroyed, so this is a new machine too; the Fernet key is the new one alone."""
+    """With all volumes gone this is a new machine too; it has the new Fernet key alone."""
     figures, kept = stack.figures(), runs(stack)
     (back_up,) = commands("Back-up")
     restore, without_env = commands("Restore")

@@ -1,4 +1,4 @@
-"""What the DAG files promise, read from the DAGs themselves: no scheduler is needed to draw them."""
+"""What the DAG files promise, read from the DAGs themselves, without a scheduler."""
 
 from __future__ import annotations
 

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-HOSTILE = '![x](https://elsewhere.example/x.png)<img src="https://elsewhere.example/y.png" onerror="document.title=1">'
+HOSTILE = (
+    "![x](https://elsewhere.example/x.png)"
+    '<img src="https://elsewhere.example/y.png" onerror="document.title=1">'
+)
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,8 @@ def test_a_category_narrows_the_revenue_on_the_screen(browser: Browser, view: Se
         seen.page.get_by_text("For the whole shop").first.wait_for()
         (revenue,) = view.query(
             """select sum(items.gross_revenue) from published.fct_order_items as items
-               inner join published.dim_products as products on items.product_id = products.product_id
+               inner join published.dim_products as products
+                   on items.product_id = products.product_id
                where items.order_date between ? and ? and products.category = 'Books'""",
             *whole_days(30),
         )

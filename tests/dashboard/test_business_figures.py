@@ -120,9 +120,11 @@ def test_a_category_counts_its_own_lines_and_an_order_once(serving: PublishedSho
     chosen = replace(MONTH, categories=("Electronics", "Other"))
     read = figures(chosen)
     expected = """
-        select count(distinct order_id), sum(gross_revenue), count(distinct customer_id) from published.fct_order_items
+        select count(distinct order_id), sum(gross_revenue), count(distinct customer_id)
+        from published.fct_order_items
         where order_date between ? and ? and not is_cancelled
-            and product_id in (select product_id from published.dim_products where category in ('Electronics', 'Other'))"""
+            and product_id in (select product_id from published.dim_products
+                where category in ('Electronics', 'Other'))"""
     row = serving.query(expected, days(chosen))[0]
     assert (read.totals.orders, read.totals.gross_revenue, read.totals.active_customers) == row
     assert read.totals.orders < total(read.by_category, "orders"), "some order has lines of both"
@@ -148,7 +150,10 @@ def test_products_and_categories_add_up_to_all_lines_of_both_periods(
     serving: PublishedShop, chosen: Selection
 ) -> None:
     read = figures(chosen)
-    lines = "select coalesce(sum(gross_revenue), 0) from published.fct_order_items where order_date between ? and ?"
+    lines = (
+        "select coalesce(sum(gross_revenue), 0) from published.fct_order_items "
+        "where order_date between ? and ?"
+    )
     for table in (read.by_category, read.by_product):
         assert total(table, "gross_revenue") == serving.one(lines, days(chosen))
         assert total(table, "gross_revenue_before") == serving.one(lines, days(chosen.before))
@@ -163,7 +168,8 @@ def test_a_line_of_a_product_that_is_gone_counts_as_an_unknown_product(
 
     lost = serving.one(
         """select sum(gross_revenue) from published.fct_order_items
-           where product_id in (select product_id from published.dim_products where category = 'Other')"""
+           where product_id in (select product_id from published.dim_products
+                              where category = 'Other')"""
     )
     changed = partial(marts._duckdb, changed_copy(serving, tmp_path, forget))
     by_category = dict(
@@ -182,7 +188,8 @@ def test_refunds_and_marketing_are_those_of_the_marts(
     read = figures(chosen)
     assert total(read.refunds, "refunds") == read.totals.refunds
     expected = serving.query(
-        """select channel, sum(spend), sum(revenue_attributed), sum(conversions) from published.fct_marketing_performance
+        """select channel, sum(spend), sum(revenue_attributed), sum(conversions)
+           from published.fct_marketing_performance
            where date_day between ? and ? group by channel order by sum(spend) desc""",
         days(chosen),
     )
@@ -200,8 +207,9 @@ def test_lifetime_values_are_of_those_who_ordered_in_the_period(
 ) -> None:
     lifetime = figures(chosen).lifetime
     expected = serving.query(
-        """select count(*), sum(net_revenue) from published.dim_customers where is_current and customer_id in
-           (select customer_id from published.fct_orders where order_date between ? and ? and not is_cancelled)""",
+        """select count(*), sum(net_revenue) from published.dim_customers where is_current
+           and customer_id in (select customer_id from published.fct_orders
+                               where order_date between ? and ? and not is_cancelled)""",
         days(chosen),
     )[0]
     assert (total(lifetime, "customers"), total(lifetime, "net_revenue")) == expected
@@ -309,7 +317,7 @@ def test_a_download_holds_exact_decimals_and_no_formula(serving: PublishedShop) 
 
 
 # Snowflake
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", sorted(QUERIES.glob("*.sql")), ids=lambda file: file.stem)

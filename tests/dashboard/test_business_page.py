@@ -75,12 +75,18 @@ def test_the_page_says_of_which_day_the_data_are_and_when_they_were_tested(
         "select day, tested_at, tests_passed, tests_warned from published.publication"
     )[0]
     tests = f"({passed} tests passed, {warned} with a warning)"
-    expected = f"Data as of **{day:%d %B %Y}, 06:00 UTC**, tested at {tested_at:%d %B %Y, %H:%M} UTC {tests}."
+    expected = (
+        f"Data as of **{day:%d %B %Y}, 06:00 UTC**, "
+        f"tested at {tested_at:%d %B %Y, %H:%M} UTC {tests}."
+    )
     assert expected in texts(opened())
 
 
 def test_the_change_is_against_the_period_before(serving: PublishedShop) -> None:
-    by_days = "select sum(gross_revenue) from published.fct_daily_revenue where order_date between ? and ?"
+    by_days = (
+        "select sum(gross_revenue) from published.fct_daily_revenue "
+        "where order_date between ? and ?"
+    )
     now = serving.one(by_days, [date(2026, 10, 22), date(2026, 11, 20)])
     before = serving.one(by_days, [date(2026, 9, 22), date(2026, 10, 21)])
     revenue = next(metric for metric in opened().metric if metric.label == "Gross revenue")
@@ -109,9 +115,11 @@ def test_own_dates_and_categories_narrow_every_figure(serving: PublishedShop) ->
     page.multiselect(key="categories").select("Electronics").run()
     assert not page.exception
     orders, revenue, customers = serving.query(
-        """select count(distinct order_id), sum(gross_revenue), count(distinct customer_id) from published.fct_order_items
+        """select count(distinct order_id), sum(gross_revenue), count(distinct customer_id)
+           from published.fct_order_items
            where order_date between '2026-11-01' and '2026-11-10' and not is_cancelled
-               and product_id in (select product_id from published.dim_products where category = 'Electronics')"""
+               and product_id in (select product_id from published.dim_products
+                   where category = 'Electronics')"""
     )[0]
     assert shown(page) == {
         "Gross revenue": f"${revenue:,.2f}",
@@ -149,7 +157,8 @@ def test_days_without_anything_are_no_error(serving: PublishedShop) -> None:
     page.multiselect(key="categories").select("Other").run()
     page.selectbox(key="period").select("Own dates").run()
     quiet = serving.one(
-        """select order_date from published.fct_daily_revenue where orders = 0 and customers = 0 and order_date > '2026-09-30'
+        """select order_date from published.fct_daily_revenue where orders = 0 and customers = 0
+           and order_date > '2026-09-30'
            order by order_date limit 1"""
     )
     page.date_input(key="days").set_value((quiet, quiet)).run()

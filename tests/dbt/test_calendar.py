@@ -1,4 +1,4 @@
-"""dim_dates against calendars that others keep: Python's ISO weeks and pandas' US federal holidays."""
+"""dim_dates against others' calendars: Python's ISO weeks and pandas' US federal holidays."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from dbt.contracts.graph.nodes import GenericTestNode, ModelNode
 from tests.builders.run_dbt import parse
 
 MARTS = {
-    "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments", "fct_daily_revenue",
+    "dim_customers", "dim_products", "dim_dates", "fct_orders", "fct_order_items", "fct_payments",
+    "fct_daily_revenue",
     "fct_marketing_performance",
 }  # fmt: skip
 
@@ -103,7 +104,8 @@ def test_broken_invariants_stop_the_day_and_messy_facts_only_warn(manifest: Mani
         "customer_versions_follow_each_other", "unique_fct_orders_order_id",
     } <= stops  # fmt: skip
     assert {
-        "products_with_a_negative_cost", "customers_with_a_shared_email", "orphan_charges", "unpaid_orders",
+        "products_with_a_negative_cost", "customers_with_a_shared_email", "orphan_charges",
+        "unpaid_orders",
         "orders_of_an_undocumented_status",
     } <= warns  # fmt: skip
     assert all(node.config.store_failures for node in tests.values())

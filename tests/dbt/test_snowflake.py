@@ -57,7 +57,9 @@ MARTS = {  # without amounts: fakesnow sums decimals as floats
     "fct_orders": "order_id, customer_key, status, item_count, refund_count, payment_status",
     "fct_order_items": "order_item_id, order_id, product_id, quantity",
     "fct_payments": "charge_id, order_id, status",
-    "dim_customers": "customer_id, version_number, customer_key, tier, address, is_current, valid_from, valid_to",
+    "dim_customers": (
+        "customer_id, version_number, customer_key, tier, address, is_current, valid_from, valid_to"
+    ),
     "fct_daily_revenue": "order_date, orders_placed, cancelled_orders, customers, refund_count",
 }
 SNOWFLAKE = {

@@ -194,7 +194,8 @@ def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = re.findall(
-        r"^create (database|user|warehouse|resource monitor|network policy|role) if not exists (\S+)",
+        r"^create (database|user|warehouse|resource monitor|network policy|role)"
+        r" if not exists (\S+)",
         "\n".join(statements(Account(prefix="X_", allowed_ips=("203.0.113.10",)))),
         re.MULTILINE,
     )

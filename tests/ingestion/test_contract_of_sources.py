@@ -24,20 +24,26 @@ from warehouse.arrow import schema_of
 
 # As in the design: `!` not null.
 DESIGN = {
-    "customers": """customer_id integer!, email string(255)!, first_name string(100), last_name string(100), phone string(50),
-        address string(500), city string(100), state string(100), country string(100), zip_code string(20),
-        created_at timestamp, updated_at timestamp""",
-    "products": """product_id integer!, name string(255)!, category string(100), subcategory string(100), price decimal(10,2)!,
-        cost decimal(10,2), weight_kg decimal(8,2), is_active boolean, created_at timestamp, updated_at timestamp""",
-    "orders": """order_id integer!, customer_id integer, order_date timestamp!, status string(50)!, total_amount decimal(12,2)!,
-        shipping_address string(500), shipping_city string(100), shipping_state string(100), shipping_country string(100),
+    "customers": """customer_id integer!, email string(255)!, first_name string(100),
+        last_name string(100), phone string(50), address string(500), city string(100),
+        state string(100), country string(100), zip_code string(20), created_at timestamp,
+        updated_at timestamp""",
+    "products": """product_id integer!, name string(255)!, category string(100),
+        subcategory string(100), price decimal(10,2)!, cost decimal(10,2), weight_kg decimal(8,2),
+        is_active boolean, created_at timestamp, updated_at timestamp""",
+    "orders": """order_id integer!, customer_id integer, order_date timestamp!, status string(50)!,
+        total_amount decimal(12,2)!, shipping_address string(500), shipping_city string(100),
+        shipping_state string(100), shipping_country string(100),
         shipping_zip string(20), created_at timestamp, updated_at timestamp""",
-    "order_items": """order_item_id integer!, order_id integer, product_id integer, quantity integer, unit_price decimal(10,2)!,
-        discount_pct decimal(5,2), line_total decimal(12,2)!, created_at timestamp""",
+    "order_items": """order_item_id integer!, order_id integer, product_id integer,
+        quantity integer, unit_price decimal(10,2)!, discount_pct decimal(5,2),
+        line_total decimal(12,2)!, created_at timestamp""",
 }
 CSV = {
     "marketing_spend": "date, channel, campaign_name, spend, impressions, clicks",
-    "campaign_performance": "date, campaign_id, campaign_name, channel, conversions, revenue_attributed",
+    "campaign_performance": (
+        "date, campaign_id, campaign_name, channel, conversions, revenue_attributed"
+    ),
 }
 TABLES = [(each, table) for each in SOURCES for table in each.tables]
 RAW_TABLES = [table for _, table in TABLES]
@@ -139,7 +145,10 @@ def test_an_unknown_source_is_answered_with_the_known_ones() -> None:
 
 
 def test_drawing_dags_from_the_sources_imports_nothing_heavy() -> None:
-    script = "import sys, pipeline.sources; print(sorted({'pyarrow', 'duckdb', 'pandas', 'psycopg2', 'stripe'} & set(sys.modules)))"
+    script = (
+        "import sys, pipeline.sources; "
+        "print(sorted({'pyarrow', 'duckdb', 'pandas', 'psycopg2', 'stripe'} & set(sys.modules)))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True

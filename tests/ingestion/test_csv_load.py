@@ -280,7 +280,10 @@ def test_the_same_content_with_a_new_time_and_name_changes_no_row(inbox: Inbox) 
     content = f"{SPEND}\n{rows(3)}"
     inbox.write("marketing_spend.csv", content)
     inbox.load()
-    rows_and_loads = "select * exclude (_file_name, _file_modified_at) from csv_uploads.raw_marketing_spend order by all"
+    rows_and_loads = (
+        "select * exclude (_file_name, _file_modified_at) from csv_uploads.raw_marketing_spend "
+        "order by all"
+    )
     before = inbox.warehouse.query(rows_and_loads)
     inbox.write("marketing_spend.csv", content, modified=1_800_000_000)
     inbox.write("marketing_spend_copy.csv", content, modified=1_900_000_000)
@@ -372,7 +375,8 @@ def test_a_full_refresh_removes_what_is_in_no_file_but_keeps_later_days(inbox: I
 def test_columns_in_another_order_and_spelling_are_the_same_columns(inbox: Inbox) -> None:
     inbox.write(
         "marketing_spend.csv",
-        '"Clicks", Campaign Name,SPEND,date,channel,impressions\n1,Brand,2.50,2026-01-01,google,10\n',
+        '"Clicks", Campaign Name,SPEND,date,channel,impressions\n'
+        "1,Brand,2.50,2026-01-01,google,10\n",
     )
     inbox.load()
     assert inbox.spend() == [(date(2026, 1, 1), "google", "Brand", Decimal("2.50"), 10, 1)]

@@ -234,7 +234,8 @@ def test_a_snowflake_account_is_examined_in_both_roles(
     import snowflake.connector
 
     with snowflake.connector.connect(
-        account="fakesnow", user="x", password="x", host="127.0.0.1", port=fake_snowflake.port, protocol="http",
+        account="fakesnow", user="x", password="x", host="127.0.0.1", port=fake_snowflake.port,
+        protocol="http",
         database="ECOMMERCE_STAGING", schema="STAGING",
     ):  # fmt: skip
         pass

@@ -330,7 +330,10 @@ def test_a_column_with_time_zone_is_read_as_utc(shop: Shop) -> None:
 
 
 def test_order_items_are_appended_by_creation_and_still_idempotent(shop: Shop) -> None:
-    insert = "insert into order_items (order_item_id, quantity, unit_price, line_total, created_at) values (%s, 1, 2, 2, %s)"
+    insert = (
+        "insert into order_items (order_item_id, quantity, unit_price, line_total, created_at) "
+        "values (%s, 1, 2, 2, %s)"
+    )
     shop.source.execute(insert, (1, "2026-03-10 05:00:00"))
     shop.load(DAY, ORDER_ITEMS)
     shop.source.execute(insert, (2, "2026-03-10 05:30:00"))  # committed late, within the overlap

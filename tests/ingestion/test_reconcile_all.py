@@ -35,7 +35,7 @@ def inbox(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Path]:
-    """A small shop, and settings of this test alone that lead to it; the folder of its CSV files."""
+    """A small shop with settings of this test alone; yields the folder of its CSV files."""
     inbox, given = tmp_path / "inbox", source_db.settings
     inbox.mkdir()
     (tmp_path / "empty.env").touch()

@@ -24,7 +24,10 @@ DAY = date(2026, 1, 20)
 MARKETING = source("marketing")
 SPEND = "date,channel,campaign_name,spend,impressions,clicks\n"
 PERFORMANCE = "date,campaign_id,campaign_name,channel,conversions,revenue_attributed\n"
-JANUARY = f"{SPEND}2026-01-05,google,Brand,1.50,10,1\n2026-01-06,google,Brand,2.50,20,\n2026-01-06,meta,Ümlaut,3.50,30,3\n"
+JANUARY = (
+    f"{SPEND}2026-01-05,google,Brand,1.50,10,1\n"
+    "2026-01-06,google,Brand,2.50,20,\n2026-01-06,meta,Ümlaut,3.50,30,3\n"
+)
 LONG_AGO, LATER = 1_700_000_000, 1_700_000_500
 BRAND = (date(2026, 1, 6), "google", "Brand")
 META = (date(2026, 1, 6), "meta", "Ümlaut")

@@ -76,7 +76,7 @@ class Account:
         return report
 
     def assert_equal(self) -> None:
-        """What is not marked in the warehouse is what Stripe holds, created up to the day's bound."""
+        """Unmarked rows of the warehouse are what Stripe held up to the day's bound."""
         for table in STRIPE.tables:
             raw = f"ecommerce_raw.stripe.raw_{table.name}"
             rows = self.warehouse.query(

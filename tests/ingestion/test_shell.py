@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 DAY = "2026-01-20"
 SPEND = "date,channel,campaign_name,spend,impressions,clicks\n2026-01-01,google,Brand,1.50,10,1\n"
-PERFORMANCE = "date,campaign_id,campaign_name,channel,conversions,revenue_attributed\n2026-01-01,c-1,Brand,google,3,120.50\n"
+PERFORMANCE = (
+    "date,campaign_id,campaign_name,channel,conversions,revenue_attributed\n"
+    "2026-01-01,c-1,Brand,google,3,120.50\n"
+)
 RESULT = re.compile(
     r"^(\w+) (\d{4}-\d\d-\d\d): ([\d,]+) rows read \(.*\) in [\d.]+ s, load \S+$", re.MULTILINE
 )

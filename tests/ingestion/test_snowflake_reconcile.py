@@ -95,6 +95,7 @@ def test_the_sql_of_a_comparison_is_the_warehouses_own(dialect: object) -> None:
     for each in SOURCES:
         for table in each.tables:
             bucket_of = table.key[0] if each.kind == "postgres" else table.version
-            rows = f"select {Shape(table, bucket_of, table.columns).row(sql)} from {sql.address(table)}"
+            shape = Shape(table, bucket_of, table.columns)
+            rows = f"select {shape.row(sql)} from {sql.address(table)}"
             for query in (rows, f"{BY_BUCKET} from ({rows}) fingerprinted group by 1"):
                 assert isinstance(sqlglot.parse_one(query, dialect=sql.name), sqlglot.exp.Select)

@@ -150,7 +150,8 @@ def test_a_first_load_brings_everything_up_to_the_bound_and_nothing_after_it(
 
 def test_a_row_holds_the_declared_columns_and_the_whole_object(account: Account) -> None:
     given = charge(
-        1, at(DAY, 5), amount=1999, customer="cus_7", payment_intent="pi_7", metadata={"order_id": "31"}, status="failed",
+        1, at(DAY, 5), amount=1999, customer="cus_7", payment_intent="pi_7",
+        metadata={"order_id": "31"}, status="failed",
         captured=False, failure_code="card_declined",
     )  # fmt: skip
     account.has(given)
@@ -163,7 +164,8 @@ def test_a_row_holds_the_declared_columns_and_the_whole_object(account: Account)
         "is_paid, is_captured, is_refunded, is_disputed, failure_code, created_at, _day"
     )
     assert account.rows("charges", columns) == [
-        ("ch_00001", "31", "cus_7", "pi_7", "failed", "usd", 1999, Decimal("19.990"), Decimal("0.000"),
+        ("ch_00001", "31", "cus_7", "pi_7", "failed", "usd", 1999, Decimal("19.990"),
+         Decimal("0.000"),
          False, False, False, False, "card_declined", datetime(2026, 11, 20, 5), DAY),
     ]  # fmt: skip
     [(payload,)] = account.rows("charges", "payload")
@@ -552,7 +554,8 @@ def test_a_refused_key_is_tried_once_and_never_shown(
 
     assert account.emulator.request_counts() == {("/v1/charges", status): 1}
     assert isinstance(refused.value, PermanentError)
-    shown = f"{refused.getrepr(style='long', showlocals=False, chain=True)}{caplog.text}{refused.value!r}"
+    trace = refused.getrepr(style="long", showlocals=False, chain=True)
+    shown = f"{trace}{caplog.text}{refused.value!r}"
     assert key not in shown
     assert key[8:] not in shown
     assert account.warehouse.load_records(DAY) == ()

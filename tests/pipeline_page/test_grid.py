@@ -42,7 +42,8 @@ def load(
     }  # fmt: skip
     over = state in ("success", "failed")
     return TaskRun(
-        dag_id=DAG_OF[name], run_id=f"{name}{day}{begin}", task_id=DAG_OF[name], day=day, run_started=at(begin, day), state=state,
+        dag_id=DAG_OF[name], run_id=f"{name}{day}{begin}", task_id=DAG_OF[name], day=day,
+        run_started=at(begin, day), state=state,
         started=at(begin, day), ended=at(begin + took, day) if over else None, **{**known, **more},
     )  # fmt: skip
 
@@ -56,8 +57,10 @@ def dbt(
         failed = failed or state == "failed"
         runs.append(
             TaskRun(
-                dag_id=DBT_DAG, run_id=f"dbt{day}{begin}", task_id=task_id, day=day, run_type="asset_triggered",
-                run_state="failed" if failing else "success", run_started=at(begin, day), state=state, try_number=1, tries=3,
+                dag_id=DBT_DAG, run_id=f"dbt{day}{begin}", task_id=task_id, day=day,
+                run_type="asset_triggered",
+                run_state="failed" if failing else "success", run_started=at(begin, day),
+                state=state, try_number=1, tries=3,
                 started=at(begin, day), ended=at(begin + took, day),
                 result={"passed": 1, "warned": 0, "total": 1} if task_id == TEST else None,
             )
@@ -208,7 +211,8 @@ def test_failed_tests_are_said_once_and_nothing_after_them_is_blamed() -> None:
     (sentence,) = what_needs_me(drawn, {("2026-11-22", DBT_DAG, TEST): "3 tests failed: a, b, c"})
     assert (
         sentence.text
-        == "dbt_test_all failed for 2026-11-22 on try 1 of 3: 3 tests failed: a, b, c. Nothing was published for it."
+        == "dbt_test_all failed for 2026-11-22 on try 1 of 3: 3 tests failed: a, b, c. "
+        "Nothing was published for it."
     )
 
 

@@ -85,7 +85,7 @@ def shown(seen: Seen, days: int) -> dict[tuple[str, str], str]:
 
 
 # who may see what
-# ------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_nobody_sees_it_without_signing_in(served: Served) -> None:
@@ -117,7 +117,7 @@ def test_a_viewer_sees_no_buttons_and_is_refused_when_posting_by_hand(
 
 
 # what it shows
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_week_with_one_day_of_each_trouble_shows_exactly_those(
@@ -163,7 +163,10 @@ def test_a_week_with_one_day_of_each_trouble_shows_exactly_those(
 def test_text_from_outside_stays_text(served: Served, browser: Browser) -> None:
     hostile = {"rows": 7, "load_id": HOSTILE, "window": [HOSTILE, HOSTILE], "watermark": HOSTILE}
     with served.engine.begin() as connection:  # what a task returned can be anything
-        returned = "update xcom set value = :value where dag_id = 'extract_stripe_charges' and value->>'day' = :day"
+        returned = (
+            "update xcom set value = :value "
+            "where dag_id = 'extract_stripe_charges' and value->>'day' = :day"
+        )
         connection.execute(sa.text(returned), {"value": json.dumps(hostile), "day": str(back(1))})
     served.raised(HOSTILE)
     with signed_in(browser, served, "/pipeline/?days=7") as seen:
@@ -262,7 +265,7 @@ def test_it_can_be_used_with_the_keyboard_alone(served: Served, browser: Browser
 
 
 # what its buttons do
-# ---------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def runs_asked_for(served: Served, dag_id: str) -> list[str]:
@@ -352,7 +355,7 @@ def test_what_airflow_refuses_is_shown_with_its_reason(served: Served, browser: 
 
 
 # what it reads
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_each_query_reads_what_airflow_has_written(served: Served) -> None:

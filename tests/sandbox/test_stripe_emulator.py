@@ -149,7 +149,8 @@ def test_a_charge_is_refunded_in_parts_and_says_so(client: stripe.StripeClient) 
         client.v1.refunds.create({"charge": paid.id})
     assert refused.value.code == "charge_already_refunded"
     assert event_types(client) == [
-        "charge.succeeded", "charge.refunded", "refund.created", "charge.refunded", "refund.created",
+        "charge.succeeded", "charge.refunded", "refund.created", "charge.refunded",
+        "refund.created",
     ]  # fmt: skip
 
 
@@ -200,7 +201,8 @@ def test_a_dispute_is_opened_and_lost(client: stripe.StripeClient) -> None:
     assert dispute.status == "needs_response"
     assert client.v1.disputes.retrieve(dispute.id).status == "lost"
     assert event_types(client) == [
-        "charge.succeeded", "charge.dispute.created", "charge.dispute.funds_withdrawn", "charge.dispute.closed",
+        "charge.succeeded", "charge.dispute.created", "charge.dispute.funds_withdrawn",
+        "charge.dispute.closed",
     ]  # fmt: skip
 
 

@@ -208,15 +208,20 @@ def start_hostile(pipeline: Pipeline, day: date) -> str:
     """The source raises an error whose text holds secrets, a mention of everybody, and far too
     much.
     """
-    pipeline.shop("create function shout(integer) returns integer language plpgsql as $$ begin raise exception '%', "
-                  "(select said from hostile); end $$")  # fmt: skip
+    pipeline.shop(
+        "create function shout(integer) returns integer language plpgsql as "
+        "$$ begin raise exception '%', (select said from hostile); end $$"
+    )
     pipeline.shop("create table hostile (said text)")
     pipeline.shop(
         "insert into hostile values (%s)",
         HOSTILE.format(pipeline.stack.layout.generated["stripe_key"]),
     )
     pipeline.shop("alter table order_items rename to order_items_kept")
-    columns = "order_id, product_id, shout(quantity) as quantity, unit_price, discount_pct, line_total, created_at"
+    columns = (
+        "order_id, product_id, shout(quantity) as quantity, unit_price, discount_pct, line_total, "
+        "created_at"
+    )
     pipeline.shop(
         f"create view order_items as select order_item_id, {columns} from order_items_kept"
     )

@@ -145,7 +145,8 @@ def test_a_source_that_fails_twice_alerts_twice_and_one_message_closes_its_compl
 
 def sessions_reading(pipeline: Pipeline, table: str) -> list[tuple[int]]:
     """Processes of the source database that wait for the pipeline's lock on the table."""
-    sql = """select pid from pg_stat_activity where usename = %s and wait_event_type = 'Lock' and query like %s"""
+    sql = """select pid from pg_stat_activity
+             where usename = %s and wait_event_type = 'Lock' and query like %s"""
     return pipeline.shop(sql, pipeline.stack.extra_env["POSTGRES_USER"], f"%{table}%")
 
 

@@ -87,7 +87,10 @@ def recorded(scope: str) -> list[tuple[object, ...]]:
 
 def deadlines(pipeline: Pipeline, run_id: str) -> list[tuple[datetime, bool]]:
     """Airflow's own record: when a run was due, and whether it missed that."""
-    sql = "select d.deadline_time, d.missed from deadline d join dag_run r on r.id = d.dagrun_id where r.run_id = %s"
+    sql = (
+        "select d.deadline_time, d.missed from deadline d join dag_run r on r.id = d.dagrun_id "
+        "where r.run_id = %s"
+    )
     return [(row[0], row[1]) for row in metadata(pipeline, sql, run_id)]
 
 
@@ -253,7 +256,7 @@ def test_slow_dbt_and_slow_tests_are_each_reported_once_and_the_day_is_published
 
 
 def test_deadlines_make_no_new_versions_of_dags(pipeline: Pipeline) -> None:
-    """Airflow reads the DAG files again and again; each version would carry deadlines of its own."""
+    """Airflow parses the DAG files over and over; each version would have its own deadlines."""
     pipeline.await_rest()
     assert (
         metadata(

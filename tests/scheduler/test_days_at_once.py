@@ -25,8 +25,10 @@ TWELVE = [days_ago(number) for number in range(71, 59, -1)]
 
 
 def publish_tasks(pipeline: Pipeline, state: str) -> int:
-    sql = """select count(*) from task_instance ti join dag_run dr on dr.dag_id = ti.dag_id and dr.run_id = ti.run_id
-             where ti.task_id = 'publish' and ti.state = %s and dr.partition_key between %s and %s"""
+    sql = """select count(*) from task_instance ti
+             join dag_run dr on dr.dag_id = ti.dag_id and dr.run_id = ti.run_id
+             where ti.task_id = 'publish' and ti.state = %s
+                 and dr.partition_key between %s and %s"""
     return int(pipeline.metadata(sql, state, str(TWELVE[0]), str(TWELVE[-1]))[0][0])
 
 
@@ -83,7 +85,8 @@ def events_per_pending_row(pipeline: Pipeline, day: date) -> list[int]:
     """How many sources each of Airflow's pending rows of a day has heard of."""
     sql = """select count(distinct event.asset_id) from asset_partition_dag_run pending
              join partitioned_asset_key_log event on event.asset_partition_dag_run_id = pending.id
-             where pending.created_dag_run_id is null and pending.partition_key = %s group by pending.id order by 1"""
+             where pending.created_dag_run_id is null and pending.partition_key = %s
+             group by pending.id order by 1"""
     return [int(row[0]) for row in pipeline.metadata(sql, str(day))]
 
 
@@ -96,7 +99,10 @@ def test_without_the_pool_two_sources_in_one_instant_lose_the_day(pipeline: Pipe
     announce(pipeline, in_a_row, "in-a-row")
     eventually("dbt runs for the day announced in a row", lambda: pipeline.dbt_runs(in_a_row))
     try:
-        lost = "Airflow keeps such a day together by itself now: the pool of one slot can go (docs/decisions.md)"
+        lost = (
+            "Airflow keeps such a day together by itself now: the pool of one slot can go "
+            "(docs/decisions.md)"
+        )
         assert events_per_pending_row(pipeline, together) == [1, len(SOURCES) - 1], lost
         assert pipeline.dbt_runs(together) == []
         assert events_per_pending_row(pipeline, in_a_row) == []

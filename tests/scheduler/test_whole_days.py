@@ -44,7 +44,7 @@ def source_rows(stack: Stack, sql: str, *parameters: object) -> list[tuple[Any, 
 
 
 def stripe_objects(stack: Stack, kind: str, until: datetime) -> list[Any]:
-    """Every object of that kind created up to a moment, through the official client's own paging."""
+    """Every object of that kind created up to a moment, by the official client's paging."""
     client = stripe.StripeClient(
         stack.layout.generated["stripe_key"], base_addresses={"api": stack.stripe_url}
     )
@@ -161,8 +161,10 @@ def order_too_late(stack: Stack, moment: datetime) -> None:
     connection = psycopg2.connect(stack.postgres.dsn(SOURCE_DATABASE))
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            """insert into orders (customer_id, order_date, status, total_amount, created_at, updated_at)
-               values ((select min(customer_id) from customers), %(now)s, 'pending', 999999.99, %(now)s, %(now)s)""",
+            """insert into orders
+                   (customer_id, order_date, status, total_amount, created_at, updated_at)
+               values ((select min(customer_id) from customers), %(now)s, 'pending', 999999.99,
+                       %(now)s, %(now)s)""",
             {"now": moment},
         )
     connection.close()

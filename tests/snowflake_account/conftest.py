@@ -22,14 +22,19 @@ from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 UNPROVEN = """
-NOT RUN: no Snowflake account is set (SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a key, token or password).
+NOT RUN: no Snowflake account is set
+(SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a key, token or password).
 Unproven without one, because the test double cannot show it:
-  - that Snowflake takes the SQL of infrastructure/snowflake as it stands, and that running it twice changes nothing
-  - that the rights hold: the analyst is refused raw tables and unpublished marts, the loader is refused the marts
-  - MERGE on real data: guarded by version, exact decimals, JSON compared as VARIANT, two loads of one source at once
+  - that Snowflake takes the SQL of infrastructure/snowflake as it stands,
+    and that running it twice changes nothing
+  - that the rights hold: the analyst is refused raw tables
+    and unpublished marts, the loader is refused the marts
+  - MERGE on real data: guarded by version, exact decimals, JSON compared as VARIANT,
+    two loads of one source at once
   - COPY with logical types: microseconds and decimals as they left the source
   - that an upload, a COPY and a 10,000,000-row load stream within the time limits
-  - dbt a second time, with exact sums and under locks: merges, the snapshot of customers, grants, clustering, query tags
+  - dbt a second time, with exact sums and under locks: merges, the snapshot of customers, grants,
+    clustering, query tags
   - publication by zero-copy clone and SWAP under a reader's eyes, with the reader's rights
   - sign-in by key pair and token against the real service
   - a full day through Airflow with Snowflake as its warehouse
@@ -56,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not account_is_set():
                 item.add_marker(
                     pytest.mark.skip(
-                        reason="no Snowflake account is set: `make test-snowflake` says what is unproven"
+                        reason="no Snowflake account: `make test-snowflake` says what is unproven"
                     )
                 )
 

@@ -1,4 +1,4 @@
-"""What each role may do, asked of the real account; and that setting it up again changes nothing."""
+"""What each role may do, asked of the real account; a second set-up changes nothing."""
 
 from __future__ import annotations
 

@@ -22,9 +22,11 @@ def shop(tmp_path: Path) -> Shop:
         made.write(path, text)
     made.raw(
         """create schema postgres; create schema loads;
-           create table postgres.raw_orders (order_id integer, status varchar, amount decimal(12, 2), _loaded_at timestamp);
+           create table postgres.raw_orders (order_id integer, status varchar,
+                                              amount decimal(12, 2), _loaded_at timestamp);
            create table loads.load_records
-               (load_id varchar, source varchar, day date, committed_at timestamp, rows_extracted bigint)"""
+               (load_id varchar, source varchar, day date, committed_at timestamp,
+                rows_extracted bigint)"""
     )
     made.load(
         "L1",

@@ -132,7 +132,8 @@ def layer():
     from datetime import date
     import transform
     from transform import dbt_runner
-    names = sorted(model.name for model in transform.run_layer("staging", date(2026, 11, 22)).models)
+    built = transform.run_layer("staging", date(2026, 11, 22))
+    names = sorted(model.name for model in built.models)
     inherited = len(dbt_runner._parsed) > 0
     print(json.dumps({"inherited": inherited, "models": names}), flush=True)
 

@@ -32,7 +32,8 @@ while True:
     with duckdb.connect(file, read_only=True) as connection:
         before = connection.execute("select orders from published.fct_totals").fetchone()[0]
         counted = connection.execute("select count(*) from published.fct_orders").fetchone()[0]
-        identity = connection.execute("select publication_id, models->>'fct_orders' from published.publication").fetchone()
+        sql = "select publication_id, models->>'fct_orders' from published.publication"
+        identity = connection.execute(sql).fetchone()
     if not before == counted == int(identity[1]):
         sys.exit(f"a mix: {before} {counted} {identity}")
     if identity not in seen:
@@ -158,7 +159,10 @@ def test_a_reader_sees_the_old_or_the_new_publication_never_a_mix(shop: Shop) ->
 def test_publishing_does_not_wait_for_a_reader_who_keeps_the_file_open(shop: Shop) -> None:
     build_and_test(shop)
     transform.publish_marts(DAY, **shop.settings())
-    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); sys.stdin.read()"
+    program = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
+        "print('open', flush=True); sys.stdin.read()"
+    )
     arguments = [sys.executable, "-c", program, str(published_file(shop.warehouse))]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

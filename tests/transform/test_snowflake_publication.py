@@ -63,7 +63,10 @@ def account(
 
 def _schemas() -> list[tuple[Any, ...]]:
     with connect() as connection:
-        sql = "select schema_name from information_schema.schemata where startswith(schema_name, 'PUBLISHED_2')"
+        sql = (
+            "select schema_name from information_schema.schemata "
+            "where startswith(schema_name, 'PUBLISHED_2')"
+        )
         return connection.rows(sql)
 
 

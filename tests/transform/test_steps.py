@@ -232,7 +232,10 @@ def with_a_switch(shop: Shop, text: str) -> None:
         str(shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb")
     ) as connection:
         connection.execute(f"create or replace table main.switch as select '{text}' as value")
-    model = "select cast(value as integer) as total from {{ ref('fct_orders') }}, ecommerce_analytics.main.switch"
+    model = (
+        "select cast(value as integer) as total "
+        "from {{ ref('fct_orders') }}, ecommerce_analytics.main.switch"
+    )
     if (shop.dbt.project_dir / "models/marts/fct_totals.sql").read_text() != model:
         shop.write("models/marts/fct_totals.sql", model)
 
@@ -286,7 +289,10 @@ def test_a_retry_of_the_tests_runs_only_those_that_failed_and_counts_all(shop: S
 
 def test_a_working_file_that_somebody_has_open_is_worth_a_retry(shop: Shop) -> None:
     build(shop, "staging", "intermediate")
-    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    program = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); "
+        "print('open', flush=True); sys.stdin.read()"
+    )
     file = shop.warehouse.duckdb_dir / "ecommerce_analytics.duckdb"
     with subprocess.Popen(
         [sys.executable, "-c", program, file],
