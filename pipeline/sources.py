@@ -29,7 +29,7 @@ CUSTOMERS = RawTable(
     key=("customer_id",),
     version="updated_at",
     columns=(
-        Column("customer_id", INTEGER, nullable=False),
+        Column("customer_id", BIGINT, nullable=False),
         Column("email", string(255), nullable=False),
         Column("first_name", string(100)),
         Column("last_name", string(100)),
@@ -50,7 +50,7 @@ PRODUCTS = RawTable(
     key=("product_id",),
     version="updated_at",
     columns=(
-        Column("product_id", INTEGER, nullable=False),
+        Column("product_id", BIGINT, nullable=False),
         Column("name", string(255), nullable=False),
         Column("category", string(100)),
         Column("subcategory", string(100)),
@@ -69,8 +69,8 @@ ORDERS = RawTable(
     key=("order_id",),
     version="updated_at",
     columns=(
-        Column("order_id", INTEGER, nullable=False),
-        Column("customer_id", INTEGER),
+        Column("order_id", BIGINT, nullable=False),
+        Column("customer_id", BIGINT),
         Column("order_date", TIMESTAMP, nullable=False),
         Column("status", string(50), nullable=False),
         Column("total_amount", decimal(12, 2), nullable=False),
@@ -91,9 +91,9 @@ ORDER_ITEMS = RawTable(
     version="created_at",
     append_only=True,
     columns=(
-        Column("order_item_id", INTEGER, nullable=False),
-        Column("order_id", INTEGER),
-        Column("product_id", INTEGER),
+        Column("order_item_id", BIGINT, nullable=False),
+        Column("order_id", BIGINT),
+        Column("product_id", BIGINT),
         Column("quantity", INTEGER),
         Column("unit_price", decimal(10, 2), nullable=False),
         Column("discount_pct", decimal(5, 2)),

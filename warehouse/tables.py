@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.contracts import METADATA_COLUMNS, Column, RawTable
+from pipeline.contracts import BIGINT, INTEGER, METADATA_COLUMNS, Column, RawTable
 from pipeline.errors import ContractError
 from warehouse.session import Session
 
@@ -59,9 +59,15 @@ def as_stored(name: str) -> str:
 
 
 def refuse_changed_types(session: Session, table: RawTable, columns: Sequence[Column]) -> None:
-    """``ContractError`` if the raw table has a column in another type than the rows that come."""
+    """``ContractError`` if the raw table has a column in another type than the rows that come.
+
+    An integer that is declared as a bigint by now is none: every value fits.
+    """
     existing = existing_columns(session, table)
+    integer, bigint = session.type_name(INTEGER), session.type_name(BIGINT)
     for name, wanted in _changed(session, columns, existing).items():
+        if (existing[name], wanted) == (integer, bigint):
+            continue
         raise ContractError(
             f"Column {name} of the raw table {table.schema}.{table.raw_name} is {existing[name]}, "
             f"but rows come as {wanted}. Nothing was loaded. Load {table.name} with a full refresh "

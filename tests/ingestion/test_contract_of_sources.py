@@ -17,25 +17,23 @@ from pipeline.contracts import (
 )
 from pipeline.errors import MissingInputError
 from pipeline.settings import PROJECT
-
-# As in the design: `!` not null.
 from pipeline.sources import SOURCES, source
 from warehouse.arrow import schema_of
 
-# As in the design: `!` not null.
+# As in the design, but keys with room past 2,147,483,647: `!` not null.
 DESIGN = {
-    "customers": """customer_id integer!, email string(255)!, first_name string(100),
+    "customers": """customer_id bigint!, email string(255)!, first_name string(100),
         last_name string(100), phone string(50), address string(500), city string(100),
         state string(100), country string(100), zip_code string(20), created_at timestamp,
         updated_at timestamp""",
-    "products": """product_id integer!, name string(255)!, category string(100),
+    "products": """product_id bigint!, name string(255)!, category string(100),
         subcategory string(100), price decimal(10,2)!, cost decimal(10,2), weight_kg decimal(8,2),
         is_active boolean, created_at timestamp, updated_at timestamp""",
-    "orders": """order_id integer!, customer_id integer, order_date timestamp!, status string(50)!,
+    "orders": """order_id bigint!, customer_id bigint, order_date timestamp!, status string(50)!,
         total_amount decimal(12,2)!, shipping_address string(500), shipping_city string(100),
         shipping_state string(100), shipping_country string(100),
         shipping_zip string(20), created_at timestamp, updated_at timestamp""",
-    "order_items": """order_item_id integer!, order_id integer, product_id integer,
+    "order_items": """order_item_id bigint!, order_id bigint, product_id bigint,
         quantity integer, unit_price decimal(10,2)!, discount_pct decimal(5,2),
         line_total decimal(12,2)!, created_at timestamp""",
 }

@@ -66,13 +66,13 @@ def test_ten_million_rows_stream(warehouse: SnowflakeWarehouse) -> None:
     def batches(rows: int, at_once: int = 100_000) -> Iterator[pa.RecordBatch]:
         schema = schema_of(ORDER_ITEMS)
         for start in range(0, rows, at_once):
-            keys = pa.array(np.arange(start, start + at_once, dtype=np.int32))
+            keys = pa.array(np.arange(start, start + at_once, dtype=np.int64))
             amount = pa.array([Decimal("1.00")] * at_once, pa.decimal128(10, 2))
             columns = {
                 "order_item_id": keys,
                 "order_id": keys,
                 "product_id": keys,
-                "quantity": keys,
+                "quantity": keys.cast(pa.int32()),
                 "unit_price": amount,
                 "discount_pct": pa.nulls(at_once, pa.decimal128(5, 2)),
                 "line_total": amount.cast(pa.decimal128(12, 2)),

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.contracts import TEXT, Column
+from pipeline.contracts import INTEGER, TEXT, Column
 from pipeline.errors import ContractError, PermanentError
 from pipeline.records import LoadRecord, TableCounts
 from pipeline.rejects import Reject
@@ -487,15 +487,15 @@ def test_a_column_that_was_announced_but_not_committed_is_not_added(warehouse: W
             "products have a column colour",
         ),
         (
-            lambda rows: rows.set_column(0, "product_id", pa.array([1], pa.int64())),
-            "Column product_id of table products is int64",
+            lambda rows: rows.set_column(0, "product_id", pa.array([1], pa.int16())),
+            "Column product_id of table products is int16",
         ),
         (
             lambda rows: rows.set_column(4, "price", pa.array([9.9])),
             "Column price of table products is double",
         ),
         (
-            lambda rows: rows.set_column(0, "product_id", pa.array([None], pa.int32())),
+            lambda rows: rows.set_column(0, "product_id", pa.array([None], pa.int64())),
             "Column product_id of table products",
         ),
         (
@@ -540,6 +540,22 @@ def test_a_changed_declaration_is_refused_until_a_full_refresh(warehouse: Wareho
                 with pytest.raises(ContractError, match="Column price of the raw table"):
                     open_load.commit(END)
     assert products(warehouse, "price") == [("9.90 EUR",)]
+
+
+def test_an_integer_that_is_declared_as_a_bigint_is_widened_by_the_next_load(
+    warehouse: Warehouse,
+) -> None:
+    narrow = replace(
+        PRODUCTS,
+        columns=tuple(
+            replace(c, type=INTEGER) if c.name == "product_id" else c for c in PRODUCTS.columns
+        ),
+    )
+    with warehouse.begin_load(replace(SHOP, tables=(narrow,)), DAY, WINDOW) as open_load:
+        open_load.stage(narrow, [batch([product(1)], narrow)])
+        open_load.commit(END)
+    load(warehouse, product(3_000_000_000))
+    assert products(warehouse, "product_id") == [(1,), (3_000_000_000,)]
 
 
 # --- full refresh
@@ -590,7 +606,7 @@ def test_a_full_refresh_keeps_columns_the_source_has_gained(warehouse: Warehouse
 
 def keys(*product_ids: int) -> list[pa.RecordBatch]:
     return [
-        pa.RecordBatch.from_pydict({"product_id": pa.array([key], pa.int32())})
+        pa.RecordBatch.from_pydict({"product_id": pa.array([key], pa.int64())})
         for key in product_ids
     ]
 

@@ -112,7 +112,7 @@ class Pipeline:
         gone = sorted(self.stored().keys() - self.shop.rows.keys())
         self.warehouse.mark_deleted(
             PRODUCTS,
-            [pa.RecordBatch.from_pydict({"product_id": pa.array(gone, pa.int32())})],
+            [pa.RecordBatch.from_pydict({"product_id": pa.array(gone, pa.int64())})],
             seen_at,
         )
 
