@@ -118,7 +118,7 @@ def invoke(
     ctx_set_event_manager(_event_manager(file_level))
     # Nothing that differs from run to run may be there while dbt parses: it would parse again.
     variables = project.environment | ({} if manifest is None else project.environment_of_run(day))
-    with _environment(variables):
+    with environment(variables):
         runner = dbtRunner(manifest=manifest, callbacks=[_forward])
         outcome = runner.invoke([*quiet, *arguments, *options])
     _release_duckdb()
@@ -199,7 +199,8 @@ def _release_duckdb() -> None:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time of a block; afterwards they are as they were."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

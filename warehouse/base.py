@@ -87,6 +87,13 @@ class Warehouse(ABC):
     def dbt_run_environment(self, day: date | None = None) -> dict[str, str]:
         """The same for what differs from run to run; parsing does not look at it."""
 
+    @abstractmethod
+    def prepare_dev(self, *, fresh: bool) -> dict[str, str]:
+        """Bring a person's own place to try dbt in up to date; what ``profiles.yml`` reads there.
+
+        ``fresh`` throws away what was built there.
+        """
+
     @property
     @abstractmethod
     def publications(self) -> Publications: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,24 +12,16 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
+from transform.dbt_runner import environment
+
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_ecommerce"
 DATABASES = ("ecommerce_raw", "ecommerce_staging", "ecommerce_analytics")
 
 Dbt = Callable[..., dbtRunnerResult]
 
 
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _variables(folder: Path) -> dict[str, str]:
+    return {"WAREHOUSE_DUCKDB_DIR": str(folder), "WAREHOUSE_KIND": "duckdb", "DBT_THREADS": "2"}
 
 
 def _arguments(target_path: Path) -> list[str]:
@@ -54,7 +45,7 @@ def _arguments(target_path: Path) -> list[str]:
 
 def parse(folder: Path, target_path: Path) -> Manifest:
     """The project as dbt reads it."""
-    with environment(WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"):
+    with environment(_variables(folder)):
         result = dbtRunner().invoke(["parse", *_arguments(target_path)])
     assert result.success, result.exception
     assert isinstance(result.result, Manifest)
@@ -68,9 +59,7 @@ def runner(folder: Path, target_path: Path) -> Dbt:
     def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
         if not manifest:
             manifest.append(parse(folder, target_path))
-        with environment(
-            WAREHOUSE_DUCKDB_DIR=str(folder), WAREHOUSE_KIND="duckdb", DBT_THREADS="2"
-        ):
+        with environment(_variables(folder)):
             result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *_arguments(target_path)])
         DuckDBConnectionManager.close_all_connections()
         if succeeds:

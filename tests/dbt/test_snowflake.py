@@ -31,7 +31,8 @@ from dbt_common.context import set_invocation_context
 from pipeline.contracts import METADATA_COLUMNS, ColumnType
 from tests.builders.fake_snowflake import FakeAccount
 from tests.builders.raw_shop import TABLES, RawShop
-from tests.builders.run_dbt import PROJECT, environment, failures
+from tests.builders.run_dbt import PROJECT, failures
+from transform.dbt_runner import environment
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
@@ -102,7 +103,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, **variables: str) -> SnowflakeC
 
 
 def test_the_project_parses_for_snowflake_without_credentials(tmp_path: Path) -> None:
-    with environment(WAREHOUSE_KIND="snowflake"):
+    with environment({"WAREHOUSE_KIND": "snowflake"}):
         paths = [
             "--project-dir",
             str(PROJECT),

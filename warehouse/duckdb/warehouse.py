@@ -20,6 +20,7 @@ import pyarrow as pa
 from pipeline.contracts import Column, RawTable
 from pipeline.errors import WarehouseUnavailableError
 from warehouse.base import Warehouse
+from warehouse.duckdb.dev import copy_files
 from warehouse.duckdb.lock import warehouse_lock
 from warehouse.duckdb.publication import DuckDBPublications
 from warehouse.duckdb.session import DuckDBSession, literal
@@ -169,6 +170,10 @@ class DuckDBWarehouse(Warehouse):
         """
         vacuum = day is None or day.weekday() == VACUUM_WEEKDAY
         return {"ECOMMERCE_VACUUM_TASKS": "100" if vacuum else "0"}
+
+    def prepare_dev(self, *, fresh: bool) -> dict[str, str]:
+        copy_files(self.settings, fresh=fresh)
+        return {"DBT_TARGET": "dev", "WAREHOUSE_DUCKDB_DIR": str(self.settings.duckdb_dir)}
 
     @property
     def publications(self) -> DuckDBPublications:

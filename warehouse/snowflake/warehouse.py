@@ -153,6 +153,10 @@ class SnowflakeWarehouse(Warehouse):
         """The query tag of one dbt run: DAG, task, day and try of the Airflow task, if any."""
         return {"ECOMMERCE_QUERY_TAG": query_tag(step="dbt", day=str(day) if day else None)}
 
+    def prepare_dev(self, *, fresh: bool) -> dict[str, str]:
+        """Nothing to copy: it is schemas of the person's own, beside the pipeline's."""
+        return {"DBT_TARGET": "dev_snowflake"}
+
     @property
     def publications(self) -> SnowflakePublications:
         return SnowflakePublications(self)
