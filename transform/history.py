@@ -1,4 +1,4 @@
-"""What the history of runs decides about a step: what a retry keeps, what has to be built whole."""
+"""What the history of runs decides about a step: what a retry keeps, what has to be built again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 SELECTION: dict[Layer, tuple[str, ...]] = {
     "staging": ("path:seeds", "path:models/staging"),
     "intermediate": ("path:models/intermediate",),
-    "marts": ("path:snapshots", "path:models/marts", "path:models/watermark"),
+    "marts": ("path:snapshots", "path:models/marts"),
 }
 
 
@@ -75,33 +75,20 @@ class Step:
         )
         return before.results
 
-    def what_rules_ask_for(
-        self, kept: list[dict[str, Any]] | None, selection: list[str]
-    ) -> tuple[bool, list[dict[str, Any]] | None, list[str]]:
-        """Whether to build whole, because incremental models would keep rows of other rules; what
-        to keep; what to build.
+    def selection(self, layer: Layer) -> list[str]:
+        """What dbt is to build: the layer; all of them for marts whose intermediate models are of
+        other rules, because somebody has changed the project in between.
         """
-        with self.warehouse.marts() as connection:
-            marts: Run | None = runs.latest_run(connection, "marts", succeeded=True)
-            before: Run | None = runs.latest_run(connection, "intermediate")
-            is_half_done = runs.a_whole_build_is_unfinished(connection)
-        if before and marts and marts.finished_at > before.finished_at:
-            before = None  # complete: what the marts say counts
-        if self.name == "marts" and before and before.rules != self._rules:
-            logger.warning(
-                "The project has changed since the intermediate models were built: all layers are "
-                "built whole."
-            )
-            return True, None, [path for paths in SELECTION.values() for path in paths]
-        if any(run.rules != self._rules for run in (marts, before) if run):
-            logger.warning(
-                "The project's SQL, seeds or variables have changed since the last build: models "
-                "are built whole."
-            )
-            return True, None, selection
-        if is_half_done:
-            logger.warning("The build under way began as a full refresh, so it goes on as one.")
-        return is_half_done, kept, selection
+        if layer == "marts":
+            with self.warehouse.marts() as connection:
+                before = runs.latest_run(connection, "intermediate")
+            if before and before.rules != self._rules:
+                logger.warning(
+                    "The project has changed since the intermediate models were built: all layers "
+                    "are built again."
+                )
+                return [path for paths in SELECTION.values() for path in paths]
+        return list(SELECTION[layer])
 
     def record(self, results: list[dict[str, Any]], *, succeeded: bool, connection: Any) -> None:
         assert self._raw is not None

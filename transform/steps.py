@@ -11,7 +11,7 @@ from pipeline.days import current_day
 from pipeline.errors import PermanentError
 from transform.dbt_runner import run
 from transform.errors import DataTestError, NodeFailure, StaleSourceError
-from transform.history import SELECTION, Step, kept, locked
+from transform.history import Step, kept, locked
 from transform.news import with_news
 from transform.outcomes import freshness_result, model_error, model_result, test_result
 from transform.project import project
@@ -45,10 +45,9 @@ def run_layer(
     hold all that raw holds.
 
     A retry builds only what failed, if nothing has happened since. ``full_refresh`` builds
-    incremental models whole, which happens by itself when a rule has changed (SQL, a seed, a
-    variable), and until a build that began whole has come to its end.
-    Marts never follow intermediate models of other rules: those are built again with them. The
-    history of customers stays.
+    incremental models whole; a model whose rules have changed (SQL, a seed, a variable) does so by
+    itself. Marts never follow intermediate models of other rules: those are built again with them.
+    The history of customers stays.
 
     Raises ``ModelDefinitionError`` (permanent), ``ModelError`` (worth a retry) or ``ProjectError``
     (permanent).
@@ -59,13 +58,10 @@ def run_layer(
     step = Step(layer, day, here)
     with locked(here):
         earlier = step.kept_results()
-        selection = list(SELECTION[layer])
         if full_refresh:
             earlier = None
-        elif layer != "staging":
-            full_refresh, earlier, selection = step.what_rules_ask_for(earlier, selection)
         names = [result["name"] for result in earlier or () if result["status"] != "success"]
-        selection = names or selection
+        selection = names or step.selection(layer)
         options = [
             option for kind in ("model", "seed", "snapshot") for option in ("--resource-type", kind)
         ]

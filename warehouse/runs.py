@@ -113,18 +113,6 @@ def latest_run(session: Session, step: str | None = None, *, succeeded: bool = F
     )
 
 
-def a_whole_build_is_unfinished(session: Session) -> bool:
-    """Whether the last build began as a full refresh and has not reached its end, which the table
-    ``built_until`` notes.
-    """
-    schema = f"{session.database(ANALYTICS)}.INTERMEDIATE"
-    found = session.rows_if_there(
-        f"select 1 from {schema}.INT_BUILD_WINDOW where is_whole and build_number > "
-        f"(select coalesce(max(build_number), 0) from {schema}.BUILT_UNTIL)"
-    )
-    return bool(found)
-
-
 def count_rows(session: Session, relation: str) -> int | None:
     """Rows of a relation, None where it is gone."""
     found = session.rows_if_there(f"select count(*) from {relation}")

@@ -24,12 +24,12 @@ def _variables(folder: Path) -> dict[str, str]:
     return {"WAREHOUSE_DUCKDB_DIR": str(folder), "WAREHOUSE_KIND": "duckdb", "DBT_THREADS": "2"}
 
 
-def _arguments(target_path: Path) -> list[str]:
+def _arguments(project: Path, target_path: Path) -> list[str]:
     paths = [
         "--project-dir",
-        str(PROJECT),
+        str(project),
         "--profiles-dir",
-        str(PROJECT),
+        str(project),
         "--target-path",
         str(target_path),
     ]
@@ -43,24 +43,26 @@ def _arguments(target_path: Path) -> list[str]:
     ]
 
 
-def parse(folder: Path, target_path: Path) -> Manifest:
+def parse(folder: Path, target_path: Path, project: Path = PROJECT) -> Manifest:
     """The project as dbt reads it."""
     with environment(_variables(folder)):
-        result = dbtRunner().invoke(["parse", *_arguments(target_path)])
+        result = dbtRunner().invoke(["parse", *_arguments(project, target_path)])
     assert result.success, result.exception
     assert isinstance(result.result, Manifest)
     return result.result
 
 
-def runner(folder: Path, target_path: Path) -> Dbt:
+def runner(folder: Path, target_path: Path, project: Path = PROJECT) -> Dbt:
     """Runs dbt on the DuckDB files of a folder, and lets go of them after each run."""
     manifest: list[Manifest] = []
 
     def run(*arguments: str, succeeds: bool = True) -> dbtRunnerResult:
         if not manifest:
-            manifest.append(parse(folder, target_path))
+            manifest.append(parse(folder, target_path, project))
         with environment(_variables(folder)):
-            result = dbtRunner(manifest=manifest[0]).invoke([*arguments, *_arguments(target_path)])
+            result = dbtRunner(manifest=manifest[0]).invoke(
+                [*arguments, *_arguments(project, target_path)]
+            )
         DuckDBConnectionManager.close_all_connections()
         if succeeds:
             assert result.success, result.exception or failures(result)

@@ -7,6 +7,7 @@ dropped or refreshed alone: each model knows what it has seen, so none of that m
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.builders.dbt_days import A_DAY, BUILD, assert_equal_to_a_full_refresh, snapshot_of_marts
 from tests.builders.raw_shop import TABLES, RawShop, insert
-from tests.builders.run_dbt import runner, statuses
+from tests.builders.run_dbt import PROJECT, runner, statuses
 
 pytestmark = pytest.mark.slow
 SELECTED = [
@@ -280,6 +281,33 @@ def test_a_changed_rule_reaches_old_rows_by_a_plain_build(scene: Scene) -> None:
             tiers = connection.execute(f"select distinct tier from {table}").fetchall()
             assert ("bronze",) not in tiers, table
     scene.complete()
+
+
+def test_a_changed_file_reaches_old_rows_by_a_plain_build(scene: Scene, tmp_path: Path) -> None:
+    """A formula, a macro and a seed, each by the command a person would type."""
+    changes = [
+        (
+            "models/marts/fct_orders.sql",
+            "orders.item_count,",
+            "-orders.item_count as item_count,",
+            "fct_orders+",
+        ),
+        ("macros/customer_tier.sql", "'bronze'", "'tin'", "+dim_customers"),
+        ("seeds/order_statuses.csv", "shipped,shipped", "shipped,sent", "order_statuses+"),
+    ]
+    copy = tmp_path / "project"
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs"))
+    for file, before, after, selection in changes:
+        text = (copy / file).read_text()
+        assert before in text
+        (copy / file).write_text(text.replace(before, after))
+        runner(scene.folder, tmp_path / "target", copy)(*BUILD, "--select", selection)
+    marts = snapshot_of_marts(scene.folder)
+    assert max(row["item_count"] for row in marts["fct_orders"]) <= 0
+    assert {row["tier"] for row in marts["dim_customers"] if row["is_current"]} > {"tin"}
+    assert "bronze" not in {row["tier"] for row in marts["dim_customers"] if row["is_current"]}
+    assert {row["status"] for row in marts["fct_orders"]} > {"sent"}
+    assert "shipped" not in {row["status"] for row in marts["fct_orders"]}
 
 
 def test_a_parent_that_was_built_whole_alone_is_followed(scene: Scene) -> None:
