@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
+from alerting.errors_text import counted, keys_text, listed
 from alerting.volume import same_weekday, usual
 from pipeline.schedule import scheduled_start
 from pipeline.sources import SOURCES
@@ -69,7 +70,7 @@ def recovery_sentence(day: date, trouble: Trouble, late: timedelta | None) -> st
     not late.
     """
     parts = [
-        f"{count} {word}{'' if count == 1 else 's'}"
+        counted(count, word)
         for count, word in ((trouble.failures, "failure"), (trouble.breaches, "SLA breach"))
         if count
     ]
@@ -107,7 +108,7 @@ def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
     publication = read_publication()
     if publication is None or publication.built_for != day:
         return []
-    facts = [("Rows loaded", _rows(publication)), ("Tests", _tests(publication))]
+    facts = [("Rows loaded", _rows(publication)), *_tests(publication)]
     revenue = revenue_line(read_published, day)
     return [*facts, ("Revenue", revenue)] if revenue else facts
 
@@ -146,10 +147,20 @@ def _rows(publication: Publication) -> str:
     return f"{sum(publication.rows_loaded.values()):,} ({loaded})"
 
 
-def _tests(publication: Publication) -> str:
-    return f"{publication.tests_passed:,} passed" + (
-        f", {publication.tests_warned:,} warned" if publication.tests_warned else ""
-    )
+def _tests(publication: Publication) -> list[tuple[str, str]]:
+    """What warns as it did at the publication before is not said again."""
+    passed = [("Tests", f"{publication.tests_passed:,} passed")]
+    if not publication.warnings:
+        return passed
+    return [*passed, ("New warnings", listed([_warning(one) for one in publication.warnings]))]
+
+
+def _warning(warning: Mapping[str, Any]) -> str:
+    """``orders_in_the_future of fct_orders (1 new row, 3 in all): order_id=7``."""
+    model = f" of {warning['model']}" if warning["model"] else ""
+    new, rows, keys = warning["new_rows"], warning["rows"], keys_text(warning["keys"])
+    count = counted(new, "new row") + (f", {rows:,} in all" if rows > new else "")
+    return f"{warning['test']}{model} ({count})" + (f": {keys}" if keys else "")
 
 
 def _trouble(day: str) -> Trouble | None:

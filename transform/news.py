@@ -1,6 +1,8 @@
-"""Which warnings are news: tests that warn of more rows than when the marts were last published.
+"""Which warnings are news: rows that a test warns of and had not when the marts were last
+published.
 
-Rows are counted, not compared: three rows that are mended while three others break are no news.
+Rows are told apart by their keys. Where there are more than the history keeps (``KEYS_KEPT``), they
+are counted instead: then three that are mended while three others break are no news.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def with_news(
     tests: Iterable[DataTest], before: Run | None, published_at: datetime | None
 ) -> tuple[DataTest, ...]:
-    """The tests, those that warned with their ``new_rows``.
+    """The tests, those that warned with their ``new_rows`` and the keys of those first.
 
     Args:
         tests: of this run.
@@ -30,11 +32,28 @@ def with_news(
     known = {result["name"]: result for result in before.results} if before else {}
     told = before is not None and published_at is not None and before.finished_at <= published_at
 
-    def news(test: DataTest) -> int:
-        rows, earlier = test.failing_rows or 0, known.get(test.name, {})
+    def news(test: DataTest) -> DataTest:
+        earlier = known.get(test.name, {})
+        rows, rows_before = test.failing_rows or 0, earlier.get("failing_rows") or 0
         untold = 0 if told else earlier.get("new_rows", 0)
-        return min(rows, max(0, rows - (earlier.get("failing_rows") or 0)) + untold)
+        keys_before = earlier.get("keys", [])
+        new, old = _told_apart(test.keys, keys_before[untold:])
+        are_kept = len(test.keys) == rows and len(keys_before) == rows_before
+        count = len(new) if are_kept else min(rows, max(0, rows - rows_before) + untold)
+        return replace(test, new_rows=count, keys=(*new, *old))
 
-    return tuple(
-        replace(test, new_rows=news(test)) if test.status == "warn" else test for test in tests
-    )
+    return tuple(news(test) if test.status == "warn" else test for test in tests)
+
+
+def _told_apart(
+    keys: Iterable[dict[str, str]], told: list[dict[str, str]]
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The new keys and the others; a key that comes twice and was told once is new once."""
+    new, old, left = [], [], list(told)
+    for key in keys:
+        if key in left:
+            left.remove(key)
+            old.append(key)
+        else:
+            new.append(key)
+    return new, old

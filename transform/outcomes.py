@@ -11,7 +11,9 @@ from transform.errors import ModelDefinitionError, ModelError, NodeFailure, Tran
 from transform.results import DataTest, Layer, ModelResult, SourceFreshness
 from warehouse import runs
 
-KEYS_SHOWN = 3  # failing rows named in an error or alert; the test's table of failures has them all
+# Failing rows whose keys the history keeps, to know the new ones next time; the test's table of
+# failures has them all.
+KEYS_KEPT = 500
 COLUMNS_SHOWN = 4
 
 # The warehouse says with these that the SQL itself is wrong: the next try would say the same.
@@ -96,11 +98,11 @@ def _keys(connection: Any, relation: str) -> tuple[dict[str, str], ...]:
             name
             for name in row
             if name.lower().endswith(("_id", "_key", "_date", "_day", "_field"))
-            or name.lower() in ("day", "id")
+            or name.lower() in ("day", "id", "channel", "campaign_name")
         ]
         return {name: str(row[name]) for name in (ids or list(row))[:COLUMNS_SHOWN]}
 
-    return tuple(named(row) for row in runs.first_rows(connection, relation, KEYS_SHOWN))
+    return tuple(named(row) for row in runs.first_rows(connection, relation, KEYS_KEPT))
 
 
 def _sql(node: Any) -> str | None:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from warehouse.publication import KEYS_NAMED
+
 Layer = Literal["staging", "intermediate", "marts"]
 NodeStatus = Literal["success", "error", "skipped"]
 TestStatus = Literal["pass", "warn", "fail", "error", "skipped"]
@@ -68,9 +70,10 @@ class LayerResult(_AsDict):
 @dataclass(frozen=True)
 class DataTest(_AsDict):
     """One data test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of
-    them.
+    them (``outcomes.KEYS_KEPT``).
 
-    ``new_rows``: how many more they are than at the last publication, for a test that warned.
+    ``new_rows``: how many of them are new since the last publication, for a test that warned; the
+    keys begin with those.
     """
 
     name: str
@@ -108,15 +111,19 @@ class TestResult(_AsDict):
 
     @property
     def new_warnings(self) -> dict[str, int]:
-        """Tests that warned of more rows than at the last publication, and how many more."""
+        """Tests that warned of rows that are new since the last publication, and how many."""
         return {test.name: test.new_rows for test in self.tests if test.new_rows}
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts, and the tests that did not simply pass: a thousand passes are of no use in
-        XCom.
+        """Counts, and the tests that did not simply pass with a few keys: a thousand passes are of
+        no use in XCom.
         """
         result = super().as_dict()
-        result["tests"] = [test for test in result["tests"] if test["status"] != "pass"]
+        result["tests"] = [
+            test | {"keys": test["keys"][:KEYS_NAMED]}
+            for test in result["tests"]
+            if test["status"] != "pass"
+        ]
         return {**result, "passed": self.passed, "warned": self.warned, "total": len(self.tests)}
 
 

@@ -25,6 +25,7 @@ from transform.results import (
     TestResult,
 )
 from warehouse import runs
+from warehouse.publication import KEYS_NAMED
 
 if TYPE_CHECKING:
     from transform.settings import TransformSettings
@@ -144,13 +145,16 @@ def test_all(
         len(failed),
     )
     for name, rows in result.new_warnings.items():
-        logger.warning("%s: %s more rows than at the last publication", name, f"{rows:,}")
+        logger.warning("%s: %s new rows since the last publication", name, f"{rows:,}")
     if failed:
         failures = tuple(
-            NodeFailure(t.name, t.message, t.failing_rows, t.keys, t.sql) for t in failed
+            NodeFailure(t.name, t.message, t.failing_rows, t.keys[:KEYS_NAMED], t.sql)
+            for t in failed
         )
         raise DataTestError(
-            f"{len(failed)} of {len(tests)} tests of {day} failed; its marts are not published.",
+            f"{len(failed)} of {len(tests)} tests of {day} failed; its marts are not published. If "
+            "a table that dbt builds was changed by hand, `python -m transform all "
+            f"--full-refresh --day {day}` builds them all anew.",
             failures,
         )
     return result

@@ -13,7 +13,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from warehouse.tables import create_table
 
 logger = logging.getLogger(__name__)
 
+KEYS_NAMED = 3  # of the rows that a test warns of
 STEPS = ("staging", "intermediate", "marts", "test")
 COLUMNS = tuple(
     Column(name, of, nullable=False)
@@ -32,14 +33,16 @@ COLUMNS = tuple(
         *(("publication_id", TEXT), ("day", DATE), ("built_for", DATE)),
         *(("published_at", TIMESTAMP), ("tested_at", TIMESTAMP)),
         *(("tests_passed", INTEGER), ("tests_warned", INTEGER)),
-        *(("models", TEXT), ("load_ids", TEXT), ("rows_loaded", TEXT)),
+        *(("models", TEXT), ("load_ids", TEXT), ("rows_loaded", TEXT), ("warnings", TEXT)),
     )
 )
-READ_PUBLICATION = f"select {', '.join(column.name for column in COLUMNS)} from {{}}.PUBLICATION"
 
 
 class PublicationError(PermanentError):
     """The marts may not be published, or there is no publication to go back to."""
+
+
+_JSON = ("models", "load_ids", "rows_loaded", "warnings")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Publication:
         models: name to rows.
         load_ids: source to the newest load of ``built_for`` that is in it.
         rows_loaded: source to the rows of that load.
+        warnings: tests that warned of rows that are new since the publication before: ``test``,
+            ``model``, ``rows``, ``new_rows`` and ``keys``, the first of them.
     """
 
     publication_id: str
@@ -66,6 +71,7 @@ class Publication:
     models: dict[str, int]
     load_ids: dict[str, str]
     rows_loaded: dict[str, int]
+    warnings: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; dates and times in ISO 8601."""
@@ -73,12 +79,39 @@ class Publication:
         return dict(json.loads(text))
 
     @classmethod
-    def of_row(cls, row: Row) -> Publication:
-        return cls(*row[:7], *map(json.loads, row[7:]))
+    def of_row(cls, names: Sequence[str], row: Row) -> Publication:
+        """A row by its columns' names: a publication of an earlier release lacks the newest."""
+        known = {column.name for column in COLUMNS}
+        values = {name: value for name, value in zip(names, row, strict=True) if name in known}
+        texts = {name: json.loads(values[name]) for name in _JSON if name in values}
+        return cls(**values | texts)
 
     def as_row(self) -> list[object]:
         values = list(asdict(self).values())
         return [*values[:7], *map(json.dumps, values[7:])]
+
+
+def publication_in(session: Session, schema: str) -> Publication | None:
+    """What the table PUBLICATION of a schema says; None where there is none."""
+    found = session.table_if_there(f"select * from {schema}.PUBLICATION")
+    if not found or not found[1]:
+        return None
+    names, (row,) = found
+    return Publication.of_row(names, row)
+
+
+def _news(tests: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "test": test["name"],
+            "model": test["model"],
+            "rows": test["failing_rows"],
+            "new_rows": test["new_rows"],
+            "keys": test["keys"][: min(KEYS_NAMED, test["new_rows"])],
+        }
+        for test in tests.results
+        if test.get("new_rows")
+    ]
 
 
 def tested_marts(day: date, steps: Mapping[str, Run | None]) -> tuple[Run, Run]:
@@ -180,6 +213,7 @@ class Publications(ABC):
                 models=models,
                 load_ids=marts.raw.load_ids,
                 rows_loaded=marts.raw.rows_loaded,
+                warnings=_news(tests),
             )
             create_table(session, f"{schema}.publication", COLUMNS)
             session.insert(f"{schema}.PUBLICATION", [publication.as_row()])

@@ -49,8 +49,15 @@ class Session(ABC):
             self.execute(f"insert into {table} values {holes}", values)  # noqa: S608
 
     @abstractmethod
+    def table_if_there(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> tuple[list[str], list[Row]] | None:
+        """``table``; None where a table that the statement reads does not exist."""
+
     def rows_if_there(self, sql: str, parameters: Sequence[object] = ()) -> list[Row] | None:
         """Rows of a query; None where a table it reads does not exist."""
+        found = self.table_if_there(sql, parameters)
+        return found[1] if found else None
 
     @abstractmethod
     def transaction(self, lock: str) -> AbstractContextManager[None]:

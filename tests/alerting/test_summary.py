@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def published() -> None:
         connection.execute(
             """insert into published.publication
                values ('1', date '2026-11-22', date '2026-11-22', now(), now(), 246, 9,
-               '{}', '{}', '{"charges": 60, "orders": 1600}')"""
+               '{}', '{}', '{"charges": 60, "orders": 1600}', '[]')"""
         )
         connection.execute(
             "create table published.fct_daily_revenue (order_date date, gross_revenue decimal(18, "
@@ -64,11 +65,32 @@ def test_the_summary_names_rows_tests_time_and_revenue() -> None:
     facts = dict(summed_up(SUCCESS, loads, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
     assert facts == {
         "Rows loaded": "1,660 (orders 1,600, charges 60)",
-        "Tests": "246 passed, 9 warned",
+        "Tests": "246 passed",
         "Revenue": "1,100.00 on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14",
         "Rows newly set aside": "marketing 34 (see loads.rejected_rows)",
         "Total time": "12m 34s from 06:00 UTC",
     }
+
+
+@pytest.mark.usefixtures("published")
+def test_warnings_that_are_new_are_named_with_their_first_rows() -> None:
+    warnings = [
+        {
+            "test": "orders_in_the_future",
+            "model": "fct_orders",
+            "rows": 3,
+            "new_rows": 1,
+            "keys": [{"order_id": "7"}],
+        },
+        {"test": "spend_is_usual", "model": None, "rows": 1_200, "new_rows": 1_200, "keys": []},
+    ]
+    with duckdb.connect(str(published_file())) as connection:
+        connection.execute("update published.publication set warnings = ?", [json.dumps(warnings)])
+    facts = dict(summed_up(SUCCESS, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
+    assert facts["New warnings"] == (
+        "• orders_in_the_future of fct_orders (1 new row, 3 in all): order_id=7\n"
+        "• spend_is_usual (1,200 new rows)"
+    )
 
 
 @pytest.mark.usefixtures("published")

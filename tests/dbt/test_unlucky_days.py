@@ -245,6 +245,18 @@ def test_a_build_that_fails_half_way_loses_nothing(scene: Scene) -> None:
     scene.complete()
 
 
+def test_a_mart_changed_by_hand_is_found_and_mended_by_a_full_refresh(scene: Scene) -> None:
+    """It leaves no load time, so the next day's build does not know of it."""
+    with duckdb.connect(str(scene.folder / "ecommerce_analytics.duckdb")) as connection:
+        connection.execute("update marts.fct_orders set total_amount = 1 where order_id = 2")
+    scene.build(*A_DAY)
+    found = statuses(scene.dbt("test", "--select", "fct_orders", succeeds=False))
+    assert found["no_order_lost_between_raw_and_mart"] == "fail"
+    scene.dbt(*BUILD, "--full-refresh")
+    scene.dbt("test", "--select", "fct_orders")
+    scene.complete()
+
+
 def test_a_placeholder_address_makes_nobody_one_person(scene: Scene) -> None:
     for customer in scene.shop.alive("customers")[:12]:
         scene.shop.put("customers", customer_id=customer["customer_id"], email="none@example.com")

@@ -214,6 +214,17 @@ def test_only_the_newest_publications_are_kept(shop: Shop) -> None:
     assert kept[-1].stem == publication.publication_id
 
 
+def test_a_publication_of_an_earlier_release_is_read_and_followed(shop: Shop) -> None:
+    build_and_test(shop)
+    first = transform.publish_marts(DAY, **shop.settings())
+    with duckdb.connect(str(published_file(shop.warehouse))) as connection:
+        connection.execute("alter table published.publication drop column warnings")
+        connection.execute("alter table published.publication add column later integer")
+    assert transform.read_publication(warehouse=shop.warehouse) == first
+    transform.publish_marts(DAY, **shop.settings())
+    assert transform.rollback(warehouse=shop.warehouse) == first
+
+
 def test_reading_before_the_first_publication_says_so(shop: Shop) -> None:
     assert transform.read_publication(warehouse=shop.warehouse) is None
     with pytest.raises(MissingInputError, match="Nothing has been published yet"):

@@ -152,6 +152,7 @@ def test_a_failing_data_test_names_its_rows(shop: Shop) -> None:
     assert {key["order_id"] for key in failures["no_negative_orders"].keys} == {"1", "7"}
     assert failures["unique_fct_orders_order_id"].keys == ({"unique_field": "1"},)
     assert "2 of 4 tests of 2026-11-22 failed" in str(failure.value)
+    assert "`python -m transform all --full-refresh --day 2026-11-22`" in str(failure.value)
     assert "order_id=7" in str(failure.value)
 
 

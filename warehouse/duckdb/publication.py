@@ -21,7 +21,7 @@ import portalocker
 
 from pipeline.errors import MissingInputError
 from warehouse.duckdb.session import DuckDBSession, literal
-from warehouse.publication import READ_PUBLICATION, Publication, Publications
+from warehouse.publication import Publication, Publications, publication_in
 from warehouse.session import Row, Session
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class DuckDBPublications(Publications):
     def current(self) -> Publication | None:
         if not self._file.exists():
             return None
-        (row,) = self.read(READ_PUBLICATION.format(SCHEMA))
-        return Publication.of_row(row)
+        with duckdb.connect(str(self._file), read_only=True) as connection:
+            return publication_in(DuckDBSession(connection), SCHEMA)
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Takes no lock and waits for nobody."""

@@ -36,9 +36,11 @@ class DuckDBSession(Session):
         names = [column[0].lower() for column in found.description or ()]
         return names, found.fetchall()
 
-    def rows_if_there(self, sql: str, parameters: Sequence[object] = ()) -> list[Row] | None:
+    def table_if_there(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> tuple[list[str], list[Row]] | None:
         try:
-            return self.rows(sql, parameters)
+            return self.table(sql, parameters)
         except duckdb.CatalogException:
             return None
 

@@ -17,7 +17,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from warehouse.publication import READ_PUBLICATION, Publication, PublicationError, Publications
+from warehouse.publication import (
+    Publication,
+    PublicationError,
+    Publications,
+    publication_in,
+)
 from warehouse.session import Row, Session
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ class SnowflakePublications(Publications):
 
     def current(self) -> Publication | None:
         with self._warehouse.marts() as session:
-            return _in_schema(session, CURRENT)
+            return publication_in(session, CURRENT)
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         with self._warehouse.marts() as session:
@@ -55,13 +60,13 @@ class SnowflakePublications(Publications):
     def _versions(self, session: Session) -> list[str]:
         _put_names_right(session)
         schemas = [CURRENT, *_schemas(session)]
-        found = [_in_schema(session, schema) for schema in schemas]
+        found = [publication_in(session, schema) for schema in schemas]
         return sorted(publication.publication_id for publication in found if publication)
 
     def _begin(self, session: Session, publication_id: str) -> str:
         _put_names_right(session)
         for schema in _schemas(session):
-            if _in_schema(session, schema) is None:  # left half-filled by a killed process
+            if publication_in(session, schema) is None:  # left half-filled by a killed process
                 session.execute(f"drop schema {schema}")
         schema = schema_of(publication_id)
         session.execute(f"create transient schema {schema}")
@@ -76,7 +81,7 @@ class SnowflakePublications(Publications):
 
     def _make_current(self, session: Session, publication_id: str) -> None:
         schema = schema_of(publication_id)
-        current = _in_schema(session, CURRENT)
+        current = publication_in(session, CURRENT)
         if current and current.publication_id == publication_id:
             return
         if not _exists(session, CURRENT):
@@ -92,11 +97,6 @@ class SnowflakePublications(Publications):
 
     def _drop(self, session: Session, publication_id: str) -> None:
         session.execute(f"drop schema if exists {schema_of(publication_id)}")
-
-
-def _in_schema(session: Session, schema: str) -> Publication | None:
-    found = session.rows_if_there(READ_PUBLICATION.format(schema))
-    return Publication.of_row(found[0]) if found else None
 
 
 def _schemas(session: Session) -> list[str]:
@@ -120,7 +120,7 @@ def _tables(session: Session, schema: str) -> list[str]:
 def _put_names_right(session: Session) -> None:
     """Give schemas the names of the versions they hold; what a swap has left empty goes."""
     for schema in _schemas(session):
-        held = _in_schema(session, schema)
+        held = publication_in(session, schema)
         if held is None and not _tables(session, schema):
             session.execute(f"drop schema if exists {schema}")
         elif held and schema_of(held.publication_id) != schema:

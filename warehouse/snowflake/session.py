@@ -55,9 +55,11 @@ class SnowflakeSession(Session):
         names = [column.name.lower() for column in cursor.description or ()]
         return names, [tuple(row) for row in cursor.fetchall()]
 
-    def rows_if_there(self, sql: str, parameters: Sequence[object] = ()) -> list[Row] | None:
+    def table_if_there(
+        self, sql: str, parameters: Sequence[object] = ()
+    ) -> tuple[list[str], list[Row]] | None:
         try:
-            return self.rows(sql, parameters)
+            return self.table(sql, parameters)
         except snowflake.connector.errors.ProgrammingError as error:
             if error.errno == _NO_SUCH_OBJECT:
                 return None
