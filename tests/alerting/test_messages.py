@@ -5,10 +5,8 @@ in it that could do harm.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,10 +28,11 @@ from pipeline.errors import (
 from transform.errors import DataTestError, NodeFailure
 
 if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
     from tests.builders.alert_context import ContextOf
 
 SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
-SNAPSHOTS = Path(__file__).parent / "snapshots"
 FAILED_TESTS = DataTestError(
     "2 of 41 tests of 2026-11-22 failed; its marts are not published.",
     (
@@ -101,12 +100,10 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_message_reads_as_agreed(context_of: ContextOf, kind: str) -> None:
-    message = slack_message(alerts(context_of)[kind])
-    snapshot = SNAPSHOTS / f"{kind}.json"
-    if os.environ.get("WRITE_SNAPSHOTS"):
-        snapshot.write_text(json.dumps(message, indent=2, ensure_ascii=False) + "\n")
-    assert message == json.loads(snapshot.read_text())
+def test_each_kind_of_message_reads_as_agreed(
+    context_of: ContextOf, kind: str, snapshot: SnapshotAssertion
+) -> None:
+    assert slack_message(alerts(context_of)[kind]) == snapshot
 
 
 @pytest.mark.parametrize("kind", KINDS)
