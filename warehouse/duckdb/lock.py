@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import portalocker
-from portalocker import LockFlags
+from portalocker import AlreadyLocked, LockFlags
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from pipeline.errors import WarehouseUnavailableError
 from warehouse.settings import WarehouseSettings
 
 LOCK_FILE = "warehouse.lock"
-_POLL_SECONDS = (0.005, 0.05)  # random in between, so that waiting processes do not move in step
+_POLL = wait_random(0.005, 0.05)  # seconds; random, so that waiting processes do not move in step
 
 
 @contextmanager
@@ -43,21 +42,22 @@ def warehouse_lock(settings: WarehouseSettings, *, shared: bool = False) -> Iter
             "WAREHOUSE_DUCKDB_DIR."
         ) from error
     kind = LockFlags.SHARED if shared else LockFlags.EXCLUSIVE
-    deadline = time.monotonic() + settings.lock_timeout_seconds
+    waiting = Retrying(
+        retry=retry_if_exception_type(AlreadyLocked),
+        stop=stop_after_delay(settings.lock_timeout_seconds),
+        wait=_POLL,
+        reraise=True,
+    )
     with file:
-        while True:
-            try:
-                portalocker.lock(file, kind | LockFlags.NON_BLOCKING)
-                break
-            except portalocker.AlreadyLocked:
-                if time.monotonic() >= deadline:
-                    raise WarehouseUnavailableError(
-                        f"The warehouse has been locked for more than "
-                        f"{settings.lock_timeout_seconds:g} seconds (last writer: "
-                        f"{path.read_text() or 'unknown'}). Wait until that process has ended, or "
-                        "raise WAREHOUSE_LOCK_TIMEOUT_SECONDS."
-                    ) from None
-            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311
+        try:
+            waiting(portalocker.lock, file, kind | LockFlags.NON_BLOCKING)
+        except AlreadyLocked:
+            raise WarehouseUnavailableError(
+                f"The warehouse has been locked for more than "
+                f"{settings.lock_timeout_seconds:g} seconds (last writer: "
+                f"{path.read_text() or 'unknown'}). Wait until that process has ended, or "
+                "raise WAREHOUSE_LOCK_TIMEOUT_SECONDS."
+            ) from None
         if not shared:
             file.truncate(0)
             file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
