@@ -183,7 +183,7 @@ class Load:
             if replace:
                 tables.forget_columns(session, table, columns[table.name])
             else:
-                tables.refuse_changed_types(session, table, columns[table.name])
+                tables.refuse_changed_types(session, table, table.columns)
         pieces = {}
         for table in self._source.tables:
             tables.make_ready(session, table, columns[table.name])

@@ -47,7 +47,9 @@ def _read(table: RawTable) -> str:
         snapshot.connection.cursor() as cursor,
     ):
         cursor.execute(sql.SQL("select * from {} limit 1").format(snapshot.table.address))
-        return "readable, as declared" + ("." if cursor.fetchall() else ", and empty.")
+        said = "readable, as declared" + ("" if cursor.fetchall() else ", and empty")
+    children = ", ".join(snapshot.table.children)
+    return f"{said}. Its inherited children are not read: {children}." if children else f"{said}."
 
 
 def _see_open_transactions() -> str | Finding:

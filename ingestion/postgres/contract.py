@@ -1,59 +1,37 @@
 """Holds a source table, as PostgreSQL's catalog describes it, against its contract.
 
-A column fits if every value it can hold arrives exactly: a narrower integer or decimal does, text
-of any length does, a timestamp with time zone does (it arrives in UTC). Everything else is a
-changed type and stops the load.
+A declared column must be there, in a type whose values arrive exactly (``columns``). What nobody
+declared never stops a load: it is read as text, and one that went is empty from then on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import logging
+from dataclasses import dataclass, replace
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.postgres.settings import PostgresSettings
-from pipeline.contracts import (
-    BIGINT,
-    BOOLEAN,
-    DATE,
-    INTEGER,
-    JSON,
-    METADATA_COLUMNS,
-    TEXT,
-    TIMESTAMP,
-    Column,
-    ColumnType,
-    RawTable,
-    decimal,
-    string,
+from ingestion.postgres.columns import (
+    CATALOG,
+    SourceColumn,
+    declaration,
+    fits,
+    found_column,
+    gone_column,
+    is_wider,
 )
+from ingestion.postgres.settings import PostgresSettings
+from pipeline.contracts import METADATA_COLUMNS, Column, RawTable
 from pipeline.errors import ContractError, MissingInputError
 
-_PLAIN: dict[str, ColumnType] = {
-    "int2": INTEGER,
-    "int4": INTEGER,
-    "int8": BIGINT,
-    "bool": BOOLEAN,
-    "timestamp": TIMESTAMP,
-    "timestamptz": TIMESTAMP,
-    "date": DATE,
-    "json": JSON,
-    "jsonb": JSON,
-    "text": TEXT,
-}
-_WIDEST_DECIMAL = 38
+logger = logging.getLogger(__name__)
 
-_COLUMNS = """
-select a.attname, coalesce(b.typname, t.typname),
-       case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,
-       format_type(a.atttypid, a.atttypmod)
-from pg_attribute a
-join pg_type t on t.oid = a.atttypid
-left join pg_type b on t.typtype = 'd' and b.oid = t.typbasetype
-where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
-order by a.attnum
+_OWN = {column.name for column in METADATA_COLUMNS}
+_CHILDREN = """
+select array_agg(i.inhrelid::regclass::text order by 1)
+from pg_inherits i join pg_class c on c.oid = i.inhparent
+where c.oid = %s and c.relkind in ('r', 'f')
 """
 _UNIQUE_INDEXES = """
 select array_agg(a.attname::text)
@@ -67,75 +45,41 @@ group by i.indexrelid
 
 
 @dataclass(frozen=True)
-class SourceColumn:
-    """A column as it is in the source.
-
-    Attributes:
-        name: as the source writes it.
-        type: in this project's terms; None if nothing but its text would be exact.
-        spelled: the type as PostgreSQL spells it, for messages.
-        has_zone: a timestamp with time zone.
-    """
-
-    name: str
-    type: ColumnType | None
-    spelled: str
-    has_zone: bool = False
-
-    @property
-    def raw_name(self) -> str:
-        """The name of the column in the raw table."""
-        return self.name.lower()
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.name)
-
-    @property
-    def selected(self) -> sql.Composable:
-        """The column in a select list; a timestamp with time zone as UTC without one."""
-        return (
-            sql.SQL("{} at time zone 'UTC'").format(self.identifier)
-            if self.has_zone
-            else self.identifier
-        )
-
-    def moment(self, value: datetime) -> sql.Composable:
-        """A UTC timestamp in the type of this column, so that its index can be used."""
-        return sql.Literal(value.replace(tzinfo=UTC) if self.has_zone else value)
-
-
-@dataclass(frozen=True)
 class SourceTable:
     """A table of the source that fits its contract.
 
     Attributes:
         contract: what it was declared to be.
-        address: schema and table, quoted.
-        columns: the columns to read: the declared ones in their order, then those the source has
-            gained.
-        gained: the declarations of the latter.
+        address: schema and table, quoted; without its inherited children, which are tables of
+            their own.
+        columns: the columns to read: the declared ones in their order, those the source has
+            gained, those it has lost again.
+        gained: the declarations of those it has gained.
+        gone: the declarations of those it has lost.
         has_unique_key: an index of the source vouches that no key comes twice.
+        children: inherited children that are not read.
     """
 
     contract: RawTable
     address: sql.Composable
     columns: tuple[SourceColumn, ...]
     gained: tuple[Column, ...]
+    gone: tuple[Column, ...]
     has_unique_key: bool
+    children: tuple[str, ...] = ()
 
     @property
     def by_name(self) -> dict[str, SourceColumn]:
         return {column.raw_name: column for column in self.columns}
 
     @property
+    def undeclared(self) -> tuple[Column, ...]:
+        return (*self.gained, *self.gone)
+
+    @property
     def declared(self) -> tuple[Column, ...]:
         """The declaration of every column, in the order of ``columns``."""
-        return (*self.contract.columns, *self.gained)
-
-
-def address_of(table: RawTable, settings: PostgresSettings) -> sql.Composable:
-    return sql.Identifier(settings.source_schema, table.name)
+        return (*self.contract.columns, *self.undeclared)
 
 
 def look_up(
@@ -166,39 +110,52 @@ def check_contract(
     oid: int,
     settings: PostgresSettings,
     remembered: tuple[str, ...] = (),
+    *,
+    may_gain: bool = True,
 ) -> SourceTable:
-    """The table as it is now, or ``ContractError`` with every column that does not fit.
+    """The table as it is now, or ``ContractError`` with every declared column that does not fit.
 
-    ``remembered`` are the columns of the raw table: one that the source had gained once and has
-    lost is missing too.
+    Args:
+        remembered: the columns of the raw table: those that the source no longer has are empty.
+        may_gain: else only what was declared or is remembered is read.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, (oid,))
-        found = [_column(*row) for row in cursor.fetchall()]
+        cursor.execute(CATALOG, {"table": oid})
+        found = _by_raw_name([found_column(*row) for row in cursor.fetchall()], table)
         cursor.execute(_UNIQUE_INDEXES, (oid,))
         unique = [set(row[0]) for row in cursor.fetchall()]
-    by_name = {column.raw_name: column for column in found}
-    gained = [column for column in found if column.raw_name not in table.column_names]
-    problems = [*_declared_problems(table, by_name), *_gained_problems(found, gained)]
-    own = {column.name for column in METADATA_COLUMNS}
-    problems += [
-        f"column {name}, which it had gained once, is missing (if that is on purpose, a full "
-        "refresh forgets it)"
-        for name in remembered
-        if name not in own and name not in by_name
-    ]
-    if problems:
+    if problems := _problems(table, found):
         raise ContractError(
             f"The source table {settings.source_schema}.{table.name} is not as declared: "
             f"{'; '.join(problems)}. Nothing was "
             "loaded. Undo the change in the source, or declare it in pipeline/sources.py."
         )
+    declared = [
+        replace(found[column.name], is_wider=is_wider(found[column.name].type, column.type))
+        for column in table.columns
+    ]
+    gained = [
+        replace(column, is_undeclared=True)
+        for name, column in found.items()
+        if name not in table.column_names and (may_gain or name in remembered)
+    ]
+    gone = [gone_column(name) for name in remembered if name not in found and name not in _OWN]
+    if gone:
+        logger.warning(
+            "The source table %s has lost %s, which nobody declared: empty from now on. A full "
+            "refresh drops it from the raw table.",
+            table.name,
+            ", ".join(column.name for column in gone),
+        )
+    address, children, is_one_table = _extent(connection, table, oid, settings)
     return SourceTable(
         contract=table,
-        address=address_of(table, settings),
-        columns=(*(by_name[name] for name in table.column_names), *gained),
-        gained=tuple(Column(column.raw_name, column.type or TEXT) for column in gained),
-        has_unique_key=any(columns <= set(table.key) for columns in unique),
+        address=address,
+        columns=(*declared, *gained, *gone),
+        gained=tuple(map(declaration, gained)),
+        gone=tuple(map(declaration, gone)),
+        has_unique_key=is_one_table and any(columns <= set(table.key) for columns in unique),
+        children=children,
     )
 
 
@@ -224,54 +181,55 @@ def check_keys(connection: Connection, table: SourceTable) -> None:
         )
 
 
-def _column(name: str, type_name: str, modifier: int, spelled: str) -> SourceColumn:
-    return SourceColumn(
-        name, _type(type_name, modifier), spelled, has_zone=type_name == "timestamptz"
-    )
+def _by_raw_name(found: list[SourceColumn], table: RawTable) -> dict[str, SourceColumn]:
+    """The columns by their name in the raw table. Where two differ in upper and lower case only,
+    the one in lower case is meant; a name that the load itself uses is not read.
+    """
+    by_name: dict[str, SourceColumn] = {}
+    left_out = []
+    for column in sorted(found, key=lambda column: column.name != column.raw_name):
+        if column.raw_name in by_name or column.raw_name in _OWN:
+            left_out.append(column.name)
+        else:
+            by_name[column.raw_name] = column
+    if left_out:
+        logger.warning(
+            "The source table %s has columns that are not read, because another column or the load "
+            "itself has that name: %s.",
+            table.name,
+            ", ".join(left_out),
+        )
+    return by_name
 
 
-def _type(name: str, modifier: int) -> ColumnType | None:
-    if name == "numeric":
-        if modifier < 0:
-            return None
-        precision, scale = (modifier - 4) >> 16 & 0xFFFF, ((modifier - 4 & 0x7FF) ^ 0x400) - 0x400
-        return decimal(precision, scale) if 0 <= scale <= precision <= _WIDEST_DECIMAL else None
-    if name in ("varchar", "bpchar"):
-        return string(modifier - 4) if modifier >= 4 else TEXT
-    return _PLAIN.get(name)
-
-
-def _declared_problems(table: RawTable, found: dict[str, SourceColumn]) -> list[str]:
+def _problems(table: RawTable, found: dict[str, SourceColumn]) -> list[str]:
     problems = []
     for column in table.columns:
         if column.name not in found:
             problems.append(f"column {column.name} is missing")
-        elif not _fits(found[column.name].type, column.type):
+        elif not fits(found[column.name].type, column.type):
             problems.append(
                 f"column {column.name} is {found[column.name].spelled} instead of {column.type}"
             )
     return problems
 
 
-def _gained_problems(found: list[SourceColumn], gained: list[SourceColumn]) -> list[str]:
-    names = [column.raw_name for column in found]
-    own = {column.name for column in METADATA_COLUMNS}
-    twice = {name for name in names if names.count(name) > 1}
-    return [
-        f"columns called {name} differ in upper and lower case only" for name in sorted(twice)
-    ] + [
-        f"column {column.name} has a name that the load itself uses"
-        for column in gained
-        if column.raw_name in own
-    ]
+def _extent(
+    connection: Connection, table: RawTable, oid: int, settings: PostgresSettings
+) -> tuple[sql.Composable, tuple[str, ...], bool]:
+    """The address of the rows to read, the children that are left out, and whether all rows are in
+    one table (or in partitions, whose indexes PostgreSQL keeps together).
 
-
-def _fits(actual: ColumnType | None, declared: ColumnType) -> bool:
-    if actual is None:
-        return False
-    if actual.name == declared.name == "decimal":
-        whole = (actual.precision or 0) - (actual.scale or 0)
-        return (actual.scale or 0) <= (declared.scale or 0) and whole <= (
-            declared.precision or 0
-        ) - (declared.scale or 0)
-    return actual.name == declared.name or (actual.name, declared.name) == ("integer", "bigint")
+    Children by inheritance are tables of their own, such as an archive: their rows are no rows of
+    this one. But a parent without a row of its own is partitioned in the way of old.
+    """
+    address = sql.Identifier(settings.source_schema, table.name)
+    with connection.cursor() as cursor:
+        cursor.execute(_CHILDREN, (oid,))
+        ((children,),) = cursor.fetchall()
+        if not children:
+            return address, (), True
+        only = sql.SQL("only {}").format(address)
+        cursor.execute(sql.SQL("select exists (select from {})").format(only))
+        ((has_rows,),) = cursor.fetchall()
+    return (only, tuple(children), True) if has_rows else (address, (), False)

@@ -1,7 +1,9 @@
 """Fingerprints of rows in PostgreSQL's SQL: the same for a row as the warehouse gives for it.
 
 Whole numbers and exact decimals count as they are written, moments as whole microseconds, and NULL
-is apart from everything else. ``ingestion/reconcile/comparison.py`` has the warehouse's side.
+is apart from everything else. No value stops a comparison: one that the declared type cannot hold
+has a text of its own, and a moment outside the years 1 to 9999 counts as no version.
+``ingestion/reconcile/comparison.py`` has the warehouse's side.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from datetime import datetime
 
 from psycopg2 import sql
 
-from ingestion.postgres.contract import SourceColumn, SourceTable
+from ingestion.postgres.columns import SourceColumn
+from ingestion.postgres.contract import SourceTable
 from ingestion.reconcile.comparison import BUCKET_KEYS, BY_BUCKET
 from ingestion.reconcile.dialect import HEX_DIGITS
 from pipeline.contracts import Column, ColumnType
@@ -57,32 +60,44 @@ def _row(table: SourceTable, compared: Sequence[Column]) -> sql.Composable:
     return sql.SQL(
         "floor({key} / {size}.0)::bigint as bucket, {key} as id, {version} as version, "
         "{version} as newest, {born} as born, "
-        "('x' || left(md5(convert_to(concat({texts}), 'UTF8')), {digits}))::bit(60)::bigint "
-        "as content"
+        "('x' || left(md5(convert_to(array_to_string(array[{texts}], chr(1)), 'UTF8')), {digits}))"
+        "::bit(60)::bigint as content"
     ).format(
         key=columns[contract.key[0]].identifier,
         size=sql.Literal(BUCKET_KEYS),
-        version=columns[contract.version].selected,
-        born=born.selected if born else sql.SQL("null::timestamp"),
-        texts=sql.SQL(", chr(1), ").join(texts),
+        version=_moment(columns[contract.version]),
+        born=_moment(born) if born else sql.SQL("null::timestamp"),
+        texts=sql.SQL(", ").join(texts),
         digits=sql.Literal(HEX_DIGITS),
     )
 
 
 def _text(column: SourceColumn, declared: ColumnType) -> sql.Composable:
     name = column.identifier
-    text: sql.Composable = name
+    text = column.selected
     match declared.name:
         case "decimal":
-            text = sql.SQL("{}::numeric({},{})").format(
-                name, sql.Literal(declared.precision), sql.Literal(declared.scale)
-            )
+            text = sql.SQL("round({}, {})").format(name, sql.Literal(declared.scale))
         case "timestamp":
-            text = sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(column.selected)
+            text = sql.SQL(
+                "case when {is_held} then (extract(epoch from {moment}) * 1000000)::bigint::text "
+                "else {name}::text end"
+            ).format(is_held=_is_held(column), moment=column.selected, name=name)
         case "boolean":
             text = sql.SQL("{}::int").format(name)
     # concat writes a value as COPY does; a cast to text would cut the blanks of a char(n)
     return sql.SQL("case when {} is null then chr(2) else concat({}) end").format(name, text)
+
+
+def _moment(column: SourceColumn) -> sql.Composable:
+    return sql.SQL("case when {} then {} end").format(_is_held(column), column.selected)
+
+
+def _is_held(column: SourceColumn) -> sql.Composable:
+    """Whether a moment is one of the years 1 to 9999, as raw tables hold them."""
+    return sql.SQL("{} between '0001-01-01' and '9999-12-31 23:59:59.999999'").format(
+        column.selected
+    )
 
 
 def _due(table: SourceTable, watermark: datetime) -> sql.Composable:

@@ -18,7 +18,7 @@ from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window, window_of
 from pipeline.contracts import RawTable, Source
-from pipeline.errors import ContractError, MissingInputError, PermanentError
+from pipeline.errors import MissingInputError, PermanentError
 from pipeline.records import LoadRecord, Window
 from pipeline.settings import settings
 from pipeline.sources import SOURCES, source
@@ -33,8 +33,7 @@ class _Before:
 
     Attributes:
         watermark: of the source; None before its first load.
-        columns: of the raw table, which the source must still have. Empty: there is none yet, or a
-            full refresh starts afresh.
+        columns: of the raw table. Empty: there is none yet, or a full refresh starts afresh.
     """
 
     watermark: datetime | None
@@ -94,7 +93,7 @@ class PostgresExtractor:
                     window=window,
                     watermark=self._watermark(snapshot, window),
                     full_refresh=full_refresh,
-                    columns=tuple(column.name for column in snapshot.table.columns),
+                    columns=tuple(column.name for column in snapshot.table.declared),
                     number=number,
                     low=low,
                     high=high,
@@ -109,20 +108,11 @@ class PostgresExtractor:
         replaces what was staged.
         """
         source, raw = _declared(part.table)
-        with open_snapshot(self.settings, raw) as snapshot:
-            columns = tuple(column.name for column in snapshot.table.columns)
-            if columns != part.columns:
-                raise ContractError(
-                    f"The columns of the source table {raw.name} changed while it was read in "
-                    "parts: "
-                    f"{', '.join(sorted(set(columns) ^ set(part.columns))) or 'their order'}. "
-                    "Nothing was loaded. "
-                    "Run the load again from its first task."
-                )
-            with self.warehouse.begin_load(
-                source, part.day, part.window, load_id=part.load_id
-            ) as load:
-                return _stage(load, snapshot, part.window, part)
+        with (
+            open_snapshot(self.settings, raw, part.columns, may_gain=False) as snapshot,
+            self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load,
+        ):
+            return _stage(load, snapshot, part.window, part)
 
     def commit_parts(self, parts: Sequence[Part]) -> LoadRecord:
         """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same
@@ -217,7 +207,7 @@ def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
 
 def _stage(load: Load, snapshot: Snapshot, window: Window, part: Part | None = None) -> int:
     table = snapshot.table
-    for column in table.gained:
+    for column in table.undeclared:
         load.add_column(table.contract, column)
     condition = in_window(table.contract, table.by_name, window)
     if part is not None:

@@ -23,7 +23,8 @@ class Part:
         load_id: the shared load, the same for every part.
         low, high: keys in ``[low, high)``; None: without bound, so that rows born after the plan
             have their part as well.
-        columns: the columns the plan has seen: a part that meets others stops.
+        columns: the columns of the plan: one gained since waits for the next load, one lost since
+            is empty in the parts that have not been read yet.
         watermark: up to here the source is complete once all parts are committed. Taken before any
             part is read.
     """

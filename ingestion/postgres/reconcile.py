@@ -106,7 +106,11 @@ def _compare(
     # Before the snapshot, which may not have the rows that are loaded after it.
     asked_at = datetime.now(UTC).replace(tzinfo=None)
     with open_snapshot(settings, table, known) as snapshot:
-        compared = tuple(column for column in snapshot.table.declared if column.name in comparable)
+        compared = tuple(
+            column
+            for column in (*table.columns, *snapshot.table.gained)
+            if column.name in comparable
+        )
         side = _Side(snapshot, compared, watermark)
         shape = Shape(table, bucket_of=table.key[0], compared=compared)
         buckets, rows, found = differences(shape, side, warehouse, asked_at, side.is_pending)
@@ -148,7 +152,7 @@ def _reload(source: Source, report: Report, snapshot: Snapshot, warehouse: Wareh
         fingerprint.in_buckets(table, buckets),
     )
     with warehouse.begin_load(source, day, Window(None, end)) as load:
-        for column in table.gained:
+        for column in table.undeclared:
             load.add_column(table.contract, column)
         reloaded = load.stage(table.contract, snapshot.batches(condition))
         load.commit(None)

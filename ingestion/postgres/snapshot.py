@@ -59,14 +59,18 @@ class Snapshot:
 
 @contextmanager
 def open_snapshot(
-    settings: PostgresSettings, table: RawTable, remembered: tuple[str, ...] = ()
+    settings: PostgresSettings,
+    table: RawTable,
+    remembered: tuple[str, ...] = (),
+    *,
+    may_gain: bool = True,
 ) -> Iterator[Snapshot]:
     """Read one table in one ``REPEATABLE READ READ ONLY`` transaction, after it was checked against
     its contract.
 
     Args:
-        remembered: the columns of the raw table so far; one that the source has lost is a broken
-            contract.
+        remembered: the columns of the raw table so far; one that the source has lost is empty.
+        may_gain: read columns that are neither declared nor remembered.
 
     Raises:
         ContractError, MissingInputError: the table is not as declared, or not there.
@@ -86,7 +90,9 @@ def open_snapshot(
                             sql.Identifier(settings.source_schema, table.name)
                         )
                     )
-            checked = check_contract(connection, table, oid, settings, remembered)
+            checked = check_contract(
+                connection, table, oid, settings, remembered, may_gain=may_gain
+            )
             check_keys(connection, checked)
             yield Snapshot(connection, settings, horizon, checked)
         except psycopg2.Error as error:

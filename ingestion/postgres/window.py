@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
-from ingestion.postgres.contract import SourceColumn
+from ingestion.postgres.columns import SourceColumn
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.days import upper_bound

@@ -9,12 +9,14 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ingestion.postgres.load import PostgresExtractor
+from ingestion.postgres.reconcile import reconcile_table
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.records import LoadRecord
-from pipeline.sources import ORDERS
+from pipeline.sources import ORDERS, source
 
 if TYPE_CHECKING:
+    from ingestion.reconcile import Report
     from tests.builders.source_database import SourceDatabase
     from warehouse.duckdb.warehouse import DuckDBWarehouse
 
@@ -40,6 +42,9 @@ class Shop:
         self, day: date = DAY, table: RawTable | str = ORDERS, *, full_refresh: bool = False
     ) -> LoadRecord:
         return self.extractor().extract_table(table, day, full_refresh=full_refresh)
+
+    def reconcile(self, *, repair: bool = False, name: str = "orders") -> Report:
+        return reconcile_table(source(name), self.source.settings, self.warehouse, repair=repair)
 
     def order(
         self,

@@ -90,6 +90,15 @@ def test_a_source_that_can_be_read_works(source: SourceDatabase) -> None:
     assert "readable, as declared, and empty." in found["table orders"][1]
 
 
+def test_children_that_are_not_read_are_named(source: SourceDatabase) -> None:
+    source.execute(
+        "insert into orders (order_id, order_date, status, total_amount) values "
+        "(1, '2026-03-01', 'paid', 1); create table orders_history () inherits (orders)"
+    )
+    said = states(check_postgres())["table orders"][1]
+    assert "inherited children are not read: orders_history." in said
+
+
 def test_a_role_without_rights_is_told_which_table_it_may_not_read(
     source: SourceDatabase, monkeypatch: Set
 ) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingestion.postgres.reconcile import reconcile_table
 from ingestion.reconcile import Report, reconcile
 from ingestion.reconcile.comparison import BUCKET_KEYS
 from pipeline.errors import MissingInputError
@@ -25,9 +24,6 @@ FIRST, SECOND, FAR = 1, 2, BUCKET_KEYS * 5 + 3
 
 
 class ReconciledShop(Shop):
-    def reconcile(self, *, repair: bool = False, name: str = "orders") -> Report:
-        return reconcile_table(source(name), self.source.settings, self.warehouse, repair=repair)
-
     def spoil(self, statement: str) -> None:
         """Change the warehouse by hand."""
         with self.warehouse.session("change rows", writes=True) as connection:
