@@ -34,15 +34,27 @@ stop:  ## end everything that runs
 clean: stop  ## also remove the sandbox's data
 	@rm -rf .local
 
-test: setup lint  ## everything: linters, unit tests, real stand-ins, a real scheduler
-	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2
-	@$(PYTHON) -m pytest -m "scheduler and not browser"
+# Linters run beside the tests; what they have to say comes at the end.
+define beside_linters
+@mkdir -p .local; $(MAKE) --no-print-directory lint > .local/lint.txt 2>&1 & linters=$$!; \
+$(1); tests=$$?; wait $$linters; lint=$$?; cat .local/lint.txt; exit $$((tests || lint))
+endef
+
+test: setup  ## everything: linters, unit tests, real stand-ins, a real scheduler
+	$(call beside_linters,$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2 \
+	  && $(PYTHON) -m pytest -m "scheduler and not browser")
 
 test-browser: setup  ## the pages in a real browser (needs chromium)
 	@$(PYTHON) -m pytest -m browser
 
-test-fast: setup lint  ## without scheduler, browser and compose tests
-	@$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2
+test-fast: setup  ## linters, and the tests that are quick
+	$(call beside_linters,$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2)
+
+test-long: setup  ## what is left to chance, with many examples and a seed of its own
+	@TESTS_LONG=1 $(PYTHON) -m pytest -m "hypothesis or chance" -n 2 $(ARGS)
+
+test-mutants: setup  ## break the code on purpose, rule by rule: a test has to notice each
+	@$(PYTHON) -m tests.mutants $(ARGS)
 
 test-snowflake: setup  ## everything on a real Snowflake account (SNOWFLAKE_*), in an environment of its own; says what is unproven without
 	@$(PYTHON) -m pytest tests/snowflake_account

@@ -4,16 +4,19 @@ inbox, a warehouse.
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from ingestion.postgres.settings import PostgresSettings
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.shop import SCHEMA
+from tests.builders.chance import EVERYDAY_SEED, LONG
 from tests.builders.source_database import SourceDatabase
 from warehouse.settings import WarehouseSettings
 
@@ -24,6 +27,26 @@ if TYPE_CHECKING:
     from tests.builders.object_store import S3Double
     from warehouse.duckdb.warehouse import DuckDBWarehouse
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for everything that is left to chance; ``--hypothesis-seed`` gives it."""
+    hypothesis_settings.register_profile("many", max_examples=2_000)
+    if LONG:
+        hypothesis_settings.load_profile("many")
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = random.randrange(10**6) if LONG else EVERYDAY_SEED
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"--hypothesis-seed={config.option.hypothesis_seed}" + (" (many examples)" * LONG)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed for a test that draws its chances itself."""
+    return int(request.config.option.hypothesis_seed)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
+from pipeline.contracts import Source
 from pipeline.day_report import report_day
 from pipeline.gate import IncompleteDayError, check_complete
 from pipeline.records import DayState, LoadRecord, TableCounts, Window
@@ -47,6 +48,13 @@ def test_the_gate_names_every_missing_source_and_its_dag() -> None:
         IncompleteDayError,
         match=r"no load record of orders \(DAG extract_postgres_orders\), charges \(DAG",
     ):
+        check_complete(DAY, records)
+
+
+@pytest.mark.parametrize("missing", SOURCES, ids=lambda source: source.name)
+def test_the_gate_waits_for_each_source(missing: Source) -> None:
+    records = tuple(record(source.name) for source in SOURCES if source is not missing)
+    with pytest.raises(IncompleteDayError, match=f"no load record of {missing.name} "):
         check_complete(DAY, records)
 
 

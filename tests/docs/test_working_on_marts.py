@@ -47,8 +47,7 @@ class Clone:
         shop.write(self.warehouse)
         with duckdb.connect(str(self.warehouse / "ecommerce_raw.duckdb")) as connection:
             connection.execute("update loads.load_records set rows_extracted = 1")
-        for step in ("staging", "intermediate", "marts", "test", "publish"):
-            self.run(f".venv/bin/python -m transform {step} --day {DAY}")
+        self.run(f".venv/bin/python -m transform all --day {DAY}")
 
     def run(self, script: str, *, succeeds: bool = True) -> str:
         foreign = ("DBT_", "WAREHOUSE_", "SNOWFLAKE_", "ECOMMERCE_")

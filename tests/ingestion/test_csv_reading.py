@@ -18,6 +18,7 @@ from ingestion.csv_uploads.reading import (
     read_records,
 )
 from pipeline.errors import ContractError
+from tests.builders.chance import examples
 
 HEADER = "date,channel,campaign_name,spend,impressions,clicks"
 
@@ -193,7 +194,7 @@ BAD = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100, 5_000), deadline=None)
 @given(
     parts=st.lists(
         st.one_of(GOOD.map(lambda t: (t, True)), BAD.map(lambda t: (t, False)), st.just(("", None)))

@@ -22,6 +22,7 @@ from ingestion.csv_uploads.reading import encoding_of
 from ingestion.csv_uploads.sorting import RowSorter
 from pipeline.rejects import Reject
 from pipeline.sources import MARKETING_SPEND
+from tests.builders.chance import examples
 
 NAMES = ["date", "channel", "campaign_name", "spend", "impressions", "clicks"]
 DAY = date(2026, 1, 20)
@@ -63,7 +64,7 @@ FILES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50, 2_000), deadline=None)
 @given(FILES)
 def test_what_loads_and_what_is_rejected_is_what_an_independent_model_says(
     content: list[tuple[int, list[tuple[int, str, str] | str]]],

@@ -14,6 +14,7 @@ from psycopg2 import sql
 
 from ingestion.postgres.stream import copy_batches
 from pipeline.sources import CUSTOMERS, ORDERS, PRODUCTS
+from tests.builders.chance import examples
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ def test_a_reader_who_stops_early_ends_the_copy(shop: Shop) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30, 1_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(

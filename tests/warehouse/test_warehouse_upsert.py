@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.records import Window
 from pipeline.sources import PRODUCTS, source
+from tests.builders.chance import examples
 from warehouse import Load
 from warehouse.arrow import schema_of
 from warehouse.duckdb.warehouse import DuckDBWarehouse
@@ -153,7 +154,9 @@ class Pipeline:
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10, 300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(history=histories)
 def test_any_sequence_of_changes_and_loads_ends_in_the_sources_state(
