@@ -1,12 +1,16 @@
-"""Checks the source database: sign-in, each table as declared and readable, open transactions."""
+"""Checks the source database: sign-in, each table as declared and readable, open transactions,
+clocks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 
 from psycopg2 import sql
 
+from ingestion.postgres.completeness import standing
 from ingestion.postgres.connection import connect
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import open_snapshot
@@ -16,6 +20,16 @@ from pipeline.contracts import RawTable
 from pipeline.settings import settings
 from pipeline.sources import SOURCES
 
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+NEAR = 10 * MINUTE  # a shop that is busy has a newer stamp than that
+_TABLES = [table for source in SOURCES if source.kind == "postgres" for table in source.tables]
+# The zone that now() is written in, and whether it is the configured one, in summer and in winter.
+_CLOCK = """
+select clock_timestamp() at time zone 'utc', current_setting('timezone'),
+       bool_and(moment at time zone current_setting('timezone') = moment at time zone %(zone)s)
+from (values (now()), (now() + interval '182 days')) moments (moment)
+"""
+
 
 def check() -> Iterator[Finding]:
     """One finding for each; a failed sign-in ends the checks."""
@@ -23,19 +37,24 @@ def check() -> Iterator[Finding]:
     yield signed_in
     if not signed_in.works:
         return
-    for source in SOURCES:
-        if source.kind == "postgres":
-            (table,) = source.tables
-            yield tried("postgres", f"table {table.name}", partial(_read, table))
+    readable = []
+    for table in _TABLES:
+        read = tried("postgres", f"table {table.name}", partial(_read, table))
+        if read.works:
+            readable.append(table)
+        yield read
     yield tried("postgres", "open transactions", _see_open_transactions)
+    yield tried("postgres", "time zone", partial(_compare_clocks, readable))
 
 
 def _sign_in() -> str:
     configured = settings(PostgresSettings)
     with connect(configured) as connection, connection.cursor() as cursor:
-        cursor.execute("select current_setting('server_version'), pg_is_in_recovery()")
-        version, is_replica = cursor.fetchone() or ("", False)
-    replica = ", a replica" if is_replica else ""
+        cursor.execute("show server_version")
+        (version,) = cursor.fetchone() or ("",)
+        found = standing(connection)
+    until = f"{found.complete_until:%Y-%m-%d %H:%M:%S} UTC" if found.complete_until else "nothing"
+    replica = f", a replica that holds everything up to {until}" if found.is_replica else ""
     where = f"{configured.host}:{configured.port}/{configured.db}"
     return f"{configured.user} on {where}, {version}{replica}."
 
@@ -61,3 +80,43 @@ def _see_open_transactions() -> str | Finding:
         said = f"Loads reach back {hours:g} hours instead, because {horizon.blind_because}."
         return Finding("postgres", "open transactions", "look", said)
     return "Transactions of others can be seen: no late commit is missed."
+
+
+def _compare_clocks(tables: Iterable[RawTable]) -> str | Finding:
+    """The newest stamp of all tables against the server's clock, and the zone it works in."""
+    configured = settings(PostgresSettings)
+    stamps = [found for table in tables if (found := _newest_stamp(table, configured))]
+    with connect(configured) as connection, connection.cursor() as cursor:
+        cursor.execute(_CLOCK, {"zone": configured.timezone})
+        now, works_in, is_same = cursor.fetchone()  # type: ignore[misc]
+    zone = f"POSTGRES_TIMEZONE is {configured.timezone}, the database works in {works_in}"
+    if not stamps:
+        return f"No table has a stamp to compare with the server's clock yet; {zone}."
+    stamp, name = max(stamps)
+    apart, where = abs(now - stamp), "ahead of" if stamp > now else "behind"
+    said = (
+        f"The newest stamp, {stamp:%Y-%m-%d %H:%M} UTC in {name}, is "
+        f"{apart // HOUR} h {apart % HOUR // MINUTE} min {where} the server's clock; {zone}."
+    )
+    if apart <= NEAR or (stamp < now and is_same):
+        return said
+    return Finding(
+        "postgres",
+        "time zone",
+        "look",
+        f"{said} If columns without zone hold local time, set POSTGRES_TIMEZONE to its zone: rows "
+        "would be loaded late, or never, and days be wrong.",
+    )
+
+
+def _newest_stamp(table: RawTable, configured: PostgresSettings) -> tuple[datetime, str] | None:
+    """The newest version of a table's rows, UTC, and the column it is in."""
+    with open_snapshot(configured, table) as snapshot, snapshot.connection.cursor() as cursor:
+        version = snapshot.table.by_name[table.version]
+        cursor.execute(
+            sql.SQL("select max({}) from {} where isfinite({})").format(
+                version.selected, snapshot.table.address, version.identifier
+            )
+        )
+        (newest,) = cursor.fetchone() or (None,)
+    return (newest, f"{table.name}.{table.version}") if newest else None

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from psycopg2 import sql
 
+from ingestion.postgres.zone import first_wall_after, last_wall_until
 from pipeline.contracts import (
     BIGINT,
     BOOLEAN,
@@ -76,6 +77,7 @@ class SourceColumn:
         type: in this project's terms; None if nothing but its text would be exact.
         spelled: the type as PostgreSQL spells it, for messages.
         has_zone: a timestamp with time zone.
+        zone: of the local times in a timestamp without.
         is_wider: it may hold values that the declared type cannot.
         is_undeclared: it arrives as text.
         is_gone: the source had it once: it arrives empty.
@@ -85,6 +87,7 @@ class SourceColumn:
     type: ColumnType | None
     spelled: str
     has_zone: bool = False
+    zone: str = "UTC"
     is_wider: bool = False
     is_undeclared: bool = False
     is_gone: bool = False
@@ -100,7 +103,7 @@ class SourceColumn:
 
     @property
     def selected(self) -> sql.Composable:
-        """The column in a select list; a timestamp with time zone as UTC without one."""
+        """The column in a select list; a timestamp as UTC without time zone."""
         if self.is_gone:
             return sql.SQL("null::text")
         if self.is_undeclared:
@@ -108,21 +111,38 @@ class SourceColumn:
             return sql.SQL("{}::text").format(self.identifier) if is_flag else self.identifier
         if self.has_zone:
             return sql.SQL("{} at time zone 'UTC'").format(self.identifier)
+        if self.is_local:
+            return sql.SQL("{} at time zone {} at time zone 'UTC'").format(
+                self.identifier, sql.Literal(self.zone)
+            )
         if self.is_wider and self.type and self.type.name == "decimal":
             return sql.SQL("trim_scale({})").format(self.identifier)
         return self.identifier
 
-    def moment(self, value: datetime) -> sql.Composable:
-        """A UTC timestamp in the type of this column, so that its index can be used."""
-        return sql.Literal(value.replace(tzinfo=UTC) if self.has_zone else value)
+    @property
+    def is_local(self) -> bool:
+        return self.type == TIMESTAMP and not self.has_zone and self.zone != "UTC"
+
+    def after(self, moment: datetime) -> sql.Composable:
+        """The condition for values later than a UTC timestamp, for which an index can be used."""
+        local = first_wall_after(moment, self.zone) if self.is_local else moment
+        return sql.SQL("{} > {}").format(self.identifier, self._literal(local))
+
+    def up_to(self, moment: datetime) -> sql.Composable:
+        """The same for values up to and including it."""
+        local = last_wall_until(moment, self.zone) if self.is_local else moment
+        return sql.SQL("{} <= {}").format(self.identifier, self._literal(local))
+
+    def _literal(self, moment: datetime) -> sql.Composable:
+        return sql.Literal(moment.replace(tzinfo=UTC) if self.has_zone else moment)
 
 
 def found_column(
-    name: str, type_name: str, category: str, modifier: int, spelled: str
+    zone: str, name: str, type_name: str, category: str, modifier: int, spelled: str
 ) -> SourceColumn:
-    """A row of ``CATALOG``."""
+    """A row of ``CATALOG``; ``zone`` is that of local times in the source."""
     has_zone = type_name == "timestamptz"
-    return SourceColumn(name, _type(type_name, category, modifier), spelled, has_zone)
+    return SourceColumn(name, _type(type_name, category, modifier), spelled, has_zone, zone)
 
 
 def gone_column(name: str) -> SourceColumn:

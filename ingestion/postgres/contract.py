@@ -121,7 +121,8 @@ def check_contract(
     """
     with connection.cursor() as cursor:
         cursor.execute(CATALOG, {"table": oid})
-        found = _by_raw_name([found_column(*row) for row in cursor.fetchall()], table)
+        rows = cursor.fetchall()
+        found = _by_raw_name([found_column(settings.timezone, *row) for row in rows], table)
         cursor.execute(_UNIQUE_INDEXES, (oid,))
         unique = [set(row[0]) for row in cursor.fetchall()]
     if problems := _problems(table, found):

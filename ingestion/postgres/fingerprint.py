@@ -103,11 +103,11 @@ def _is_held(column: SourceColumn) -> sql.Composable:
 def _due(table: SourceTable, watermark: datetime) -> sql.Composable:
     """The rows that a load up to the watermark must have brought, in whatever version."""
     version, born = table.by_name[table.contract.version], table.by_name.get("created_at")
-    conditions = [sql.SQL("{} <= {}").format(version.identifier, version.moment(watermark))]
+    conditions = [version.up_to(watermark)]
     if born is None or born == version:
         conditions.append(sql.SQL("{} is null").format(version.identifier))
     else:
-        conditions.append(sql.SQL("{} <= {}").format(born.identifier, born.moment(watermark)))
+        conditions.append(born.up_to(watermark))
         conditions.append(
             sql.SQL("({} is null and {} is null)").format(version.identifier, born.identifier)
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
 from ingestion.postgres.window import in_window, window_of
 from pipeline.contracts import RawTable, Source
+from pipeline.days import upper_bound
 from pipeline.errors import MissingInputError, PermanentError
 from pipeline.records import LoadRecord, Window
 from pipeline.settings import settings
@@ -59,7 +61,7 @@ class PostgresExtractor:
         """
         source, raw = _declared(table)
         before = self._before(source, raw, full_refresh)
-        with open_snapshot(self.settings, raw, before.columns) as snapshot:
+        with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
             with self.warehouse.begin_load(source, day, window) as load:
                 _stage(load, snapshot, window)
@@ -78,7 +80,7 @@ class PostgresExtractor:
         """
         source, raw = _declared(table)
         before = self._before(source, raw, full_refresh)
-        with open_snapshot(self.settings, raw, before.columns) as snapshot:
+        with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
             rows = estimated_rows(
                 snapshot.connection, snapshot.query(in_window(raw, snapshot.table.by_name, window))
@@ -109,7 +111,7 @@ class PostgresExtractor:
         """
         source, raw = _declared(part.table)
         with (
-            open_snapshot(self.settings, raw, part.columns, may_gain=False) as snapshot,
+            self._snapshot(raw, part.day, part.columns, may_gain=False) as snapshot,
             self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load,
         ):
             return _stage(load, snapshot, part.window, part)
@@ -131,6 +133,14 @@ class PostgresExtractor:
             return load.commit(
                 first.watermark, replace=first.full_refresh, parts=[part.name for part in parts]
             )
+
+    def _snapshot(
+        self, table: RawTable, day: date, remembered: tuple[str, ...], *, may_gain: bool = True
+    ) -> AbstractContextManager[Snapshot]:
+        """Of a server that holds everything up to 06:00 UTC of the day."""
+        return open_snapshot(
+            self.settings, table, remembered, may_gain=may_gain, complete_until=upper_bound(day)
+        )
 
     def _before(self, source: Source, table: RawTable, full_refresh: bool) -> _Before:
         """The watermark is asked for first: if the very first load, of another day, commits in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import available_timezones
+
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -13,10 +15,13 @@ class PostgresSettings(FromEnvironment):
     """The source database.
 
     Attributes:
+        timezone: of the local times in columns without zone (IANA name).
         overlap_minutes: how far a window reaches back behind the watermark.
         blind_overlap_minutes: how much further where the user may not see other sessions'
             transactions, or the source is a replica: no transaction may stay open for longer than
             that.
+        max_wait_seconds: for a replica that is behind, or a server whose clock is, to reach the
+            upper bound of the day that is loaded.
         statement_timeout_seconds: for each statement, the one that reads the whole table included.
         split_rows: a load in parts is split when it has more rows to read than this.
         max_parts: but into no more parts than this.
@@ -32,11 +37,20 @@ class PostgresSettings(FromEnvironment):
     source_schema: str = "public"
     sslmode: str = "prefer"
     connect_timeout_seconds: int = 10
+    timezone: str = "UTC"
     overlap_minutes: int = Field(default=60, ge=0)
     blind_overlap_minutes: int = Field(default=24 * 60, ge=0)
+    max_wait_seconds: int = Field(default=120, ge=0)
     statement_timeout_seconds: int = Field(default=3600, gt=0)
     split_rows: int = Field(default=5_000_000, gt=0)
     max_parts: int = Field(default=16, ge=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name!r} is no time zone; give an IANA name like Europe/Berlin")
+        return name
 
 
 class SplitSettings(FromEnvironment):

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg2
 import pyarrow as pa
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
+from ingestion.postgres.completeness import wait_until_complete
 from ingestion.postgres.connection import begin_read, connect, explain
 from ingestion.postgres.contract import SourceTable, check_contract, check_keys, look_up
 from ingestion.postgres.settings import PostgresSettings
@@ -64,6 +66,7 @@ def open_snapshot(
     remembered: tuple[str, ...] = (),
     *,
     may_gain: bool = True,
+    complete_until: datetime | None = None,
 ) -> Iterator[Snapshot]:
     """Read one table in one ``REPEATABLE READ READ ONLY`` transaction, after it was checked against
     its contract.
@@ -71,13 +74,17 @@ def open_snapshot(
     Args:
         remembered: the columns of the raw table so far; one that the source has lost is empty.
         may_gain: read columns that are neither declared nor remembered.
+        complete_until: wait until the server holds everything up to this moment.
 
     Raises:
         ContractError, MissingInputError: the table is not as declared, or not there.
-        CredentialsError, SourceUnavailableError: the database refuses, or does not answer.
+        CredentialsError, SourceUnavailableError: the database refuses, does not answer, or does not
+            hold enough.
     """
     with connect(settings) as connection:
         try:
+            if complete_until:
+                wait_until_complete(connection, settings, complete_until)
             oid, can_be_locked = look_up(connection, table, settings)
             horizon = look_around(connection, settings)
             begin_read(connection, settings)

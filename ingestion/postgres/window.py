@@ -17,6 +17,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
 
 from ingestion.postgres.columns import SourceColumn
+from ingestion.postgres.completeness import standing
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.days import upper_bound
@@ -26,17 +27,12 @@ logger = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 _HORIZON = """
-select least(
-           clock_timestamp(),
-           case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end
-       ) at time zone 'utc',
-       (select min(xact_start) from pg_stat_activity
+select (select min(xact_start) from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()
           and backend_type is distinct from 'autovacuum worker'
           and backend_type is distinct from 'walsender') at time zone 'utc',
        (select min(prepared) from pg_prepared_xacts
         where database = current_database()) at time zone 'utc',
-       pg_is_in_recovery(),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage')
 """
 
@@ -47,13 +43,13 @@ class Horizon:
     without a zone.
 
     Attributes:
-        asked_at: when this was asked; on a replica, how far it had followed its primary.
+        complete_until: the server held every commit up to here.
         oldest_open: start of the oldest transaction that was open.
         oldest_prepared: when the oldest prepared transaction was prepared. Its start is not known.
         blind_because: why open transactions cannot be seen from here; None where they can.
     """
 
-    asked_at: datetime
+    complete_until: datetime
     oldest_open: datetime | None
     oldest_prepared: datetime | None
     blind_because: str | None
@@ -62,7 +58,7 @@ class Horizon:
         """Up to here nothing can appear any more. What cannot be seen is taken to be no older than
         ``blind_overlap``.
         """
-        marks = [end, self.asked_at]
+        marks = [end, self.complete_until]
         if self.oldest_open:
             marks.append(self.oldest_open)
         if self.oldest_prepared:
@@ -73,13 +69,14 @@ class Horizon:
 
 def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
     """To be called *before* the snapshot is taken: a transaction that begins in between starts
-    after ``asked_at``.
+    after ``complete_until``.
     """
+    found = standing(connection)
     with connection.cursor() as cursor:
         cursor.execute(_HORIZON)
-        asked_at, oldest_open, oldest_prepared, is_replica, sees_all = cursor.fetchone()  # type: ignore[misc]
+        oldest_open, oldest_prepared, sees_all = cursor.fetchone()  # type: ignore[misc]
     blind_because = None
-    if is_replica:
+    if found.is_replica:
         blind_because = "it is a replica, and transactions open on its primary do not show there"
     elif not sees_all:
         blind_because = (
@@ -97,7 +94,7 @@ def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
             blind_because,
             settings.blind_overlap_minutes,
         )
-    return Horizon(asked_at, oldest_open, oldest_prepared, blind_because)
+    return Horizon(found.complete_until or found.now, oldest_open, oldest_prepared, blind_because)
 
 
 def window_of(
@@ -136,19 +133,13 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
         born=_between(born, window),
         version=version.identifier,
         created=born.identifier,
-        created_by_end=_up_to(born, window.end),
+        created_by_end=born.up_to(window.end),
     )
 
 
 def _between(column: SourceColumn, window: Window) -> sql.Composable:
-    return sql.SQL("({} and {})").format(_after(column, window.start), _up_to(column, window.end))
+    return sql.SQL("({} and {})").format(_after(column, window.start), column.up_to(window.end))
 
 
 def _after(column: SourceColumn, moment: datetime | None) -> sql.Composable:
-    if moment is None:
-        return sql.SQL("true")
-    return sql.SQL("{} > {}").format(column.identifier, column.moment(moment))
-
-
-def _up_to(column: SourceColumn, moment: datetime) -> sql.Composable:
-    return sql.SQL("{} <= {}").format(column.identifier, column.moment(moment))
+    return sql.SQL("true") if moment is None else column.after(moment)

@@ -85,6 +85,7 @@ def test_a_source_that_can_be_read_works(source: SourceDatabase) -> None:
         "table products",
         "table order_items",
         "open transactions",
+        "time zone",
     ]
     assert {state for state, _ in found.values()} == {"works"}
     assert "readable, as declared, and empty." in found["table orders"][1]
@@ -97,6 +98,37 @@ def test_children_that_are_not_read_are_named(source: SourceDatabase) -> None:
     )
     said = states(check_postgres())["table orders"][1]
     assert "inherited children are not read: orders_history." in said
+
+
+def test_local_time_in_columns_without_zone_is_noticed(
+    source: SourceDatabase, monkeypatch: Set
+) -> None:
+    def said_of_zones() -> tuple[str, str]:
+        settings.cache_clear()
+        return states(check_postgres())["time zone"]
+
+    order = (
+        "insert into orders (order_date, status, total_amount, updated_at) "
+        "values (now(), 'new', 1, now())"
+    )
+    source.execute(order)
+    state, said = said_of_zones()
+    assert state == "works" and "0 h 0 min behind the server's clock" in said
+    source.execute(
+        f"alter database {source.settings.db} set timezone = 'America/New_York'; delete from orders"
+    )
+    source.execute(order)
+    state, said = said_of_zones()
+    assert state == "look" and "works in America/New_York" in said and "POSTGRES_TIMEZONE" in said
+    assert "h 0 min behind the server's clock" in said
+    monkeypatch.setenv("POSTGRES_TIMEZONE", "America/New_York")
+    assert said_of_zones()[0] == "works"
+    monkeypatch.setenv("POSTGRES_TIMEZONE", "Asia/Tokyo")
+    assert said_of_zones()[0] == "look"
+    monkeypatch.setenv("POSTGRES_TIMEZONE", "Nowhere/At_All")
+    settings.cache_clear()
+    (finding,) = check_postgres()
+    assert finding.state == "fails" and "POSTGRES_TIMEZONE" in finding.said
 
 
 def test_a_role_without_rights_is_told_which_table_it_may_not_read(

@@ -8,13 +8,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
 
-from ingestion.postgres import window
+from ingestion.postgres import load, window
+from pipeline.errors import SourceUnavailableError
 from pipeline.records import Window
 from pipeline.sources import ORDER_ITEMS
 from tests.builders.postgres_shop import DAY, NEXT_DAY, Shop, moment
@@ -40,6 +41,19 @@ def narrow_role(shop: Shop) -> Iterator[str]:
     )
     yield name
     shop.source.execute(f"drop owned by {name}; drop role {name}")
+
+
+@pytest.fixture
+def ends_now(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., datetime]:
+    """Lets days end now, or that much later, instead of at 06:00: call it before a load."""
+
+    def cut(later: timedelta = timedelta()) -> datetime:
+        ((now,),) = shop.source.query("select clock_timestamp() at time zone 'utc'")
+        for module in (window, load):
+            monkeypatch.setattr(module, "upper_bound", lambda day: now + later)
+        return now + later  # type: ignore[no-any-return]
+
+    return cut
 
 
 def test_a_first_load_takes_everything_up_to_six_in_the_morning_of_the_day(shop: Shop) -> None:
@@ -98,12 +112,10 @@ def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(
     shop.assert_equal()
 
 
-def test_a_late_commit_is_not_lost(shop: Shop) -> None:
+def test_a_late_commit_is_not_lost(shop: Shop, ends_now: Callable[..., datetime]) -> None:
     """A transaction opened before 06:00 stays open over the extraction, and commits behind its
     upper bound.
     """
-    now = shop.source.query("select (now() at time zone 'utc')")[0][0]
-    today = now.date() if now.hour >= 6 else now.date() - timedelta(days=1)
     shop.order(1, "2020-01-01 00:00:00")
     with closing(shop.source.connect()) as late, late.cursor() as cursor:
         cursor.execute(
@@ -111,28 +123,32 @@ def test_a_late_commit_is_not_lost(shop: Shop) -> None:
             "'late', 5) returning updated_at"
         )
         (changed_at,) = cursor.fetchone()  # type: ignore[misc]
-        tomorrow = today + timedelta(days=1)  # its 06:00 lies behind the open transaction
-        record = shop.load(tomorrow)
+        assert ends_now() > changed_at
+        record = shop.load()
         assert record.watermark is not None and record.watermark <= changed_at
         late.commit()
     assert shop.statuses() == {1: "pending"}
-    shop.load(tomorrow + timedelta(days=1))
+    ends_now()
+    shop.load(NEXT_DAY)
     assert shop.statuses() == {1: "pending", 2: "late"}
 
 
 def test_the_watermark_waits_for_a_transaction_that_was_open_far_longer_than_the_overlap(
-    shop: Shop,
+    shop: Shop, ends_now: Callable[..., datetime]
 ) -> None:
     shop.order(1)
     with closing(shop.source.connect()) as open_one, open_one.cursor() as cursor:
         cursor.execute("select now() at time zone 'utc'")  # has not written yet, but still may
         (began,) = cursor.fetchone()  # type: ignore[misc]
-        far = (began + timedelta(days=30)).date()
-        assert shop.load(far).watermark == began
-    assert shop.load(far + timedelta(days=1)).watermark > began  # type: ignore[operator]
+        ends_now()
+        assert shop.load().watermark == began
+    ends_now()
+    assert shop.load(NEXT_DAY).watermark > began  # type: ignore[operator]
 
 
-def test_the_watermark_waits_for_a_prepared_transaction(shop: Shop, postgres: object) -> None:
+def test_the_watermark_waits_for_a_prepared_transaction(
+    shop: Shop, postgres: object, ends_now: Callable[..., datetime]
+) -> None:
     if shop.source.query("show max_prepared_transactions")[0][0] == "0":
         with closing(shop.source.connect()) as connection:
             connection.autocommit = True
@@ -151,21 +167,32 @@ def test_the_watermark_waits_for_a_prepared_transaction(shop: Shop, postgres: ob
         prepared = shop.source.query("select prepared at time zone 'utc' from pg_prepared_xacts")[
             0
         ][0]
-        far = (prepared + timedelta(days=30)).date()
-        assert shop.load(far).watermark == prepared - timedelta(
+        ends_now()
+        assert shop.load().watermark == prepared - timedelta(
             minutes=shop.source.settings.blind_overlap_minutes
         )
         connection.tpc_commit(connection.xid(1, "shop", "late"))
-    shop.load(far + timedelta(days=1))
+    ends_now()
+    shop.load(NEXT_DAY)
     shop.assert_equal()
 
 
-def test_the_watermark_is_never_ahead_of_the_sources_clock(shop: Shop) -> None:
-    far = date(2199, 1, 1)
-    record = shop.load(far)
-    assert record.window.end == moment("2199-01-01 06:00:00")
-    assert record.watermark is not None
-    assert abs(record.watermark - record.committed_at) < timedelta(minutes=1)
+def test_a_day_that_has_not_come_by_the_servers_clock_is_awaited(
+    shop: Shop, ends_now: Callable[..., datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's clock may be ahead: it says that the day is there."""
+    shop.order(1)
+    soon = ends_now(timedelta(seconds=1.5))
+    assert shop.load().window.end == soon
+    ((now,),) = shop.source.query("select clock_timestamp() at time zone 'utc'")
+    assert now > soon
+    monkeypatch.undo()
+    tomorrow = now.date() + timedelta(days=1)
+    with pytest.raises(SourceUnavailableError, match="there the day has not come yet") as raised:
+        shop.extractor(max_wait_seconds=0).extract_table("orders", tomorrow)
+    assert f"before 06:00 UTC of {tomorrow}" in str(raised.value)
+    assert "POSTGRES_MAX_WAIT_SECONDS" in str(raised.value)
+    assert shop.warehouse.load_records(tomorrow) == ()
 
 
 def test_where_other_sessions_are_hidden_the_window_reaches_further_back_and_one_warning_is_given(
