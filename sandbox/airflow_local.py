@@ -1,6 +1,4 @@
-"""Airflow on the laptop: its settings, its metadata database, and its four processes with the
-LocalExecutor.
-"""
+"""Airflow on the laptop: its settings, its metadata database, its four processes."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from pathlib import Path
 from pipeline.pool import POOL_DESCRIPTION, PUBLISH_POOL
 from pipeline.settings import PROJECT
 from sandbox.layout import Layout
-from sandbox.processes import Process, SandboxError
+from sandbox.processes import Process, SandboxError, tail
 
 # Their log servers would listen on every address of the machine, on fixed ports; the API server
 # reads the same files here.
@@ -45,8 +43,7 @@ def airflow_environment(
     dags: Path | None = None,
     inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """The whole environment of Airflow's processes: what they inherit, the pipeline's settings, and
-    Airflow's own.
+    """The whole environment of Airflow's processes: inherited, the pipeline's, and Airflow's own.
 
     Args:
         health_port: where the scheduler answers health checks.
@@ -63,9 +60,8 @@ def airflow_environment(
     )
     dags = dags or PROJECT / "dags"
     kept = {name: value for name, value in inherited.items() if not name.startswith("AIRFLOW__")}
-    kept.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # without bytecode every task start takes twice as long
+    # Without bytecode every start of a task takes twice as long.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {
         **kept,
         **pipeline,
@@ -108,38 +104,28 @@ def airflow_environment(
     }
 
 
-def airflow(*commands: tuple[str, ...], env: Mapping[str, str], log: Path, what: str) -> None:
-    """Run `airflow` commands to their end, in one process; ``SandboxError`` with what they printed
-    if one fails.
-    """
-    command = [sys.executable, "-m", "sandbox.airflow_commands", json.dumps(commands)]
-    done = subprocess.run(command, env=dict(env), cwd=PROJECT, capture_output=True, text=True)
+def airflow(*arguments: str, env: Mapping[str, str], log: Path) -> None:
+    """Run one `airflow` command to its end; ``SandboxError`` with what it printed if it fails."""
+    command = [sys.executable, "-m", "airflow", *arguments]
     with log.open("a") as file:
-        for arguments in commands:
-            file.write(f"$ airflow {' '.join(arguments)}\n")
-        file.write(f"{done.stdout}{done.stderr}\n")
-    if done.returncode:
-        last = "\n".join(
-            f"  {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-15:]
+        file.write(f"$ airflow {' '.join(arguments)}\n")
+        file.flush()
+        done = subprocess.run(
+            command, env=dict(env), cwd=PROJECT, stdout=file, stderr=subprocess.STDOUT
         )
-        raise SandboxError(f"{what} failed.\nLast lines:\n{last}\nThe whole log: {log}")
-
-
-SET_POOL = ("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION)
+    if done.returncode:
+        raise SandboxError(f"`airflow {' '.join(arguments[:2])}` failed.\n{tail(log)}")
 
 
 def prepare_metadata(env: Mapping[str, str], log: Path) -> None:
-    """Migrate the metadata database and create the pool of one slot that `publish` needs (see
-    docs/decisions.md).
-    """
-    airflow(
-        ("db", "migrate"), SET_POOL, env=env, log=log, what="Migrating Airflow's metadata database"
-    )
+    """Migrate the metadata database and create the pool that `publish` needs."""
+    airflow("db", "migrate", env=env, log=log)
+    create_pool(env, log)
 
 
 def create_pool(env: Mapping[str, str], log: Path) -> None:
-    """Create the pool of one slot, or give it its one slot back."""
-    airflow(SET_POOL, env=env, log=log, what="Creating the pool of one slot")
+    """Create the pool of one slot (see docs/decisions.md), or give it its one slot back."""
+    airflow("pools", "set", PUBLISH_POOL, "1", POOL_DESCRIPTION, env=env, log=log)
 
 
 def components(layout: Layout, env: Mapping[str, str]) -> dict[str, Process]:

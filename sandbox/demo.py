@@ -15,7 +15,7 @@ from pipeline.sources import SOURCES
 from sandbox.day import DBT_DAG, DayRun, run_day
 from sandbox.layout import Layout
 from sandbox.processes import SandboxError
-from sandbox.screen import Screen, Summary, show_summary
+from sandbox.screen import Screen, Summary
 from sandbox.shop import live, open_shop
 from sandbox.stack import Stack
 from warehouse.settings import WarehouseSettings
@@ -26,18 +26,16 @@ REVENUE_DAYS = 7
 
 
 def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
-    """Set up what is missing, run the current day, print the summary; ``SandboxError`` unless the
-    marts are published.
+    """Set up what is missing, run the current day, print the summary.
+
+    ``SandboxError`` unless the marts are published.
     """
     stack = Stack(layout or Layout())
     day, first_time = current_day(), not _shop_file(stack).exists()
     screen.say("Starting PostgreSQL, Stripe emulator, Slack inbox")
     stack.start_stand_ins(screen.say)
     with ThreadPoolExecutor(1) as pool:
-        screen.say(
-            "Starting Airflow (api-server, scheduler, dag-processor, triggerer), filling the shop "
-            "meanwhile"
-        )
+        screen.say("Starting Airflow's four processes, filling the shop meanwhile")
         airflow = pool.submit(stack.start_airflow, screen.say)
         fill_shop(stack, scale, screen.say)
         airflow.result()
@@ -45,18 +43,14 @@ def demo(scale: float, screen: Screen, layout: Layout | None = None) -> None:
 
     screen.say(f"Triggering the six sources for {day}; dbt follows by its Dataset schedule")
     started = time.monotonic()
-    with screen.progress():
-        run = run_day(stack.api, stack.layout, day, DAY_TIMEOUT_SECONDS, screen.show)
+    run = run_day(stack.api, stack.layout, day, DAY_TIMEOUT_SECONDS, screen.show)
     seconds = time.monotonic() - started
     stack.start_dashboard(screen.say)
     summary = summarise(stack, run, seconds)
     if first_time:
         days = load_days_before(stack, day)
-        screen.say(
-            f"The days {days} are being loaded now, one dbt run each: watch them on the page "
-            "Pipeline"
-        )
-    show_summary(screen.console, summary)
+        screen.say(f"The days {days} are being loaded now, one dbt run each: see the page Pipeline")
+    print(summary, flush=True)
 
 
 def load_days_before(stack: Stack, day: date) -> Range:
@@ -118,11 +112,6 @@ def summarise(stack: Stack, run: DayRun, total_seconds: float) -> Summary:
         tests_passed=tests["passed"],
         tests_warned=tests["warned"],
         revenue=revenue_of_last_days(warehouse),
-        seconds={
-            (step.dag_id if step.dag_id != DBT_DAG else step.task_id): step.seconds
-            for step in run.steps()
-            if step.seconds is not None
-        },
         total_seconds=total_seconds,
         addresses={
             "Airflow": f"{address.url}   sign in as {address.user} / {address.password}",

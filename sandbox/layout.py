@@ -1,12 +1,9 @@
-"""Where the sandbox keeps what it makes: everything under `.local`, so that one folder is all there
-is to delete.
-"""
+"""Where the sandbox keeps what it makes: below `.local`, the one folder there is to delete."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,57 +14,24 @@ from cryptography.fernet import Fernet
 from pipeline.settings import PROJECT
 
 
-@dataclass(frozen=True)
 class Layout:
-    """The sandbox's folders and what is generated for it. ``root`` is `.local` in the project
-    unless a test says otherwise.
-    """
+    """The sandbox's folders below ``root``, and what is generated for it."""
 
-    root: Path = PROJECT / ".local"
-
-    @property
-    def run(self) -> Path:
-        """What runs now: one file per process."""
-        return self.root / "run"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def postgres(self) -> Path:
-        return self.root / "postgres"
-
-    @property
-    def airflow_home(self) -> Path:
-        return self.root / "airflow"
-
-    @property
-    def warehouse(self) -> Path:
-        return self.root / "warehouse"
-
-    @property
-    def csv_inbox(self) -> Path:
-        return self.root / "csv_inbox"
-
-    @property
-    def stripe(self) -> Path:
-        return self.root / "stripe"
-
-    @property
-    def slack(self) -> Path:
-        return self.root / "slack"
-
-    @property
-    def env_file(self) -> Path:
-        """The settings of the running sandbox; shell commands find them there."""
-        return self.root / "sandbox.env"
+    def __init__(self, root: Path = PROJECT / ".local") -> None:
+        self.root = root
+        self.run = root / "run"  # what runs now: one file per process
+        self.logs = root / "logs"
+        self.postgres = root / "postgres"
+        self.airflow_home = root / "airflow"
+        self.warehouse = root / "warehouse"
+        self.csv_inbox = root / "csv_inbox"
+        self.stripe = root / "stripe"
+        self.slack = root / "slack"
+        self.env_file = root / "sandbox.env"  # the settings, for commands from a shell
 
     @cached_property
     def generated(self) -> dict[str, str]:
-        """Keys, passwords and the first scheduled day: generated once, readable by their owner
-        only.
-        """
+        """Keys, passwords and the first scheduled day, generated once, for their owner only."""
         path = self.root / "generated.json"
         if not path.exists():
             self.root.mkdir(parents=True, exist_ok=True)
@@ -86,14 +50,7 @@ class Layout:
         return cast("dict[str, str]", json.loads(path.read_text()))
 
     def make(self) -> None:
-        for folder in (
-            self.run,
-            self.logs,
-            self.airflow_home,
-            self.warehouse,
-            self.csv_inbox,
-            self.stripe,
-            self.slack,
-        ):
+        folders = (self.run, self.logs, self.airflow_home, self.warehouse, self.csv_inbox)
+        for folder in (*folders, self.stripe, self.slack):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)  # one that an earlier version made, too

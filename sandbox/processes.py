@@ -1,6 +1,4 @@
-"""Background processes of the sandbox: started in a session of their own, remembered in a file,
-stopped as a whole tree.
-"""
+"""Background processes of the sandbox, each remembered in a file and stopped as a whole tree."""
 
 from __future__ import annotations
 
@@ -23,16 +21,12 @@ STOP_PATIENCE = 15.0  # seconds that a process has to end by itself
 
 
 class SandboxError(Exception):
-    """A step of the sandbox failed; the text says which, shows the last lines of the log that
-    matters and where it is.
-    """
+    """A step of the sandbox failed; the text says which, with the end of its log and its path."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One background process. ``name`` is also the name of its log and of the file that remembers
-    it.
-    """
+    """One background process. Its log and the file that remembers it have its ``name``."""
 
     name: str
     command: Sequence[str]
@@ -46,14 +40,14 @@ class Process:
         return self.logs / f"{self.name}.log"
 
     @property
-    def _file(self) -> Path:
+    def file(self) -> Path:
         return self.run / f"{self.name}.json"
 
     def running(self) -> psutil.Process | None:
-        return remembered(self._file)
+        return remembered(self.file)
 
     def start(self) -> bool:
-        """Start it unless it runs already; tells whether it was started."""
+        """Start it, in a session of its own, unless it runs already; tells whether it did."""
         if self.running():
             return False
         self.run.mkdir(parents=True, exist_ok=True)
@@ -69,38 +63,33 @@ class Process:
                 start_new_session=True,
             )
         created = psutil.Process(child.pid).create_time()
-        self._file.write_text(
-            json.dumps({"pid": child.pid, "created": created, "command": list(self.command)})
-        )
+        known = {"pid": child.pid, "created": created, "cwd": str(self.cwd.resolve())}
+        self.file.write_text(json.dumps(known))
         return True
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait for ``ready``; ``SandboxError`` with the log's last lines if the process ends or
-        time runs out.
-        """
+        """Wait for ``ready``; ``SandboxError`` if the process ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not ready():
-            process = self.running()
-            if process is None:
+            if self.running() is None:
                 raise SandboxError(f"{what}: {self.name} ended at once.\n{tail(self.log)}")
             if time.monotonic() > deadline:
-                raise SandboxError(
-                    f"{what}: {self.name} was not ready within {seconds:.0f} "
-                    f"seconds.\n{tail(self.log)}"
-                )
+                late = f"{self.name} was not ready within {seconds:.0f} seconds"
+                raise SandboxError(f"{what}: {late}.\n{tail(self.log)}")
             time.sleep(0.1)
 
 
 def remembered(file: Path) -> psutil.Process | None:
-    """The process a run file speaks of, if it still is that process: a recycled pid has another
-    start time.
+    """The process a run file speaks of, if it still is that process and not a stranger's.
+
+    A recycled pid belongs to a process that started at another time, or works in another folder.
     """
     try:
         known = json.loads(file.read_text())
         process = psutil.Process(known["pid"])
-        same = abs(process.create_time() - known["created"]) < 1
+        same = abs(process.create_time() - known["created"]) < 1 and process.cwd() == known["cwd"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, psutil.NoSuchProcess):
+    except (OSError, ValueError, KeyError, psutil.Error):
         return None
 
 
@@ -136,41 +125,21 @@ _claims: dict[int, socket.socket] = {}
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of 127.0.0.1, or the next one that is free; no other process is given it
-    while this one lives.
-    """
+    """The preferred port of 127.0.0.1, or the next that is free and no other sandbox has chosen."""
     for port in range(preferred, preferred + 200):
-        if _nobody_listens(port) and (port in _claims or _claimed(port)):
+        with suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            if port not in _claims:
+                claim = socket.socket(type=socket.SOCK_DGRAM)
+                claim.bind(("127.0.0.1", port))  # else the socket is closed with its last name
+                _claims[port] = claim
             return port
     raise SandboxError(f"No free port between {preferred} and {preferred + 199} on 127.0.0.1.")
 
 
-def _nobody_listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return True
-    return False
-
-
-def _claimed(port: int) -> bool:
-    claim = socket.socket(type=socket.SOCK_DGRAM)
-    try:
-        claim.bind(("127.0.0.1", port))
-    except OSError:
-        claim.close()
-        return False
-    _claims[port] = claim
-    return True
-
-
 def tail(log: Path, lines: int = LOG_LINES_SHOWN) -> str:
     """The last lines of a log and where the whole of it is."""
-    try:
-        shown = log.read_text(errors="replace").splitlines()[-lines:]
-    except OSError:
-        shown = []
-    return "\n".join(
-        ["Last lines of its log:", *(f"  {line}" for line in shown), f"The whole log: {log}"]
-    )
+    text = log.read_text(errors="replace") if log.exists() else ""
+    shown = "".join(f"  {line}\n" for line in text.splitlines()[-lines:])
+    return f"Last lines of its log:\n{shown}The whole log: {log}"

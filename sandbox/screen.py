@@ -1,94 +1,38 @@
-"""What the demo shows: a line per step of the set-up, the day's live progress, and the summary at
-the end.
-"""
+"""What the demo prints: a line per step of the set-up and of the day, and a summary at the end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from sandbox.day import Step
 
-from sandbox.day import DBT_DAG, Step
-
-STATE_STYLES = {
-    "success": "green",
-    "running": "cyan",
-    "failed": "red",
-    "up_for_retry": "yellow",
-    "announcing": "cyan",
-}
+SHOWN = ("running", "announcing", "success", "up_for_retry", "failed")
 
 
-@dataclass
 class Screen:
-    """Writes to a terminal with a live table, and to a file or pipe with a line per change."""
+    """Prints each line with the seconds since the start in front."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    _started: float = field(default_factory=time.monotonic)
-    _last: dict[tuple[str, str], str] = field(default_factory=dict)
-    _live: Live | None = None
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._last: dict[tuple[str, str], str] = {}
 
     def say(self, text: str) -> None:
-        """One line, with the seconds since the start in front."""
-        self.console.print(
-            Text(f"[{time.monotonic() - self._started:5.1f}s] ", style="dim").append(
-                text, style="not dim"
-            )
-        )
-
-    @contextmanager
-    def progress(self) -> Iterator[None]:
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(console=self.console, refresh_per_second=8) as self._live:
-            yield
-        self._live = None
+        print(f"[{time.monotonic() - self._started:5.1f}s] {text}", flush=True)
 
     def show(self, steps: list[Step]) -> None:
-        if self._live:
-            self._live.update(progress_table(steps))
-            return
+        """A line for each step whose state has changed."""
+        done = sum(step.done for step in steps)
         for step in steps:
             key = (step.dag_id, step.task_id)
-            if self._last.get(key) != step.state and step.state in STATE_STYLES:
+            if step.state in SHOWN and self._last.get(key) != step.state:
                 self._last[key] = step.state
-                done = sum(step.done for step in steps)
+                took = f", {step.seconds:.1f} s" if step.done and step.seconds else ""
                 rows = "" if step.rows is None else f", {step.rows:,} rows"
-                self.say(f"{done:2d}/{len(steps)} {step.dag_id}.{step.task_id}: {step.state}{rows}")
-
-
-def progress_table(steps: list[Step]) -> Group:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("DAG", "left"),
-        ("step", "left"),
-        ("state", "left"),
-        ("rows", "right"),
-        ("seconds", "right"),
-    ):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
-    for step in steps:
-        table.add_row(
-            step.dag_id,
-            step.task_id if step.dag_id == DBT_DAG else "load and announce",
-            Text(step.state, style=STATE_STYLES.get(step.state, "dim")),
-            "" if step.rows is None else f"{step.rows:,}",
-            "" if step.seconds is None else f"{step.seconds:.1f}",
-        )
-    done = sum(step.done for step in steps)
-    caption = Text(
-        f"{done} of {len(steps)} steps, {sum(step.rows or 0 for step in steps):,} rows loaded"
-    )
-    return Group(table, ProgressBar(total=len(steps), completed=done, width=60), caption)
+                name = step.dag_id if step.dag_id == step.task_id else ".".join(key)
+                self.say(f"{done:2d}/{len(steps)} {name}: {step.state}{rows}{took}")
 
 
 @dataclass(frozen=True)
@@ -101,47 +45,29 @@ class Summary:
     tests_passed: int
     tests_warned: int
     revenue: list[tuple[object, ...]]  # (date, orders, gross revenue), newest first
-    seconds: dict[str, float]
     total_seconds: float
     addresses: dict[str, str]
 
+    def __str__(self) -> str:
+        loads = [(name, f"{rows:,}", self.rejected[name]) for name, rows in self.rows.items()]
+        days = [(day, f"{orders:,}", f"{gross:,}") for day, orders, gross in self.revenue]
+        addresses = (f" {name:16} {address}" for name, address in self.addresses.items())
+        return "\n".join(
+            [
+                f"\n--- {self.day} is published, {self.total_seconds:.1f} seconds after it was "
+                "triggered ---\n",
+                *_table(("source", "rows", "rejected"), loads),
+                f"\nTests: {self.tests_passed} passed, {self.tests_warned} with a warning, none "
+                "failed\n",
+                "Revenue of the last days, from the published marts",
+                *_table(("date", "orders", "gross revenue USD"), days),
+                "\nOpen",
+                *addresses,
+                "\nmake status says what runs, make stop ends all of it.",
+            ]
+        )
 
-def show_summary(console: Console, summary: Summary) -> None:
-    console.rule(f"[bold green]{summary.day} is published")
-    loads = Table(
-        title="Rows loaded per source", title_justify="left", box=None, header_style="bold"
-    )
-    for title in ("source", "rows", "rejected"):
-        loads.add_column(title, justify="left" if title == "source" else "right")
-    for name, rows in summary.rows.items():
-        loads.add_row(name, f"{rows:,}", f"{summary.rejected[name]:,}")
-    console.print(loads)
-    console.print(
-        f"\nTests: {summary.tests_passed} passed, {summary.tests_warned} with a warning, none "
-        "failed\n"
-    )
 
-    revenue = Table(
-        title="Revenue of the last days, from the published marts",
-        title_justify="left",
-        box=None,
-        header_style="bold",
-    )
-    for title in ("date", "orders", "gross revenue USD"):
-        revenue.add_column(title, justify="left" if title == "date" else "right")
-    for order_date, orders, gross in summary.revenue:
-        revenue.add_row(str(order_date), f"{orders:,}", f"{gross:,}")
-    console.print(revenue)
-
-    steps = Table(title="\nSeconds per step", title_justify="left", box=None, header_style="bold")
-    steps.add_column("step")
-    steps.add_column("seconds", justify="right")
-    for name, seconds in summary.seconds.items():
-        steps.add_row(name, f"{seconds:.1f}")
-    steps.add_row("from trigger to notified", f"{summary.total_seconds:.1f}", style="bold")
-    console.print(steps)
-
-    console.print("\nOpen", style="italic")
-    for name, address in summary.addresses.items():
-        console.print(f" {name:16} {address}", markup=False)
-    console.print("\nmake status says what runs, make stop ends all of it.")
+def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    return [f" {first!s:14}{second!s:>12}{third!s:>20}" for first, second, third in (titles, *rows)]

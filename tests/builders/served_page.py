@@ -97,12 +97,7 @@ def serving(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Served]:
     }
     env = airflow_environment(layout, address, free_port(FIRST_PORT + 500), url, pipeline)
     prepare_metadata(env, layout.logs / "setup.log")
-    airflow(
-        ("dags", "reserialize"),
-        env=env,
-        log=layout.logs / "setup.log",
-        what="Reading the DAG files",
-    )
+    airflow("dags", "reserialize", env=env, log=layout.logs / "setup.log")
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         write_history(History(connection))

@@ -123,6 +123,19 @@ def test_a_stale_pid_file_of_a_foreign_process_does_not_hinder(tmp_path: Path) -
         psycopg2.connect(server.dsn()).close()
 
 
+def test_a_stale_pid_file_never_stops_another_server(
+    tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "pg")
+    with server:
+        pass
+    others = (postgres.folder / "data" / "postmaster.pid").read_text()
+    (tmp_path / "pg" / "data" / "postmaster.pid").write_text(others)
+    assert server.pid is None
+    server.stop()
+    psycopg2.connect(postgres.dsn()).close()
+
+
 @linux_only
 def test_stop_leaves_no_process_socket_or_shared_memory(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "pg")

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -58,13 +57,18 @@ def test_starting_twice_starts_once(tmp_path: Path) -> None:
         stop(tmp_path / "run" / "thing.json")
 
 
-def test_another_process_with_a_recycled_pid_is_left_alone(tmp_path: Path) -> None:
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+@pytest.mark.parametrize("stranger", ["started at another time", "works in another folder"])
+def test_another_process_with_a_recycled_pid_is_left_alone(tmp_path: Path, stranger: str) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    other = subprocess.Popen(command, cwd=tmp_path)
     try:
         file = tmp_path / "thing.json"
-        file.write_text(
-            json.dumps({"pid": other.pid, "created": time.time() - 1000, "command": []})
-        )
+        created = psutil.Process(other.pid).create_time()
+        known = {"pid": other.pid, "created": created, "cwd": str(tmp_path.resolve())}
+        file.write_text(json.dumps(known))
+        assert remembered(file) is not None
+        known |= {"created": created - 1000} if "time" in stranger else {"cwd": "/"}
+        file.write_text(json.dumps(known))
         assert remembered(file) is None
         assert not stop(file)
         assert other.poll() is None
