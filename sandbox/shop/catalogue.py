@@ -1,5 +1,4 @@
-"""What the shop sells: products with prices that change now and then, and costs that somebody
-mistyped.
+"""What the shop sells: products with prices that change, and costs that somebody mistyped.
 
 Money is whole cents here; it becomes exact decimals in the database.
 """
@@ -14,34 +13,15 @@ from sandbox.shop.chance import Floats, Ints, Texts, chance
 
 CHANGES_PER_PRODUCT_AND_DAY = 0.01  # two a day among 200 products
 NEGATIVE_COSTS = 0.02
+# category: usual price, sections, what each section sells
 RANGE = {
-    "Electronics": (
-        14900,
-        ("Audio", "Cables", "Wearables", "Cameras"),
-        ("Headphones", "Speaker", "Charger", "Tracker"),
-    ),
-    "Clothing": (
-        4900,
-        ("Men", "Women", "Kids", "Shoes"),
-        ("Jacket", "T-Shirt", "Sneakers", "Jeans"),
-    ),
-    "Home & Garden": (
-        6900,
-        ("Kitchen", "Lighting", "Garden", "Bedding"),
-        ("Pan", "Lamp", "Planter", "Duvet"),
-    ),
-    "Books": (
-        1900,
-        ("Fiction", "Non-fiction", "Children", "Cooking"),
-        ("Novel", "Guide", "Picture Book", "Cookbook"),
-    ),
-    "Sports & Outdoors": (
-        7900,
-        ("Cycling", "Camping", "Fitness", "Running"),
-        ("Helmet", "Tent", "Dumbbell", "Shorts"),
-    ),
-    "Toys & Games": (2900, ("Puzzles", "Board Games", "Outdoor"), ("Puzzle", "Board Game", "Kite")),
-    "Beauty": (2400, ("Skin", "Hair", "Fragrance"), ("Cream", "Shampoo", "Perfume")),
+    "Electronics": (14900, "Audio Cables Wearables Cameras", "Headphones Speaker Charger Tracker"),
+    "Clothing": (4900, "Men Women Kids Shoes", "Jacket T-Shirt Sneakers Jeans"),
+    "Home & Garden": (6900, "Kitchen Lighting Garden Bedding", "Pan Lamp Planter Duvet"),
+    "Books": (1900, "Fiction Non-fiction Children Cooking", "Novel Guide Picture_Book Cookbook"),
+    "Sports & Outdoors": (7900, "Cycling Camping Fitness Running", "Helmet Tent Dumbbell Shorts"),
+    "Toys & Games": (2900, "Puzzles Board_Games Outdoor", "Puzzle Board_Game Kite"),
+    "Beauty": (2400, "Skin Hair Fragrance", "Cream Shampoo Perfume"),
 }
 SPELLINGS = {
     "Electronics": "electronics",
@@ -50,18 +30,8 @@ SPELLINGS = {
     "Books": " Books",
 }
 BRANDS = (
-    "Aurora",
-    "Bolt",
-    "Cobalt",
-    "Dune",
-    "Ember",
-    "Fjord",
-    "Grove",
-    "Harbor",
-    "Iris",
-    "Juniper",
-    "Kestrel",
-    "Lumen",
+    *("Aurora", "Bolt", "Cobalt", "Dune", "Ember", "Fjord"),
+    *("Grove", "Harbor", "Iris", "Juniper", "Kestrel", "Lumen"),
 )
 MODELS = ("One", "Lite", "Pro", "Classic", "Max", "Mini", "Plus", "Air")
 
@@ -76,7 +46,7 @@ class Products:
     subcategory: Texts
     price: Ints
     cost: list[int | None]
-    weight: Texts
+    weight_kg: Texts
     is_active: list[bool]
     created_at: Ints
     updated_at: Ints
@@ -109,18 +79,13 @@ def make_products(rng: np.random.Generator, ids: Ints, created_at: Ints) -> Prod
     typical: list[int] = []
     for draw in rng.random((count, 6)).tolist():
         category = kinds[int(draw[0] * len(kinds))]
-        usual, sections, things = RANGE[category]
+        usual, *worded = RANGE[category]
+        sections, things = ([word.replace("_", " ") for word in words.split()] for words in worded)
         section = int(draw[1] * len(sections))
         brand, model = BRANDS[int(draw[2] * len(BRANDS))], MODELS[int(draw[3] * len(MODELS))]
-        name = f"{brand} {things[section]} {model}"
-        names.append(f"{name} " if draw[4] > 0.97 else name)
-        categories.append(
-            None
-            if draw[4] < 0.01
-            else SPELLINGS.get(category, category)
-            if draw[5] < 0.12
-            else category
-        )
+        names.append(f"{brand} {things[section]} {model}" + (" " if draw[4] > 0.97 else ""))
+        spelt = SPELLINGS.get(category, category) if draw[5] < 0.12 else category
+        categories.append(None if draw[4] < 0.01 else spelt)
         subcategories.append(None if draw[5] > 0.96 else sections[section])
         typical.append(usual)
     price = _round_price(np.array(typical) * np.exp(rng.normal(0, 0.55, count)))
@@ -137,7 +102,7 @@ def make_products(rng: np.random.Generator, ids: Ints, created_at: Ints) -> Prod
         subcategory=subcategories,
         price=price,
         cost=[None if odd > 0.97 else int(cents) for odd, cents in zip(wrong, cost, strict=True)],
-        weight=[
+        weight_kg=[
             None if draw < 0.05 else f"{weight:.2f}"
             for draw, weight in zip(rng.random(count), weights, strict=True)
         ],
@@ -150,19 +115,14 @@ def make_products(rng: np.random.Generator, ids: Ints, created_at: Ints) -> Prod
 def change_prices(
     rng: np.random.Generator, products: Products, changes: Ints, moments: Ints
 ) -> Prices:
-    """All prices of the products, with a new one for ``changes[i]`` (positions) at ``moments[i]``,
-    which are sorted.
+    """All prices of the products, with a new one for ``changes[i]`` (positions) at ``moments[i]``.
 
-    ``products`` gets the last price and the moment of its change: its arrays are changed in place.
+    The moments are sorted. ``products`` gets the last price and the moment of its change: its
+    arrays are changed in place.
     """
-    product, since, cents = (
-        list(range(len(products.price))),
-        products.created_at.tolist(),
-        products.price.tolist(),
-    )
-    for position, moment, factor in zip(
-        changes.tolist(), moments.tolist(), rng.uniform(0.85, 1.18, len(changes)), strict=True
-    ):
+    product, since = list(range(len(products.price))), products.created_at.tolist()
+    cents, factors = products.price.tolist(), rng.uniform(0.85, 1.18, len(changes))
+    for position, moment, factor in zip(changes.tolist(), moments.tolist(), factors, strict=True):
         products.price[position] = _round_price(np.array([products.price[position] * factor]))[0]
         products.updated_at[position] = moment
         product.append(position)
@@ -178,6 +138,4 @@ def popularity(product_ids: Ints) -> Floats:
 
 def _round_price(cents: Floats) -> Ints:
     """Prices end on .99 or .49."""
-    return np.asarray(
-        np.maximum(np.rint(cents / 50).astype(np.int64) * 50, 250) - 1, dtype=np.int64
-    )
+    return np.maximum(np.rint(cents / 50).astype(np.int64) * 50, 250) - 1

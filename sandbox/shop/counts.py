@@ -7,28 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ShopCounts:
-    """Rows and objects that are new, rows that changed, and CSV rows (written anew, of which
-    malformed).
-    """
+    """New rows and objects, and the CSV rows that were written anew."""
 
     orders: int
     order_items: int
     customers: int
     products: int
-    orders_changed: int
-    customers_changed: int
-    products_changed: int
     charges: int
     refunds: int
     disputes: int
-    spend_rows: int
-    performance_rows: int
-    malformed_rows: int
+    csv_rows: int
 
     def __str__(self) -> str:
         return (
             f"{self.orders:,} orders with {self.order_items:,} items, {self.customers:,} "
-            f"customers, {self.products:,} products, "
-            f"{self.charges:,} charges, {self.refunds:,} refunds, {self.disputes:,} disputes, "
-            f"{self.spend_rows + self.performance_rows:,} CSV rows"
+            f"customers, {self.products:,} products, {self.charges:,} charges, "
+            f"{self.refunds:,} refunds, {self.disputes:,} disputes, {self.csv_rows:,} CSV rows"
         )

@@ -1,20 +1,19 @@
-"""The marketing team's two CSV exports: what was spent per campaign and day, and what it brought,
-with rows gone wrong.
+"""The marketing team's two CSV exports: a campaign's spend per day and what it brought.
 
-A day's rows depend on the day, its revenue and the seed alone, so they can be made again: the
-exports revise the last days, because conversions arrive late.
+Some rows have gone wrong. A day's rows depend on the day, its revenue and the seed alone, so they
+can be made again: the exports revise the last days, because conversions arrive late.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+
+from sandbox.shop.rows import money
 
 SPEND_FILE, PERFORMANCE_FILE = "marketing_spend.csv", "campaign_performance.csv"
 SPEND_HEADER = "date,channel,campaign_name,spend,impressions,clicks"
@@ -26,9 +25,7 @@ MALFORMED_EVERY = 211  # rows: below half a per cent
 
 @dataclass(frozen=True)
 class Campaign:
-    """``share`` of the shop's revenue it brings, return on each dollar, dollars per 1,000 views,
-    clicks per view.
-    """
+    """``share`` of the shop's revenue, return and costs in dollars, ``ctr`` in clicks per view."""
 
     id: str
     name: str
@@ -36,7 +33,7 @@ class Campaign:
     label: str  # the channel as the performance export writes it
     share: float
     roas: float
-    cpm: float
+    cpm: float  # dollars per 1,000 views
     ctr: float
 
 
@@ -62,80 +59,53 @@ class Takings:
     orders: int
 
 
-@dataclass(frozen=True)
-class Exported:
-    """Rows written, of which malformed."""
-
-    spend: int
-    performance: int
-    malformed: int
-
-
 def write_exports(
     inbox: Path, takings: Mapping[date, Takings], until: date, seed: int, *, since: date
-) -> Exported:
-    """Write the rows of the days from ``since`` to the day before ``until`` into both files, at
-    once each.
+) -> int:
+    """Write the rows of the days from ``since`` to the day before ``until`` into both files.
 
     What the files hold of earlier days stays as it is; days after ``since`` are written again.
+    Returns the number of rows written.
     """
     inbox.mkdir(parents=True, exist_ok=True)
     spend, performance = _kept(inbox / SPEND_FILE, since), _kept(inbox / PERFORMANCE_FILE, since)
-    before = len(spend) + len(performance)
     days = [since + timedelta(days=number) for number in range((until - since).days)]
-    malformed = 0
     for day in days:
-        spend_rows, performance_rows, wrong = _rows(
-            day, takings.get(day, Takings(0, 0)), (until - day).days, seed
-        )
+        of_day = takings.get(day, Takings(0, 0))
+        spend_rows, performance_rows = _rows(day, of_day, (until - day).days, seed)
         spend.extend(spend_rows)
         performance.extend(performance_rows)
-        malformed += wrong
-    if len(spend) + len(performance) > before or not (inbox / SPEND_FILE).exists():
+    if days or not (inbox / SPEND_FILE).exists():
         _replace(inbox / SPEND_FILE, [SPEND_HEADER, *spend])
         _replace(inbox / PERFORMANCE_FILE, [PERFORMANCE_HEADER, *performance])
-    return Exported(len(days) * len(CAMPAIGNS), len(days) * len(CAMPAIGNS), malformed)
+    return 2 * len(days) * len(CAMPAIGNS)
 
 
-def _rows(day: date, takings: Takings, age: int, seed: int) -> tuple[list[str], list[str], int]:
+def _rows(day: date, takings: Takings, age: int, seed: int) -> tuple[list[str], list[str]]:
     rng = np.random.default_rng([seed, day.toordinal()])
     known = SHARE_KNOWN[age - 1] if age <= len(SHARE_KNOWN) else 1.0
     average = takings.cents / max(takings.orders, 1)
-    spend_rows, performance_rows, malformed = [], [], 0
+    spend_rows, performance_rows = [], []
     for number, campaign in enumerate(CAMPAIGNS):
         luck, efficiency, views = np.exp(rng.normal(0, (0.18, 0.12, 0.1)))
         brought = int(takings.cents * campaign.share * luck)
         spend = int(brought / campaign.roas * efficiency) + 500
         impressions = int(spend / 100 / campaign.cpm * 1000 * views)
         clicks = min(int(impressions * campaign.ctr * luck), impressions)
-        row = [
-            day.isoformat(),
-            campaign.channel,
-            campaign.name,
-            _dollars(spend),
-            str(impressions),
-            str(clicks),
-        ]
-        place = day.toordinal() * len(CAMPAIGNS) + number
-        if place % MALFORMED_EVERY == 0:
-            row = _spoilt(row, place // MALFORMED_EVERY)
-            malformed += 1
-        spend_rows.append(",".join(row))
         attributed = int(brought * known)
         conversions = round(attributed / average) if average else 0
-        row = [
-            day.isoformat(),
-            campaign.id,
-            campaign.name,
-            campaign.label,
-            str(conversions),
-            _dollars(attributed),
-        ]
-        if (place + MALFORMED_EVERY // 2) % MALFORMED_EVERY == 0:
-            row = _spoilt(row, place // MALFORMED_EVERY)
-            malformed += 1
-        performance_rows.append(",".join(row))
-    return spend_rows, performance_rows, malformed
+        place = day.toordinal() * len(CAMPAIGNS) + number
+        spent = (campaign.channel, campaign.name, money(spend), impressions, clicks)
+        earned = (campaign.id, campaign.name, campaign.label, conversions, money(attributed))
+        spend_rows.append(_line(day, spent, place))
+        performance_rows.append(_line(day, earned, place, MALFORMED_EVERY // 2))
+    return spend_rows, performance_rows
+
+
+def _line(day: date, values: tuple[object, ...], place: int, shift: int = 0) -> str:
+    row = [day.isoformat(), *map(str, values)]
+    spoilt = (place + shift) % MALFORMED_EVERY == 0
+    return ",".join(_spoilt(row, place // MALFORMED_EVERY) if spoilt else row)
 
 
 def _spoilt(row: list[str], number: int) -> list[str]:
@@ -153,26 +123,12 @@ def _spoilt(row: list[str], number: int) -> list[str]:
 
 
 def _kept(file: Path, since: date) -> list[str]:
-    """Rows of a file from before ``since``, without its header. Every row, spoilt or not, begins
-    with its day.
-    """
-    if not file.exists():
-        return []
-    rows = file.read_text(encoding="utf-8").splitlines()[1:]
+    """Rows of a file from before ``since``. Every row, spoilt or not, begins with its day."""
+    rows = file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else []
     return [row for row in rows if row[:10] < since.isoformat()]
 
 
 def _replace(file: Path, rows: list[str]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write("\n".join(rows) + "\n")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _dollars(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
+    unfinished = file.with_name(f".{file.name}.part")
+    unfinished.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    unfinished.replace(file)

@@ -21,12 +21,12 @@ from psycopg2 import extensions
 from sandbox.shop.catalogue import CHANGES_PER_PRODUCT_AND_DAY, change_prices, make_products
 from sandbox.shop.chance import Ints
 from sandbox.shop.counts import ShopCounts
-from sandbox.shop.lifecycle import PENDING, advance
+from sandbox.shop.lifecycle import PENDING, advance, spelled
 from sandbox.shop.marketing import Takings, write_exports
 from sandbox.shop.orders import make_lines
 from sandbox.shop.payments import Ledger, Paid
-from sandbox.shop.people import choose_buyers, make_customers
-from sandbox.shop.rows import customer_columns, line_columns, order_columns, picked, product_columns
+from sandbox.shop.people import Addresses, choose_buyers, make_customers
+from sandbox.shop.rows import columns, line_columns, picked, shipped_to
 from sandbox.shop.season import DAY, HOUR, SECOND, micros, moments
 from sandbox.shop.targets import ShopError, copy_rows, import_into_stripe
 
@@ -52,8 +52,7 @@ def open_shop(
     until: datetime,
     seed: int = 20260101,
 ) -> ShopCounts:
-    """Fill an empty source database, the Stripe emulator and the CSV inbox with the twelve months
-    up to ``until``.
+    """Fill an empty source database, the Stripe emulator and the CSV inbox with twelve months.
 
     The tables are created where they are missing. The same arguments give the same shop. What goes
     into PostgreSQL is one transaction, committed last.
@@ -75,16 +74,13 @@ def open_shop(
 
     registered = _registrations(rng, max(round(CUSTOMERS * scale), 10), start, end)
     moved = rng.random(len(registered)) < MOVED
-    last_change = registered + (moved * rng.random(len(registered)) * (end - registered)).astype(
-        np.int64
-    )
+    later = moved * rng.random(len(registered)) * (end - registered)
+    last_change = registered + later.astype(np.int64)
     customers = make_customers(rng, _numbered(len(registered)), registered, last_change)
 
     count = max(round(PRODUCTS * scale), FEWEST_PRODUCTS)
-    listed = np.sort(
-        np.where(rng.random(count) < 0.8, start - 400 * DAY, start)
-        + (rng.random(count) * 300 * DAY).astype(np.int64)
-    )
+    base = np.where(rng.random(count) < 0.8, start - 400 * DAY, start)
+    listed = np.sort(base + (rng.random(count) * 300 * DAY).astype(np.int64))
     listed[0] = start - 400 * DAY  # there is always something to buy
     products = make_products(rng, _numbered(count), listed)
     changes = moments(rng, int(rng.poisson(CHANGES_PER_PRODUCT_AND_DAY * count * DAYS)), start, end)
@@ -96,14 +92,12 @@ def open_shop(
     order_id = _numbered(len(ordered))
     buyers = choose_buyers(rng, ordered, customers.customer_id, registered)
     elsewhere = rng.integers(len(registered), size=len(ordered))  # a gift, sent to somebody else
-    shipping = picked(
-        customers.address, np.where(rng.random(len(ordered)) < 0.07, elsewhere, buyers)
-    )
+    to_whom = np.where(rng.random(len(ordered)) < 0.07, elsewhere, buyers)
+    shipping = picked(customers.address, to_whom)
     lines = make_lines(rng, ordered, products, prices)
     total = lines.totals(len(ordered))
-    status, updated, steps = advance(
-        rng, order_id, np.full(len(ordered), PENDING), ordered, start, end
-    )
+    pending = np.full(len(ordered), PENDING)
+    status, updated, steps = advance(rng, order_id, pending, ordered, start, end)
 
     paid = Paid(order_id, customers.customer_id[buyers], ordered, total)
     ledger = Ledger(0, end)
@@ -119,21 +113,12 @@ def open_shop(
         _make_room(cursor)
         with ThreadPoolExecutor(1) as beside:  # two servers, each busy on its own
             imported = beside.submit(import_into_stripe, stripe_url, ledger.items())
-            copy_rows(cursor, "customers", customer_columns(customers))
-            copy_rows(cursor, "products", product_columns(products))
-            copy_rows(
-                cursor,
-                "orders",
-                order_columns(
-                    order_id, paid.customer_id, ordered, status, updated, total, shipping
-                ),
-            )
-            line_id = _numbered(len(lines.order))
-            copy_rows(
-                cursor,
-                "order_items",
-                line_columns(line_id, lines, order_id, ordered, products.product_id),
-            )
+            copy_rows(cursor, "customers", columns(customers))
+            copy_rows(cursor, "products", columns(products))
+            copy_orders(cursor, paid, status, updated, shipping)
+            numbers = _numbered(len(lines.order))
+            made = line_columns(numbers, lines, order_id, ordered, products.product_id)
+            copy_rows(cursor, "order_items", made)
             for table, column in SERIALS.items():
                 cursor.execute(
                     f"select setval(pg_get_serial_sequence('{table}', '{column}'), max({column})) "  # noqa: S608
@@ -141,25 +126,35 @@ def open_shop(
                 )
             cursor.execute("analyze")
             imported.result()
-        first_day = until.date() - timedelta(days=DAYS)
-        exported = write_exports(
-            csv_inbox, _takings(ordered, total), until.date(), seed, since=first_day
-        )
+        first_day, takings = until.date() - timedelta(days=DAYS), _takings(ordered, total)
+        csv_rows = write_exports(csv_inbox, takings, until.date(), seed, since=first_day)
     return ShopCounts(
         orders=len(ordered),
         order_items=len(lines.order),
         customers=len(registered),
         products=count,
-        orders_changed=0,
-        customers_changed=0,
-        products_changed=0,
         charges=len(ledger.charges),
         refunds=len(ledger.refunds),
         disputes=len(ledger.disputes),
-        spend_rows=exported.spend,
-        performance_rows=exported.performance,
-        malformed_rows=exported.malformed,
+        csv_rows=csv_rows,
     )
+
+
+def copy_orders(
+    cursor: extensions.cursor, paid: Paid, status: Ints, updated_at: Ints, shipping: Addresses
+) -> None:
+    """An order is dated to the second; its row is created in that second."""
+    rows = columns(
+        order_id=paid.order_id,
+        customer_id=paid.customer_id,
+        order_date=paid.created_at // SECOND * SECOND,
+        status=spelled(paid.order_id, status),
+        total_amount=paid.total,
+        created_at=paid.created_at,
+        updated_at=updated_at,
+        **shipped_to(shipping),
+    )
+    copy_rows(cursor, "orders", rows)
 
 
 def _make_room(cursor: extensions.cursor) -> None:

@@ -1,6 +1,4 @@
-"""Customers as a real shop has them: missing phones, states in three spellings, the same person
-registered twice.
-"""
+"""Customers as a real shop has them: without phones, registered twice, in states spelt anyhow."""
 
 from __future__ import annotations
 
@@ -29,7 +27,9 @@ DUPLICATE_EMAILS = 0.006
 
 @dataclass(frozen=True)
 class Addresses:
-    street: Texts
+    """Columns of the table."""
+
+    address: Texts
     city: Texts
     state: Texts
     country: Texts
@@ -57,8 +57,9 @@ def make_customers(
     updated_at: Ints,
     known_emails: Sequence[str] = (),
 ) -> Customers:
-    """Customers with these numbers. A few carry the e-mail of another one (``known_emails``
-    included) in other case.
+    """Customers with these numbers.
+
+    A few carry the e-mail of another one (``known_emails`` included) in other case.
     """
     count = len(ids)
     draws = rng.random((8, count))
@@ -73,12 +74,12 @@ def make_customers(
         customer_id=ids,
         email=emails,
         first_name=[
-            None if d < 0.01 else f" {n}" if d < 0.015 else n.upper() if d < 0.03 else n
-            for n, d in zip(first, draws[3], strict=True)
+            _at(draw, (0.01, None), (0.015, f" {name}"), (0.03, name.upper()), (1, name))
+            for name, draw in zip(first, draws[3], strict=True)
         ],
         last_name=[
-            None if d < 0.01 else f"{n} " if d < 0.02 else n
-            for n, d in zip(last, draws[4], strict=True)
+            _at(draw, (0.01, None), (0.02, f"{name} "), (1, name))
+            for name, draw in zip(last, draws[4], strict=True)
         ],
         phone=[_phone(have, digits) for have, digits in zip(draws[5], draws[6], strict=True)],
         address=make_addresses(rng, count),
@@ -95,46 +96,30 @@ def make_addresses(rng: np.random.Generator, count: int) -> Addresses:
         text = f"{house} {_pick(STREETS, street)} {_pick(STREET_KINDS, kind)}"
         if where < 0.88:
             city, code, name, zip_prefix = _pick(AT_HOME, where / 0.88)
-            state = (
-                code
-                if spelling < 0.68
-                else name
-                if spelling < 0.92
-                else code.lower()
-                if spelling < 0.96
-                else f" {code} "
-            )
-            nation, zip_code = (
-                _pick(COUNTRY_SPELLINGS, country),
-                f"{zip_prefix:03d}{int(tail * 100):02d}",
-            )
-            addresses.state.append(None if spelling > 0.985 else state)
+            nation = _pick(COUNTRY_SPELLINGS, country)
+            zip_code = f"{zip_prefix:03d}{int(tail * 100):02d}"
+            spelt = ((0.68, code), (0.92, name), (0.96, code.lower()), (0.985, f" {code} "))
+            addresses.state.append(_at(spelling, *spelt))
         else:
             city, abroad, nation, zip_code = _pick(ABROAD, (where - 0.88) / 0.12)
             addresses.state.append(abroad)
-        addresses.street.append(
-            None if tail < 0.01 else text + (f", Apt {1 + int(tail * 40)}" if kind > 0.8 else "")
-        )
-        addresses.city.append(
-            f"{city} " if number > 0.99 else city.upper() if number > 0.98 else city
-        )
+        flat = f", Apt {1 + int(tail * 40)}" if kind > 0.8 else ""
+        addresses.address.append(None if tail < 0.01 else text + flat)
+        addresses.city.append(_at(number, (0.98, city), (0.99, city.upper()), (1, f"{city} ")))
         addresses.country.append(None if street > 0.995 else nation)
         addresses.zip_code.append(None if tail > 0.99 else zip_code)
     return addresses
 
 
 def loyalty(customer_ids: Ints) -> Floats:
-    """How often a customer orders, compared with others: a power law, so that few buy much and many
-    buy once.
-    """
+    """How often a customer orders, compared with others: a power law, few buy much, many once."""
     return np.asarray(np.minimum((1 - chance(customer_ids, "loyalty")) ** (-1 / 1.3), 80.0))
 
 
 def choose_buyers(rng: np.random.Generator, ordered_at: Ints, ids: Ints, created_at: Ints) -> Ints:
-    """Positions of the buyers among the customers (sorted by ``created_at``): nobody buys before
-    registering.
+    """Positions of the buyers among the customers, who are sorted by ``created_at``.
 
-    Of those who register, six in ten do it to order at once.
+    Nobody buys before registering. Of those who register, six in ten do it to order at once.
     """
     known = np.searchsorted(created_at, ordered_at, side="right")
     reach = np.cumsum(loyalty(ids))
@@ -143,11 +128,8 @@ def choose_buyers(rng: np.random.Generator, ordered_at: Ints, ids: Ints, created
     if len(ordered_at):
         eager = np.flatnonzero((chance(ids, "orders at once") < 0.6) & (created_at > ordered_at[0]))
         next_order = np.searchsorted(ordered_at, created_at[eager])
-        eager, next_order = (
-            eager[next_order < len(ordered_at)],
-            next_order[next_order < len(ordered_at)],
-        )
-        buyers[next_order] = eager
+        in_time = next_order < len(ordered_at)
+        buyers[next_order[in_time]] = eager[in_time]
     return np.asarray(buyers, dtype=np.int64)
 
 
@@ -155,18 +137,20 @@ def _pick(choices: Sequence[Choice], draw: float) -> Choice:
     return choices[int(draw * len(choices))]
 
 
+def _at(draw: float, *ways: tuple[float, str | None]) -> str | None:
+    """The first way whose upper bound lies above the draw, None above the last."""
+    return next((way for bound, way in ways if draw < bound), None)
+
+
 def _phone(have: float, digits: float) -> str | None:
-    if have < MISSING_PHONES:
-        return None
-    area, last = 200 + int(digits * 700), int(digits * 1e7) % 10000
-    if have < 0.7:
-        return f"({area}) 555-{last:04d}"
-    return (
-        f"+1{area}555{last:04d}"
-        if have < 0.9
-        else f"{area}.555.{last:04d} "
-        if have < 0.95
-        else f"{area} 555 {last:04d}"
+    area, last = 200 + int(digits * 700), f"{int(digits * 1e7) % 10000:04d}"
+    return _at(
+        have,
+        (MISSING_PHONES, None),
+        (0.7, f"({area}) 555-{last}"),
+        (0.9, f"+1{area}555{last}"),
+        (0.95, f"{area}.555.{last} "),
+        (1, f"{area} 555 {last}"),
     )
 
 
@@ -183,16 +167,7 @@ def _duplicate_some(rng: np.random.Generator, emails: list[str], known: Sequence
 
 
 def _ascii(name: str) -> str:
-    plain = {
-        "é": "e",
-        "ë": "e",
-        "ï": "i",
-        "ø": "o",
-        "ü": "u",
-        "ö": "o",
-        "ř": "r",
-        "á": "a",
-        "ı": "i",
-        "'": "",
-    }
-    return "".join(plain.get(letter, letter) for letter in name)
+    return name.translate(_PLAIN)
+
+
+_PLAIN = str.maketrans("éëïøüöřáı", "eeiouorai", "'")

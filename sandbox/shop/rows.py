@@ -1,19 +1,38 @@
-"""The shop's rows as the database's columns: cents become exact decimals, microseconds become
-timestamps.
+"""The shop's rows as the database's columns: exact decimals for cents, timestamps for microseconds.
+
+The fields of Customers, Addresses, Products and Lines are called as their columns are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sandbox.shop.catalogue import Products
+import numpy as np
+
 from sandbox.shop.chance import Ints, Texts
-from sandbox.shop.lifecycle import spelled
 from sandbox.shop.orders import Lines
-from sandbox.shop.people import Addresses, Customers
-from sandbox.shop.season import SECOND, iso
+from sandbox.shop.people import Addresses
+from sandbox.shop.season import iso
 
 Columns = Mapping[str, Iterable[object]]
+MONEY = ("price", "cost", "unit_price", "line_total", "total_amount")
+MOMENTS = ("created_at", "updated_at", "order_date")
+
+
+def columns(row: Any = None, **more: Any) -> Columns:
+    """The columns of a dataclass and some more: money from cents, moments from microseconds."""
+    given: dict[str, Any] = {**(vars(row) if row else {}), **more}
+    found: dict[str, Iterable[object]] = {}
+    for name, values in given.items():
+        if isinstance(values, Addresses):
+            found.update(vars(values))
+        elif name in MOMENTS:
+            found[name] = iso(values)
+        else:
+            listed = values.tolist() if isinstance(values, np.ndarray) else values
+            found[name] = map(money, listed) if name in MONEY else listed
+    return found
 
 
 def money(cents: int | None) -> str | None:
@@ -23,83 +42,25 @@ def money(cents: int | None) -> str | None:
     return f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02d}"
 
 
-def customer_columns(customers: Customers) -> Columns:
-    return {
-        "customer_id": customers.customer_id.tolist(),
-        "email": customers.email,
-        "first_name": customers.first_name,
-        "last_name": customers.last_name,
-        "phone": customers.phone,
-        **address_columns(customers.address),
-        "created_at": iso(customers.created_at),
-        "updated_at": iso(customers.updated_at),
-    }
-
-
-def address_columns(address: Addresses) -> Columns:
-    return {
-        "address": address.street,
-        "city": address.city,
-        "state": address.state,
-        "country": address.country,
-        "zip_code": address.zip_code,
-    }
-
-
-def product_columns(products: Products) -> Columns:
-    return {
-        "product_id": products.product_id.tolist(),
-        "name": products.name,
-        "category": products.category,
-        "subcategory": products.subcategory,
-        "price": map(money, products.price.tolist()),
-        "cost": map(money, products.cost),
-        "weight_kg": products.weight,
-        "is_active": products.is_active,
-        "created_at": iso(products.created_at),
-        "updated_at": iso(products.updated_at),
-    }
-
-
-def order_columns(
-    order_id: Ints,
-    customer_id: Ints,
-    created_at: Ints,
-    status: Ints,
-    updated_at: Ints,
-    total: Ints,
-    shipping: Addresses,
-) -> Columns:
-    """An order is dated to the second; its row is created in that second."""
-    return {
-        "order_id": order_id.tolist(),
-        "customer_id": customer_id.tolist(),
-        "order_date": iso(created_at // SECOND * SECOND),
-        "status": spelled(order_id, status),
-        "total_amount": map(money, total.tolist()),
-        "shipping_address": shipping.street,
-        "shipping_city": shipping.city,
-        "shipping_state": shipping.state,
-        "shipping_country": shipping.country,
-        "shipping_zip": shipping.zip_code,
-        "created_at": iso(created_at),
-        "updated_at": iso(updated_at),
-    }
+def shipped_to(addresses: Addresses) -> Columns:
+    """An address as the columns of an order."""
+    names = {"address": "address", "city": "city", "state": "state", "country": "country"}
+    names["zip_code"] = "zip"
+    return {f"shipping_{name}": getattr(addresses, field) for field, name in names.items()}
 
 
 def line_columns(
     line_id: Ints, lines: Lines, order_id: Ints, created_at: Ints, product_id: Ints
 ) -> Columns:
-    return {
-        "order_item_id": line_id.tolist(),
-        "order_id": order_id[lines.order].tolist(),
-        "product_id": product_id[lines.product].tolist(),
-        "quantity": lines.quantity.tolist(),
-        "unit_price": map(money, lines.unit_price.tolist()),
-        "discount_pct": lines.discount_pct,
-        "line_total": map(money, lines.line_total.tolist()),
-        "created_at": iso(created_at[lines.order]),
-    }
+    values = dict(vars(lines))
+    order, product = values.pop("order"), values.pop("product")
+    return columns(
+        order_item_id=line_id,
+        order_id=order_id[order],
+        product_id=product_id[product],
+        **values,
+        created_at=created_at[order],
+    )
 
 
 def picked(addresses: Addresses, positions: Ints) -> Addresses:
@@ -109,10 +70,4 @@ def picked(addresses: Addresses, positions: Ints) -> Addresses:
     def pick(texts: Texts) -> Texts:
         return [texts[position] for position in chosen]
 
-    return Addresses(
-        pick(addresses.street),
-        pick(addresses.city),
-        pick(addresses.state),
-        pick(addresses.country),
-        pick(addresses.zip_code),
-    )
+    return Addresses(**{name: pick(texts) for name, texts in vars(addresses).items()})

@@ -1,18 +1,15 @@
-"""Where the shop's life is written down: PostgreSQL by COPY, the Stripe account by the emulator's
-import.
-"""
+"""Where the shop's life is written down: PostgreSQL by COPY, Stripe by the emulator's import."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import requests
 from psycopg2 import sql
 
 if TYPE_CHECKING:
@@ -45,59 +42,43 @@ def copy_rows(
 def update_rows(
     cursor: extensions.cursor, table: str, key: str, columns: Mapping[str, Iterable[object]]
 ) -> int:
-    """Set columns of the rows that have these keys; ``columns`` includes the key. Returns the
-    number of rows.
-    """
+    """Set columns of the rows that have these keys, the key included; returns their number."""
+    names = {name: sql.Identifier(name) for name in columns}
     changed = sql.Identifier(f"changed_{table}")
-    others = [sql.Identifier(name) for name in columns if name != key]
-    cursor.execute(
-        sql.SQL(
-            "create temporary table {} on commit drop as select {} from {} with no data"
-        ).format(changed, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table))
-    )
+    parts = {
+        "table": sql.Identifier(table),
+        "changed": changed,
+        "key": names[key],
+        "columns": sql.SQL(", ").join(names.values()),
+        "assignments": sql.SQL(", ").join(
+            sql.SQL("{} = {}.{}").format(column, changed, column)
+            for name, column in names.items()
+            if name != key
+        ),
+    }
+    begin = "create temporary table {changed} on commit drop as select {columns} from {table} "
+    cursor.execute(sql.SQL(begin + "with no data").format(**parts))
     copy_rows(cursor, f"changed_{table}", columns)
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}.{}").format(name, changed, name) for name in others
-    )
-    cursor.execute(
-        sql.SQL(
-            "update {table} set {assignments} from {changed} where {table}.{key} = {changed}.{key}"
-        ).format(
-            table=sql.Identifier(table),
-            assignments=assignments,
-            changed=changed,
-            key=sql.Identifier(key),
-        )
-    )
+    update = "update {table} set {assignments} from {changed} where {table}.{key} = {changed}.{key}"
+    cursor.execute(sql.SQL(update).format(**parts))
     updated = int(cursor.rowcount)
-    cursor.execute(sql.SQL("drop table {}").format(changed))
+    cursor.execute(sql.SQL("drop table {changed}").format(**parts))
     return updated
 
 
 def import_into_stripe(url: str, items: Iterable[Item]) -> None:
     """Send objects to the emulator at ``url``, in chunks, in their order."""
-    for chunk in _chunks(items, STRIPE_CHUNK):
-        body = "\n".join(json.dumps(item, separators=(",", ":")) for item in chunk).encode()
-        request = urllib.request.Request(  # noqa: S310
-            f"{url.rstrip('/')}/_emulator/import",
-            data=body,
-            headers={"Content-Type": "application/x-ndjson"},
-        )
+    iterator = iter(items)
+    while chunk := list(islice(iterator, STRIPE_CHUNK)):
+        body = "\n".join(json.dumps(item, separators=(",", ":")) for item in chunk)
+        ndjson = {"Content-Type": "application/x-ndjson"}
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-                answer.read()
-        except urllib.error.HTTPError as error:
-            raise ShopError(
-                "The Stripe emulator refused the shop's payments: "
-                f"{error.read(500).decode(errors='replace')}"
-            ) from None
-        except OSError as error:
+            answer = requests.post(
+                f"{url.rstrip('/')}/_emulator/import", body.encode(), headers=ndjson, timeout=120
+            )
+        except requests.RequestException as error:
             raise ShopError(
                 f"The Stripe emulator at {url} does not answer ({error}). Start it first."
             ) from error
-
-
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+        if not answer.ok:
+            raise ShopError(f"The Stripe emulator refused the shop's payments: {answer.text[:500]}")
