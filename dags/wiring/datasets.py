@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import Asset
 
-# Events of different sources that arrive in the same instant can lose a day on PostgreSQL; one slot
-# puts them in a row.
-from pipeline.contracts import (
-    Source,
-)
-
-# Events of different sources that arrive in the same instant can lose a day on PostgreSQL; one slot
-# puts them in a row.
+from pipeline.contracts import Source
 from pipeline.pool import PUBLISH_POOL as PUBLISH_POOL
-from pipeline.sources import (
-    SOURCES,
-)
+from pipeline.sources import SOURCES
 
 
 def raw_dataset(source: Source) -> Asset:
