@@ -8,7 +8,7 @@ customers as (
 
 ),
 
--- the oldest account stands for the person; an address that very many give is a placeholder and nobody's
+-- the oldest account stands for the person; what is no address, or is given by very many, is nobody's
 shared as (
 
     select
@@ -16,7 +16,7 @@ shared as (
         min(customer_id) as primary_customer_id,
         cast(count(*) as bigint) as account_count
     from customers
-    where not is_deleted and email is not null
+    where not is_deleted and not is_email_malformed
     group by email
     having count(*) between 2 and {{ var('most_accounts_of_a_person') }}
 

@@ -74,11 +74,12 @@ loads as (
 
 ),
 
--- every day from the first on which anything happened, days without an order too; what is dated after the newest load is none
+-- every day from the first on which anything happened, days without an order too; an order dated
+-- before the calendar or after the newest load makes no day
 span as (
 
     select
-        min(date_day) as first_day,
+        min(happened.date_day) as first_day,
         (select cast(max(loads._loaded_at) as date) from loads) as last_day
     from (
         select date_day from orders_of_day
@@ -87,6 +88,8 @@ span as (
         union all
         select date_day from refunds_of_day
     ) as happened
+    inner join dates
+        on happened.date_day = dates.date_day
 
 ),
 

@@ -29,7 +29,7 @@ cleaned as (
 
     select
         customer_id,
-        lower(trim(email)) as email,
+        lower({{ clean_text('email') }}) as email,
         {{ clean_text('first_name') }} as first_name,
         {{ clean_text('last_name') }} as last_name,
         {{ clean_text('phone') }} as phone,
@@ -65,7 +65,7 @@ normalised as (
 
         ---------- booleans
         cleaned.phone is null as is_phone_missing,
-        cleaned.email not like '%_@_%._%' as is_email_malformed,
+        coalesce(cleaned.email not like '%_@_%._%', true) as is_email_malformed,
         cleaned._deleted_at is not null as is_deleted,
 
         ---------- timestamps
