@@ -1,4 +1,4 @@
-{#- The text at a path of a JSON column, null where there is none: json_text('payload', ['card', 'brand']). -#}
+{#- The text at a path of a JSON column, or null: json_text('payload', ['card', 'brand']). -#}
 {% macro json_text(column, path) -%}
     {{ return(adapter.dispatch('json_text')(column, path)) }}
 {%- endmacro %}

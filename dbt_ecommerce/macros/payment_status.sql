@@ -1,6 +1,7 @@
 {#-
-    How the money that came in for an order compares with what is due: `due` is its total, 0 once it is cancelled.
-    What is kept after refunds counts for overpaid; a refund does not make an order unpaid.
+    How the money that came in for an order compares with what is due: `due` is its total, 0 once it
+    is cancelled. What is kept after refunds counts for overpaid; a refund does not make an order
+    unpaid.
 -#}
 {% macro payment_status(due, captured, refunded, tolerance) -%}
     case

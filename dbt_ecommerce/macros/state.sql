@@ -1,28 +1,38 @@
 {#-
-    What dbt has built, one row per seed, model and snapshot in a table of each database that dbt writes to (`build_state`):
-    - rules: hash of the rules it was built with; that of a table includes the generations of its parents.
-    - generation: changes whenever it was built whole, or for a view and a plain table, whenever its rules or its parents' do.
+    What dbt has built, one row per seed, model and snapshot in a table of each database that dbt
+    writes to (`build_state`):
+    - rules: hash of the rules it was built with; that of a table includes the generations of its
+      parents.
+    - generation: changes whenever it was built whole, or for a view and a plain table, whenever its
+      rules or its parents' do.
     - seen_until: the load time up to which it holds everything that was loaded.
-    A row is written after its model, in the same transaction or later: it never says more than is true.
+    A row is written after its model, in the same transaction or later: it never says more than is
+    true.
 -#}
 
 {% macro state_table(database) -%}
     {%- set schema = 'staging' if 'staging' in database | lower else 'intermediate' -%}
     {{ return(api.Relation.create(
-        database=database, schema=generate_schema_name(schema, none) | trim, identifier='build_state', type='table'
+        database=database,
+        schema=generate_schema_name(schema, none) | trim,
+        identifier='build_state',
+        type='table',
     )) }}
 {%- endmacro %}
 
 {% macro state_tables() -%}
-    {%- set built = graph.nodes.values() | selectattr('resource_type', 'in', ['seed', 'model', 'snapshot']) -%}
-    {%- set tables = [] -%}
+    {%- set kinds, tables = ['seed', 'model', 'snapshot'], [] -%}
+    {%- set built = graph.nodes.values() | selectattr('resource_type', 'in', kinds) -%}
     {%- for database in built | map(attribute='database') | unique -%}
         {%- do tables.append(state_table(database)) -%}
     {%- endfor -%}
     {{ return(tables) }}
 {%- endmacro %}
 
-{#- Before a command: the tables have to be there before threads write to them. DuckDB writes to one database in a transaction. -#}
+{#-
+    Before a command: the tables have to be there before threads write to them. DuckDB writes to one
+    database in a transaction.
+-#}
 {% macro create_state_tables() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed', 'snapshot') -%}
         {%- for table in state_tables() if load_relation(table) is none -%}
@@ -30,7 +40,9 @@
                 {%- do adapter.create_schema(table) -%}
             {%- endif -%}
             {%- call statement('create', auto_begin=target.type == 'duckdb') -%}
-                create table if not exists {{ table }} (node varchar, rules varchar, generation varchar, seen_until varchar)
+                create table if not exists {{ table }} (
+                    node varchar, rules varchar, generation varchar, seen_until varchar
+                )
             {%- endcall -%}
             {%- if target.type == 'duckdb' -%} {%- do adapter.commit() -%} {%- endif -%}
         {%- endfor -%}
@@ -46,8 +58,10 @@
     {%- if kept not in graph -%}
         {%- set found = {} -%}
         {%- for table in state_tables() if load_relation(table) is not none -%}
-            {%- for row in run_query('select node, rules, generation, seen_until from ' ~ table).rows -%}
-                {%- do found.update({row[0]: {'rules': row[1], 'generation': row[2], 'seen_until': row[3]}}) -%}
+            {%- set names = ['rules', 'generation', 'seen_until'] -%}
+            {%- set rows = 'select node, ' ~ names | join(', ') ~ ' from ' ~ table -%}
+            {%- for row in run_query(rows).rows -%}
+                {%- do found.update({row[0]: dict(zip(names, row.values()[1:]))}) -%}
             {%- endfor -%}
         {%- endfor -%}
         {%- do graph.setdefault(kept, found) -%}
@@ -61,13 +75,19 @@
     {%- if kept not in graph -%}
         {%- set times = [] -%}
         {%- for source in graph.sources.values() if source.config.meta.load -%}
-            {%- if adapter.get_relation(source.database, source.schema, source.identifier) is not none -%}
-                {%- do times.append('select max(_loaded_at) as loaded_at from ' ~ source.relation_name) -%}
+            {%- set place = (source.database, source.schema, source.identifier) -%}
+            {%- if adapter.get_relation(*place) is not none -%}
+                {%- set name = source.relation_name -%}
+                {%- do times.append('select max(_loaded_at) as loaded_at from ' ~ name) -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- set loads = times | join(' union all ') -%}
-        {%- set newest = run_query('select max(loaded_at) from (' ~ loads ~ ') as loads').rows[0][0] if times else none -%}
-        {%- do graph.setdefault(kept, newest.strftime('%Y-%m-%d %H:%M:%S.%f') if newest else '1970-01-01') -%}
+        {%- set newest = none -%}
+        {%- if times -%}
+            {%- set loads = '(' ~ times | join(' union all ') ~ ') as loads' -%}
+            {%- set newest = run_query('select max(loaded_at) from ' ~ loads).rows[0][0] -%}
+        {%- endif -%}
+        {%- set text = newest.strftime('%Y-%m-%d %H:%M:%S.%f') if newest else '1970-01-01' -%}
+        {%- do graph.setdefault(kept, text) -%}
     {%- endif -%}
     {{ return(graph[kept]) }}
 {%- endmacro %}
@@ -82,7 +102,10 @@
         {{ return({'generation': built.rules, 'seen_until': newest_load()}) }}
     {%- elif node.config.materialized == 'view' -%}
         {%- set parents = what_parents_are(node) -%}
-        {{ return({'generation': local_md5(built.rules ~ parents.generation), 'seen_until': parents.seen_until}) }}
+        {{ return({
+            'generation': local_md5(built.rules ~ parents.generation),
+            'seen_until': parents.seen_until,
+        }) }}
     {%- endif -%}
     {{ return({'generation': built.generation, 'seen_until': built.seen_until or '1970-01-01'}) }}
 {%- endmacro %}
@@ -97,9 +120,13 @@
     {{ return({'generation': local_md5(generations | join), 'seen_until': seen | min}) }}
 {%- endmacro %}
 
-{#- Hash of what decides about a node's rows: its file, its columns' types, the project's macros and the variables they name. -#}
+{#-
+    Hash of what decides about a node's rows: its file, its columns' types, the project's macros and
+    the variables they name.
+-#}
 {% macro rules_of(node) -%}
-    {%- set texts = [node.checksum.checksum, node.columns.values() | map(attribute='data_type') | join(',')] -%}
+    {%- set types = node.columns.values() | map(attribute='data_type') | join(',') -%}
+    {%- set texts = [node.checksum.checksum, types] -%}
     {%- set code = [node.raw_code or ''] -%}
     {%- for name, macro in context[project_name].items() if not name.startswith('test_') -%}
         {%- do code.append(macro.macro.macro_sql) -%}
@@ -113,13 +140,18 @@
 {#- The row of this node's state, were it built now. -#}
 {% macro state_of_this(is_whole) -%}
     {%- set node, before = graph.nodes[model.unique_id], built_nodes().get(model.unique_id, {}) -%}
-    {%- set parents, is_table = what_parents_are(node), node.config.materialized not in ('seed', 'view') -%}
-    {%- set rules = local_md5(rules_of(node) ~ parents.generation) if is_table else rules_of(node) -%}
+    {%- set parents, rules = what_parents_are(node), rules_of(node) -%}
+    {%- set is_table = node.config.materialized not in ('seed', 'view') -%}
+    {%- set rules = local_md5(rules ~ parents.generation) if is_table else rules -%}
     {%- set generation = rules -%}
     {%- if node.config.materialized in ('incremental', 'snapshot') -%}
         {%- set generation = invocation_id if is_whole else before.generation -%}
     {%- endif -%}
-    {{ return({'rules': rules, 'generation': generation, 'seen_until': parents.seen_until if is_table else ''}) }}
+    {{ return({
+        'rules': rules,
+        'generation': generation,
+        'seen_until': parents.seen_until if is_table else '',
+    }) }}
 {%- endmacro %}
 
 {#- Decided once per command, before the model is built. -#}
@@ -149,7 +181,8 @@
 
 {#- For tests that compare a mart with raw: what was loaded later is not in it yet. -#}
 {% macro seen_by(name) -%}
-    {%- set built = built_nodes().get('model.' ~ project_name ~ '.' ~ name, {}) if execute else {} -%}
+    {%- set node = 'model.' ~ project_name ~ '.' ~ name -%}
+    {%- set built = built_nodes().get(node, {}) if execute else {} -%}
     cast('{{ built.seen_until or "1970-01-01" }}' as timestamp)
 {%- endmacro %}
 
@@ -157,7 +190,8 @@
 {% macro record_build() -%}
     {%- if execute -%}
         {%- set node, before = model.unique_id, built_nodes().get(model.unique_id) -%}
-        {%- set now = state_of_this(model.config.materialized in ('incremental', 'snapshot') and is_built_whole()) -%}
+        {%- set keeps_rows = model.config.materialized in ('incremental', 'snapshot') -%}
+        {%- set now = state_of_this(keeps_rows and is_built_whole()) -%}
         {%- if now != before -%}
             {%- do built_nodes().update({node: now}) %}
     delete from {{ state_table(this.database) }} where node = '{{ node }}';

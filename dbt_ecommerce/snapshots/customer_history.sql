@@ -11,9 +11,10 @@
 }}
 
 {#-
-    A new version is valid from the time in the data at which the customer last changed, not from the clock of the run: the
-    same data give the same history whenever dbt runs. Some changes leave no later time behind (an order deleted in the
-    source lowers a tier, a cleaning rule changes). They are valid from the newest load, and always after the version before.
+    A new version is valid from the time in the data at which the customer last changed, not from
+    the clock of the run: the same data give the same history whenever dbt runs. Some changes leave
+    no later time behind (an order deleted in the source lowers a tier, a cleaning rule changes).
+    They are valid from the newest load, and always after the version before.
 -#}
 {%- set known = load_relation(this) -%}
 
@@ -79,7 +80,9 @@ dated as (
         profiles.country,
         profiles.zip_code,
         case
-            when current_versions.valid_from is null or profiles.changed_at >= current_versions.earliest_next
+            when
+                current_versions.valid_from is null
+                or profiles.changed_at >= current_versions.earliest_next
                 then profiles.changed_at
             else {{ newest_of(['newest_load._loaded_at', 'current_versions.earliest_next']) }}
         end as changed_at

@@ -34,7 +34,8 @@ joined as (
         ---------- ids
         coalesce(marketing_spend.spend_date, performance_of_campaign.performance_date) as date_day,
         coalesce(marketing_spend.channel, performance_of_campaign.channel) as channel,
-        coalesce(marketing_spend.campaign_name, performance_of_campaign.campaign_name) as campaign_name,
+        coalesce(marketing_spend.campaign_name, performance_of_campaign.campaign_name)
+            as campaign_name,
 
         ---------- numerics
         coalesce(marketing_spend.spend, 0) as spend,

@@ -53,7 +53,8 @@ converted as (
 
         ---------- numerics, in the shop's currency
         currency_rates.rate_to_usd,
-        {{ to_shop_currency('collected.amount_collected', 'currency_rates.rate_to_usd') }} as captured_amount,
+        {{ to_shop_currency('collected.amount_collected', 'currency_rates.rate_to_usd') }}
+            as captured_amount,
 
         ---------- booleans
         collected.currency <> '{{ var("shop_currency") }}' as is_foreign_currency,

@@ -102,9 +102,14 @@ joined as (
         ---------- numerics, in the shop's currency
         wanted.captured_amount,
         cast(coalesce(refunds_of_charge.refunded_amount, 0) as decimal(18, 2)) as refunded_amount,
-        cast(coalesce(refunds_of_charge.revenue_refund_amount, 0) as decimal(18, 2)) as revenue_refund_amount,
-        {{ to_shop_currency('coalesce(disputes_of_charge.amount_disputed, 0)', 'wanted.rate_to_usd') }} as disputed_amount,
-        {{ to_shop_currency('coalesce(disputes_of_charge.amount_lost, 0)', 'wanted.rate_to_usd') }} as lost_amount,
+        cast(coalesce(refunds_of_charge.revenue_refund_amount, 0) as decimal(18, 2))
+            as revenue_refund_amount,
+        {{ to_shop_currency(
+            'coalesce(disputes_of_charge.amount_disputed, 0)', 'wanted.rate_to_usd'
+        ) }} as disputed_amount,
+        {{ to_shop_currency(
+            'coalesce(disputes_of_charge.amount_lost, 0)', 'wanted.rate_to_usd'
+        ) }} as lost_amount,
         orders_of_wanted.total_amount as order_total_amount,
         coalesce(refunds_of_charge.refund_count, 0) as refund_count,
         coalesce(disputes_of_charge.dispute_count, 0) as dispute_count,
@@ -120,7 +125,10 @@ joined as (
         wanted.charged_at,
         refunds_of_charge.last_refunded_at,
         {{ newest_of([
-            'wanted._loaded_at', 'orders_of_wanted._loaded_at', 'refunds_of_charge._loaded_at', 'disputes_of_charge._loaded_at'
+            'wanted._loaded_at',
+            'orders_of_wanted._loaded_at',
+            'refunds_of_charge._loaded_at',
+            'disputes_of_charge._loaded_at',
         ]) }} as _loaded_at
     from wanted
     left join orders_of_wanted

@@ -12,7 +12,9 @@ wanted as (
 
     select
         *,
-        row_number() over (partition by customer_id, is_cancelled order by ordered_at, order_id) as order_number
+        row_number() over (
+            partition by customer_id, is_cancelled order by ordered_at, order_id
+        ) as order_number
     from orders
     {{ where_changed('customer_id') }}
 

@@ -50,10 +50,17 @@ joined as (
                 then orders.total_amount * {{ var('foreign_currency_tolerance') }}
             else 0
         end as tolerance,
-        {{ newest_of(['orders.updated_at', 'orders.created_at', 'orders.ordered_at', 'payments_of_order.last_refunded_at']) }}
-            as last_changed_at,
-        {{ newest_of(['orders._loaded_at', 'items_of_order._loaded_at', 'payments_of_order._loaded_at']) }}
-            as _newest_loaded_at
+        {{ newest_of([
+            'orders.updated_at',
+            'orders.created_at',
+            'orders.ordered_at',
+            'payments_of_order.last_refunded_at',
+        ]) }} as last_changed_at,
+        {{ newest_of([
+            'orders._loaded_at',
+            'items_of_order._loaded_at',
+            'payments_of_order._loaded_at',
+        ]) }} as _newest_loaded_at
     from wanted as orders
     left join items_of_order
         on orders.order_id = items_of_order.order_id
@@ -73,7 +80,8 @@ priced as (
         ---------- text
         status,
         source_status,
-        {{ payment_status('amount_due', 'captured_amount', 'refunded_amount', 'tolerance') }} as payment_status,
+        {{ payment_status('amount_due', 'captured_amount', 'refunded_amount', 'tolerance') }}
+            as payment_status,
         shipping_address,
         shipping_city,
         shipping_state,

@@ -59,7 +59,8 @@ captured_of_order as (
 
 ),
 
--- a refund is converted at the rate of its charge's day, so that a full refund takes back exactly what was paid
+-- a refund is converted at the rate of its charge's day, so that a full refund takes back exactly
+-- what was paid
 matched as (
 
     select
@@ -105,7 +106,11 @@ weighed as (
     select
         *,
         case when given_back_so_far > returnable then given_back_so_far - returnable else 0 end
-        - case when given_back_so_far - given_back > returnable then given_back_so_far - given_back - returnable else 0 end
+        - case
+            when given_back_so_far - given_back > returnable
+                then given_back_so_far - given_back - returnable
+            else 0
+        end
             as beyond_overpayment
     from summed
 
@@ -127,7 +132,8 @@ final as (
         ---------- numerics
         amount,
         refunded_amount,
-        cast(case when is_of_live_order then beyond_overpayment else 0 end as decimal(18, 2)) as revenue_refund_amount,
+        cast(case when is_of_live_order then beyond_overpayment else 0 end as decimal(18, 2))
+            as revenue_refund_amount,
 
         ---------- booleans
         is_succeeded,

@@ -8,7 +8,7 @@ customers as (
 
 ),
 
--- the oldest account stands for the person; what is no address, or is given by very many, is nobody's
+-- the oldest account stands for the person; what is no address, or very many give, is nobody's
 shared as (
 
     select

@@ -51,7 +51,8 @@ customers as (
             left join shared_emails
                 on known.email = shared_emails.email
             where
-                known.primary_customer_id <> coalesce(shared_emails.primary_customer_id, known.customer_id)
+                known.primary_customer_id
+                <> coalesce(shared_emails.primary_customer_id, known.customer_id)
                 or known.is_email_duplicate <> (shared_emails.email is not null)
         )
     {%- endif %}
@@ -80,15 +81,22 @@ dated as (
 
     select
         versions.*,
-        -- nothing is known from before the first version, so it reaches back to the customer's beginning
+        -- nothing is known from before the first version: it begins with the customer
         case
             when versions.version_number = 1
-                then {{ oldest_of(['profiles.created_at', 'lifetime.first_ordered_at', 'versions.dbt_valid_from']) }}
+                then {{ oldest_of([
+                    'profiles.created_at',
+                    'lifetime.first_ordered_at',
+                    'versions.dbt_valid_from',
+                ]) }}
             else versions.dbt_valid_from
         end as valid_from,
         coalesce(
             versions.next_valid_from,
-            {{ newest_of(['versions.deleted_at', dbt.dateadd('microsecond', 1, 'versions.dbt_valid_from')]) }}
+            {{ newest_of([
+                'versions.deleted_at',
+                dbt.dateadd('microsecond', 1, 'versions.dbt_valid_from'),
+            ]) }}
         ) as ended_at
     from versions
     left join profiles
@@ -104,8 +112,10 @@ final as (
         ---------- ids
         cast(dated.dbt_scd_id as varchar) as customer_key,
         dated.customer_id,
-        case when not dated.is_deleted then coalesce(shared_emails.primary_customer_id, dated.customer_id) end
-            as primary_customer_id,
+        case
+            when not dated.is_deleted
+                then coalesce(shared_emails.primary_customer_id, dated.customer_id)
+        end as primary_customer_id,
 
         ---------- text, as of this version
         dated.tier,
@@ -126,9 +136,11 @@ final as (
         coalesce(lifetime.order_count, 0) as order_count,
         coalesce(lifetime.cancelled_order_count, 0) as cancelled_order_count,
         cast(coalesce(lifetime.gross_revenue, 0) as decimal(18, 2)) as gross_revenue,
-        cast(coalesce(lifetime.revenue_refund_amount, 0) as decimal(18, 2)) as revenue_refund_amount,
+        cast(coalesce(lifetime.revenue_refund_amount, 0) as decimal(18, 2))
+            as revenue_refund_amount,
         cast(coalesce(lifetime.net_revenue, 0) as decimal(18, 2)) as net_revenue,
-        cast({{ ratio('lifetime.gross_revenue', 'lifetime.order_count', 2) }} as decimal(18, 2)) as average_order_value,
+        cast({{ ratio('lifetime.gross_revenue', 'lifetime.order_count', 2) }} as decimal(18, 2))
+            as average_order_value,
 
         ---------- booleans
         dated.next_valid_from is null and not dated.is_deleted as is_current,
@@ -139,7 +151,8 @@ final as (
 
         ---------- timestamps
         dated.valid_from,
-        case when dated.next_valid_from is not null or dated.is_deleted then dated.ended_at end as valid_to,
+        case when dated.next_valid_from is not null or dated.is_deleted then dated.ended_at end
+            as valid_to,
         profiles.created_at,
         lifetime.first_ordered_at,
         lifetime.last_ordered_at

@@ -1,4 +1,9 @@
-{#- US federal holidays of 5 U.S.C. 6103: some on a date, the others on the nth weekday of a month; Juneteenth since 2021. -#}
+{#-
+    US federal holidays of 5 U.S.C. 6103: some on a date, the others on the nth weekday of a month;
+    Juneteenth since 2021.
+-#}
+{%- set first_date = "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)" -%}
+{%- set last_date = "cast('" ~ var('last_calendar_year') ~ "-12-31' as date)" -%}
 {%- set fixed_holidays = [
     ("New Year's Day", 1, 1, 0),
     ('Juneteenth', 6, 19, 2021),
@@ -13,6 +18,9 @@
     ('Labor Day', 9, 1, 1),
     ('Columbus Day', 10, 1, 8),
     ('Thanksgiving Day', 11, 4, 22),
+] -%}
+{%- set weekdays = [
+    'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday',
 ] -%}
 {%- set months = [
     'January', 'February', 'March', 'April', 'May', 'June',
@@ -32,7 +40,12 @@ digits as (
 
 numbers as (
 
-    select ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit + 10000 * ten_thousands.digit as number
+    select
+        ones.digit
+        + 10 * tens.digit
+        + 100 * hundreds.digit
+        + 1000 * thousands.digit
+        + 10000 * ten_thousands.digit as number
     from digits as ones
     cross join digits as tens
     cross join digits as hundreds
@@ -45,11 +58,9 @@ numbers as (
 days as (
 
     select
-        cast({{ dbt.dateadd('day', 'number', "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)") }} as date) as date_day
+        cast({{ dbt.dateadd('day', 'number', first_date) }} as date) as date_day
     from numbers
-    where number <= {{ dbt.datediff(
-        "cast('" ~ var('first_calendar_year') ~ "-01-01' as date)", "cast('" ~ var('last_calendar_year') ~ "-12-31' as date)", 'day'
-    ) }} + 1
+    where number <= {{ dbt.datediff(first_date, last_date, 'day') }} + 1
 
 ),
 
@@ -75,20 +86,24 @@ holidays as (
         *,
         case
             {%- for name, month, day, since in fixed_holidays %}
-            when month_of_year = {{ month }} and day_of_month = {{ day }} and year_number >= {{ since }}
+            when
+                month_of_year = {{ month }}
+                and day_of_month = {{ day }}
+                and year_number >= {{ since }}
                 then '{{ name | replace("'", "''") }}'
             {%- endfor %}
             {%- for name, month, weekday, first_day in floating_holidays %}
             when
                 month_of_year = {{ month }} and day_of_week = {{ weekday }}
-                and day_of_month between {{ first_day }} and {{ first_day + 6 }} then '{{ name | replace("'", "''") }}'
+                and day_of_month between {{ first_day }} and {{ first_day + 6 }}
+                then '{{ name | replace("'", "''") }}'
             {%- endfor %}
         end as holiday_name
     from parts
 
 ),
 
--- a holiday on a Saturday is a day off on the Friday before it, one on a Sunday on the Monday after it
+-- a holiday on a Saturday is a day off on the Friday before, one on a Sunday on the Monday after
 observed as (
 
     select
@@ -131,7 +146,7 @@ final as (
             {%- endfor %}
         end as month_name,
         case day_of_week
-            {%- for name in ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] %}
+            {%- for name in weekdays %}
             when {{ loop.index }} then '{{ name }}'
             {%- endfor %}
         end as day_name,

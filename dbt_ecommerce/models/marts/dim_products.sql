@@ -55,7 +55,8 @@ final as (
         costed.weight_kg,
         coalesce(sales.units_sold, 0) as units_sold,
         cast(coalesce(sales.gross_revenue, 0) as decimal(18, 2)) as gross_revenue,
-        cast(sales.gross_revenue - sales.units_sold * costed.usable_cost as decimal(18, 2)) as gross_margin,
+        cast(sales.gross_revenue - sales.units_sold * costed.usable_cost as decimal(18, 2))
+            as gross_margin,
 
         ---------- booleans
         costed.is_active,

@@ -102,7 +102,8 @@ final as (
         ---------- orders placed on this day
         cast(coalesce(orders_of_day.orders_placed, 0) as bigint) as orders_placed,
         cast(coalesce(orders_of_day.cancelled_orders, 0) as bigint) as cancelled_orders,
-        cast(coalesce(orders_of_day.orders_placed - orders_of_day.cancelled_orders, 0) as bigint) as orders,
+        cast(coalesce(orders_of_day.orders_placed - orders_of_day.cancelled_orders, 0) as bigint)
+            as orders,
         cast(coalesce(orders_of_day.unpaid_orders, 0) as bigint) as unpaid_orders,
         cast(coalesce(orders_of_day.customers, 0) as bigint) as customers,
         cast(coalesce(orders_of_day.new_customers, 0) as bigint) as new_customers,
@@ -110,8 +111,11 @@ final as (
         cast(coalesce(orders_of_day.gross_revenue, 0) as decimal(18, 2)) as gross_revenue,
         cast(coalesce(orders_of_day.discounts, 0) as decimal(18, 2)) as discounts,
         cast(
-            {{ ratio('orders_of_day.gross_revenue', '(orders_of_day.orders_placed - orders_of_day.cancelled_orders)', 2) }}
-            as decimal(18, 2)
+            {{ ratio(
+                'orders_of_day.gross_revenue',
+                '(orders_of_day.orders_placed - orders_of_day.cancelled_orders)',
+                2,
+            ) }} as decimal(18, 2)
         ) as average_order_value,
 
         ---------- money that moved on this day
@@ -124,7 +128,8 @@ final as (
 
         ---------- the day's result
         cast(
-            coalesce(orders_of_day.gross_revenue, 0) - coalesce(refunds_of_day.revenue_refunds, 0) as decimal(18, 2)
+            coalesce(orders_of_day.gross_revenue, 0)
+            - coalesce(refunds_of_day.revenue_refunds, 0) as decimal(18, 2)
         ) as net_revenue
     from dates
     inner join span

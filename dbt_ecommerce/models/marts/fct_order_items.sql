@@ -39,10 +39,14 @@ final as (
         cast(wanted.unit_price as decimal(12, 2)) as unit_price,
         cast(wanted.discount_pct as decimal(5, 2)) as discount_pct,
         cast(wanted.quantity * wanted.unit_price as decimal(18, 2)) as list_amount,
-        cast(wanted.quantity * wanted.unit_price - wanted.line_total as decimal(18, 2)) as discount_amount,
+        cast(wanted.quantity * wanted.unit_price - wanted.line_total as decimal(18, 2))
+            as discount_amount,
         cast(wanted.line_total as decimal(18, 2)) as line_total,
         cast(
-            case when orders.is_cancelled then 0 when orders.order_id is not null then wanted.line_total end as decimal(18, 2)
+            case
+                when orders.is_cancelled then 0
+                when orders.order_id is not null then wanted.line_total
+            end as decimal(18, 2)
         ) as gross_revenue,
 
         ---------- booleans
@@ -50,7 +54,9 @@ final as (
         orders.order_id is null as is_order_missing,
         abs(
             wanted.line_total
-            - {{ expected_line_total('wanted.quantity', 'wanted.unit_price', 'wanted.discount_pct') }}
+            - {{ expected_line_total(
+                'wanted.quantity', 'wanted.unit_price', 'wanted.discount_pct'
+            ) }}
         ) <= 0.01 as is_line_total_consistent,
 
         ---------- timestamps

@@ -36,7 +36,8 @@ wanted as (
     {%- if is_incremental() %}
     where
         order_id in ({{ changed_orders }})
-        -- a new version of a customer may begin before orders that did not change; another order may be the first
+        -- a new version of a customer may begin before orders that did not change;
+        -- another order may be the first
         or order_id in (
             select known.order_id
             from {{ this }} as known
@@ -48,7 +49,8 @@ wanted as (
                 known.customer_id in ({{ changed_customers }})
                 and (
                     versions.customer_key is distinct from known.customer_key
-                    or coalesce(known.order_id = lifetime.first_order_id, false) <> known.is_first_order
+                    or coalesce(known.order_id = lifetime.first_order_id, false)
+                    <> known.is_first_order
                 )
         )
     {%- endif %}

@@ -22,7 +22,8 @@ compared as (
         payments_of_order.captured_amount as order_captured_amount,
         payments_of_order.refunded_amount as order_refunded_amount,
         payments_of_order.charge_count as order_charge_count,
-        case when charges.is_order_cancelled then 0 else charges.order_total_amount end as order_amount_due,
+        case when charges.is_order_cancelled then 0 else charges.order_total_amount end
+            as order_amount_due,
         case
             when payments_of_order.has_foreign_currency
                 then charges.order_total_amount * {{ var('foreign_currency_tolerance') }}
@@ -49,7 +50,9 @@ final as (
         case
             when order_id is null then 'orphan_charge'
             when amount_collected = 0 then 'not_collected'
-            else {{ payment_status('order_amount_due', 'order_captured_amount', 'order_refunded_amount', 'tolerance') }}
+            else {{ payment_status(
+                'order_amount_due', 'order_captured_amount', 'order_refunded_amount', 'tolerance'
+            ) }}
         end as match_status,
         currency,
         failure_code,

@@ -1,4 +1,4 @@
--- The versions of a customer leave no gap and do not overlap: each begins where the one before it ends.
+-- The versions of a customer leave no gap and do not overlap: each begins where the last one ends.
 with
 
 versions as (
@@ -9,7 +9,9 @@ versions as (
         valid_from,
         valid_to,
         lead(valid_from) over (partition by customer_id order by version_number) as next_valid_from,
-        lead(version_number) over (partition by customer_id order by version_number) as next_version_number
+        lead(version_number) over (
+            partition by customer_id order by version_number
+        ) as next_version_number
     from {{ ref('dim_customers') }}
 
 )

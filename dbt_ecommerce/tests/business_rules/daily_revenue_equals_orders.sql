@@ -1,4 +1,5 @@
--- Each day of the daily mart equals the orders of that day, and no day with an order is missing up to its last one.
+-- Each day of the daily mart equals the orders of that day, and no day with an order is missing up
+-- to its last one.
 with
 
 daily as (

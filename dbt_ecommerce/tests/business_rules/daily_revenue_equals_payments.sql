@@ -1,4 +1,5 @@
--- Payments and refunds of the daily mart sum to those of the same days in the payment mart and among the refunds.
+-- Payments and refunds of the daily mart sum to those of the same days in the payment mart and
+-- among the refunds.
 with
 
 daily as (

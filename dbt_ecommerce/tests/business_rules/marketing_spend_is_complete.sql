@@ -14,7 +14,10 @@ exported as (
 
     select
         (select coalesce(sum(spend), 0) from {{ ref('stg_marketing_spend') }}) as spend,
-        (select coalesce(sum(revenue_attributed), 0) from {{ ref('stg_campaign_performance') }}) as revenue_attributed
+        (
+            select coalesce(sum(revenue_attributed), 0)
+            from {{ ref('stg_campaign_performance') }}
+        ) as revenue_attributed
 
 )
 

@@ -1,4 +1,5 @@
--- Spend of a campaign's day is at most 20 times its average of all other days; a campaign of a week has a history.
+-- Spend of a campaign's day is at most 20 times its average of all other days; a campaign of a week
+-- has a history.
 {{ config(severity='warn') }}
 
 with

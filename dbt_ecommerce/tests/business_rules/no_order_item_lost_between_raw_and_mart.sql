@@ -9,4 +9,7 @@ left join {{ ref('fct_order_items') }} as fct_order_items
 where
     raw_order_items._deleted_at is null
     and raw_order_items._loaded_at <= {{ seen_by('fct_order_items') }}
-    and (fct_order_items.order_item_id is null or raw_order_items.line_total <> fct_order_items.line_total)
+    and (
+        fct_order_items.order_item_id is null
+        or raw_order_items.line_total <> fct_order_items.line_total
+    )

@@ -1,4 +1,5 @@
--- Every order of the raw table that is not deleted is in the mart, with its total to the cent, and no other.
+-- Every order of the raw table that is not deleted is in the mart, with its total to the cent, and
+-- no other.
 with
 
 raw_orders as (

@@ -11,5 +11,8 @@ where
     and raw_charges._loaded_at <= {{ seen_by('fct_payments') }}
     and (
         fct_payments.charge_id is null
-        or (raw_charges.status = 'succeeded' and coalesce(raw_charges.amount_captured, 0) <> fct_payments.charge_amount_captured)
+        or (
+            raw_charges.status = 'succeeded'
+            and coalesce(raw_charges.amount_captured, 0) <> fct_payments.charge_amount_captured
+        )
     )

@@ -1,4 +1,4 @@
-{#- Fails with each row that has no value in one of the columns: one scan instead of a test for each. -#}
+{#- Fails with each row without a value in one of the columns: one scan, not a test for each. -#}
 {% test never_null(model, columns) %}
 
 select *

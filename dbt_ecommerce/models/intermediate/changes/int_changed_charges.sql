@@ -20,4 +20,5 @@ select
     charges.charge_id,
     changed_orders._loaded_at
 from {{ ref('int_changed_orders') }} as changed_orders
-inner join {{ ref('int_charges_converted') }} as charges on changed_orders.order_id = charges.referenced_order_id
+inner join {{ ref('int_charges_converted') }} as charges
+    on changed_orders.order_id = charges.referenced_order_id

@@ -13,7 +13,10 @@ campaign_performance as (
 newest as (
 
     select * from campaign_performance
-    {{ newest_version(['date', 'clean_campaign_id'], ['_file_modified_at desc nulls last', '_loaded_at desc', 'campaign_id']) }}
+    {{ newest_version(
+        ['date', 'clean_campaign_id'],
+        ['_file_modified_at desc nulls last', '_loaded_at desc', 'campaign_id'],
+    ) }}
 
 ),
 

@@ -6,7 +6,8 @@ customers as (
 
 ),
 
--- twice: DuckDB keeps the result of what is named twice, and then takes no filter through the joins to the raw table
+-- twice: DuckDB keeps the result of what is named twice, and then takes no filter through the
+-- joins to the raw table
 states_by_code as (
 
     select * from {{ ref('us_states') }}
@@ -59,7 +60,9 @@ normalised as (
         cleaned.phone,
         cleaned.address,
         cleaned.city,
-        {{ us_state('cleaned.source_state', 'cleaned.source_country', 'country_aliases.country_code') }} as state,
+        {{ us_state(
+            'cleaned.source_state', 'cleaned.source_country', 'country_aliases.country_code'
+        ) }} as state,
         coalesce(country_aliases.country_code, cleaned.source_country) as country,
         cleaned.zip_code,
 

@@ -12,7 +12,8 @@ order_statuses as (
 
 ),
 
--- twice: DuckDB keeps the result of what is named twice, and then takes no filter through the joins to the raw table
+-- twice: DuckDB keeps the result of what is named twice, and then takes no filter through the
+-- joins to the raw table
 states_by_code as (
 
     select * from {{ ref('us_states') }}
@@ -64,7 +65,9 @@ normalised as (
         cleaned.source_status,
         cleaned.shipping_address,
         cleaned.shipping_city,
-        {{ us_state('cleaned.source_state', 'cleaned.source_country', 'country_aliases.country_code') }} as shipping_state,
+        {{ us_state(
+            'cleaned.source_state', 'cleaned.source_country', 'country_aliases.country_code'
+        ) }} as shipping_state,
         coalesce(country_aliases.country_code, cleaned.source_country) as shipping_country,
         cleaned.shipping_zip,
 

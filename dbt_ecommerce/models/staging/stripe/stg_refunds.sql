@@ -15,7 +15,8 @@ cleaned as (
 
         ---------- text
         case
-            when lower(status) in ('succeeded', 'pending', 'failed', 'canceled', 'requires_action') then lower(status)
+            when lower(status) in ('succeeded', 'pending', 'failed', 'canceled', 'requires_action')
+                then lower(status)
             else 'other'
         end as status,
         coalesce({{ clean_text('reason') }}, 'not given') as reason,
