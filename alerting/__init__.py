@@ -1,5 +1,6 @@
-"""Alerts, and the one table of retries, SLAs and time limits. Light to import: DAG files import it
-to be drawn.
+"""Alerts, and the one table of retries, SLAs and time limits.
+
+Light to import: DAG files import it to be drawn.
 """
 
 from __future__ import annotations

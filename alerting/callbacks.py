@@ -34,8 +34,9 @@ def on_retry(context: Mapping[str, Any]) -> None:
 
 
 def on_execute(context: Mapping[str, Any]) -> None:
-    """A try begins: what it writes is for its own user only, its log is to hold no secret, and
-    tries before it that were killed could not report their end.
+    """A try begins: its files are its user's alone, and its log holds no secret.
+
+    Earlier tries that were killed could not report their end: it is done here.
     """
     os.umask(OWNER_ONLY)
     _keep_secrets_out_of_the_log()
@@ -43,8 +44,9 @@ def on_execute(context: Mapping[str, Any]) -> None:
 
 
 def on_dag_failure(context: Mapping[str, Any]) -> None:
-    """A run has failed. It speaks only where no task of the run could: its process was killed on
-    the last try.
+    """A run has failed.
+
+    It speaks only where no task of the run could: its process was killed on the last try.
     """
     from alerting.slack import send_slack_alert
 
@@ -86,8 +88,9 @@ def _report_killed(context: Mapping[str, Any]) -> None:
 
 
 def _keep_secrets_out_of_the_log() -> None:
-    """Airflow masks what it knows as a secret, in tracebacks of others' errors too; ours are
-    settings that it does not know. It masks each in the forms that `secret_mask_adapter` names.
+    """Tell Airflow's own masker our secrets, which it does not know by itself.
+
+    It masks them in tracebacks too, in the forms that `secret_mask_adapter` names.
     """
     try:
         from airflow.sdk.log import mask_secret

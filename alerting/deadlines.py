@@ -1,5 +1,4 @@
-"""A source's SLA as a deadline of its run: Airflow notices the miss, also while no task runs, and
-records it in its metadata.
+"""A source's SLA as a deadline of its run, which Airflow watches even while no task runs.
 
 It needs the plugin `plugins/ecommerce_deadlines.py` in every Airflow process; without it there are
 no deadlines, and the tasks' own watch (`alerting.sla.watched`) is all there is. Whichever of the
@@ -34,16 +33,12 @@ PLUGIN = "ecommerce_deadlines.py"
 
 
 class RunThatCanBeLate(BaseDeadlineReference):
-    """The moment at which a run was queued; no deadline for runs of days that are over, nor for
-    back-fills.
-    """
+    """The moment a run was queued; no deadline for back-fills and for runs of past days."""
 
     required_kwargs = frozenset({"dag_id", "run_id"})
 
     def _evaluate_with(self, *, session: Session, dag_id: str, run_id: str) -> datetime | None:
-        """Called when a run is made, in the scheduler or the API server: an error here would end
-        it.
-        """
+        """Called when a run is made; an error here would end the scheduler or API server."""
         try:
             from airflow.models import DagRun
             from sqlalchemy import select
@@ -80,8 +75,9 @@ def source_deadline(scope: str, sla: timedelta | None, waiting_for: str) -> list
 async def on_missed(
     context: Mapping[str, Any], scope: str, sla_seconds: float, waiting_for: str
 ) -> None:
-    """Report the breach. Runs in the triggerer, on a thread of its own: the warehouse may be locked
-    for a while.
+    """Report the breach.
+
+    Runs in the triggerer, on a thread of its own: the warehouse may be locked for a while.
     """
     from alerting.sla import Breach, report_breach
 

@@ -1,5 +1,4 @@
-"""Retries, delays, SLAs and time limits per kind of task: one table, to be read beside the
-specification's.
+"""Retries, delays, SLAs and time limits per kind of task, in one table like the specification's.
 
     kind          retries  delay   SLA     execution timeout
     postgres      2        5 min   10 min  30 min
@@ -53,8 +52,9 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class TaskPolicy:
-    """How one kind of task is retried and when it is late. ``sla`` counts from the start of its
-    run.
+    """How one kind of task is retried and when it is late.
+
+    ``sla`` counts from the start of its run.
     """
 
     retries: int
@@ -80,9 +80,7 @@ POLICIES: dict[Kind, TaskPolicy] = {
 
 
 class RetryByFamily(ExceptionRetryPolicy):
-    """A permanent error is not tried again; after a rate limit the next try waits as long as the
-    server asked for.
-    """
+    """Never retries a permanent error; after a rate limit, waits as long as the server asked."""
 
     def evaluate(
         self,
@@ -111,9 +109,11 @@ RETRY_POLICY = RetryByFamily(
 
 
 def policy(kind: Kind) -> TaskPolicy:
-    """The policy of one kind. For tests on a real scheduler two settings shorten it, and only ever
-    shorten: ``ALERTING_RETRY_DELAY_SECONDS=2`` every delay,
-    ``ALERTING_SLA_SECONDS=postgres=5,dbt_test=1`` the SLAs of some kinds.
+    """The policy of one kind.
+
+    For tests on a real scheduler two settings shorten it, and only ever shorten:
+    ``ALERTING_RETRY_DELAY_SECONDS=2`` every delay, ``ALERTING_SLA_SECONDS=postgres=5,dbt_test=1``
+    the SLAs of some kinds.
     """
     found = POLICIES[kind]
     shortest = os.environ.get("ALERTING_RETRY_DELAY_SECONDS")
@@ -123,8 +123,9 @@ def policy(kind: Kind) -> TaskPolicy:
 
 
 def pipeline_sla() -> timedelta:
-    """How long after 06:00 UTC a day must be published (``ALERTING_SLA_SECONDS=pipeline=60``
-    shortens it).
+    """How long after 06:00 UTC a day must be published.
+
+    ``ALERTING_SLA_SECONDS=pipeline=60`` shortens it.
     """
     return _shortened_sla("pipeline", PIPELINE_SLA)
 

@@ -29,8 +29,9 @@ class Band:
 
 
 def usual(rows_by_day: Mapping[date, int], day: date) -> Band | None:
-    """The band of a day from the same weekday of the eight weeks before; None where fewer than four
-    of them are known.
+    """The usual band of a day: the same weekday of the eight weeks before.
+
+    None where fewer than four of them are known.
     """
     earlier = [rows_by_day[before] for before in same_weekday(day) if before in rows_by_day]
     return _band(earlier)

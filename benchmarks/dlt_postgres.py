@@ -1,5 +1,4 @@
-"""One run of dlt for the comparison: the table ``orders`` from PostgreSQL into DuckDB, with one of
-its backends.
+"""One run of dlt for the comparison: ``orders`` from PostgreSQL to DuckDB, by one of its backends.
 
 Runs in the environment of ``benchmarks/requirements.txt``; ``BENCHMARK_SOURCE`` is the database's
 address. Prints one line of JSON with seconds and rows.

@@ -1,5 +1,4 @@
-"""2,000,000 orders from PostgreSQL into the raw table in DuckDB: against dlt's backends, and
-against a bare COPY.
+"""Loads 2,000,000 orders from PostgreSQL into DuckDB: against dlt's backends and a bare COPY.
 
     python -m benchmarks.ingestion_postgres [--rows 2000000] [--large-rows 10000000] [--rounds 3]
     [--plot FILE.svg]
@@ -116,8 +115,9 @@ def measured(command: list[str], source: str) -> Run:
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
-    """The process and its children. Costs a look at every process of the machine, so it is not
-    asked at every sample.
+    """The process and its children.
+
+    Costs a look at every process of the machine, so it is not asked at every sample.
     """
     try:
         return [process, *process.children(recursive=True)]
@@ -225,9 +225,7 @@ def compare(
         )
 
     def a_day(name: str, database: str, warehouse: Path, of_rows: int) -> Run:
-        """The load of a day on which 1,600 orders spread over the whole table changed, onto a
-        warehouse that has all others.
-        """
+        """Load a day on which 1,600 orders all over the table changed; the rest is loaded."""
         with (
             closing(psycopg2.connect(server.dsn(database))) as connection,
             connection,

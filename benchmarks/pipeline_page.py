@@ -1,5 +1,4 @@
-"""How long the page Pipeline takes to load with 90 days, in a real browser, beside a page of
-Airflow's own.
+"""How long the page Pipeline takes with 90 days in a real browser, beside a page of Airflow's own.
 
     python -m benchmarks.pipeline_page [--rounds 9]
 
@@ -48,9 +47,7 @@ LOADED = """() => {
 
 
 def load(browser: Browser, served: Served, token: str, path: str) -> dict[str, Any]:
-    """Milliseconds from the beginning of the navigation until everything was there, and until the
-    page was answered.
-    """
+    """Milliseconds from the start of navigation: until all was there, until the answer."""
     context = browser.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
     try:
         context.add_cookies([{"name": "_token", "value": token, "url": served.address.url}])

@@ -1,5 +1,4 @@
-"""Draws the pictures of docs/marts.md from the published marts: revenue, customers by tier, return
-of marketing.
+"""Draws the pictures of docs/marts.md: revenue, customers by tier, return on marketing.
 
     make demo && .venv/bin/python -m benchmarks.plot_marts [--published FILE.duckdb] [--to
     docs/images]

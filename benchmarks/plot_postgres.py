@@ -1,5 +1,6 @@
-"""Draws rows per second and peak memory of each contender. Runs in the environment of
-``benchmarks/requirements.txt``.
+"""Draws rows per second and peak memory of each contender.
+
+Runs in the environment of ``benchmarks/requirements.txt``.
 
 Reads JSON from standard input: a list of [name, rows per second, peak MB].
 """

@@ -1,5 +1,4 @@
-"""A day as small DAGs tied by Datasets against the same day as one master DAG, on a real Airflow
-with PostgreSQL.
+"""A day as small DAGs tied by Datasets, against one master DAG, on a real Airflow with PostgreSQL.
 
     python -m benchmarks.scheduling [--scale 1] [--rounds 5] [--first-rounds 2] [--repairs 2]
 
@@ -71,9 +70,7 @@ class Contest:
         self.watch = Watch(self.stack)
 
     def prepare(self, scale: float) -> None:
-        """A year of shop, the day before loaded (not measured) and kept as the state that ordinary
-        days begin with.
-        """
+        """Open a year of shop and load the day before, unmeasured, as days begin with it."""
         before = self.day - timedelta(days=1)
         print(
             "shop of a year: "
@@ -182,8 +179,9 @@ class Contest:
         excess: str | None = None,
         starts: tuple[str, int] | None = None,
     ) -> None:
-        """The ratios of one kind of day; nothing where there was none. ``starts``: task starts of
-        the small DAGs.
+        """The ratios of one kind of day; nothing where there was none.
+
+        ``starts``: task starts of the small DAGs.
         """
         if (kind, ONE_DAG.name) not in self.days:
             return

@@ -1,6 +1,4 @@
-"""The two forms of a day, small DAGs and one DAG: how each is started, repaired and watched, and
-where its seconds went.
-"""
+"""The two forms of a day, small DAGs and one DAG: start, repair, watch, and where seconds went."""
 
 from __future__ import annotations
 
@@ -39,8 +37,9 @@ DBT_TASKS = (
 
 @dataclass(frozen=True)
 class Form:
-    """One way to schedule a day. ``triggered`` DAGs are started together; the ``last`` one
-    notifies.
+    """One way to schedule a day.
+
+    ``triggered`` DAGs are started together; the ``last`` one notifies.
     """
 
     name: str
@@ -62,8 +61,9 @@ ONE_DAG = Form("one DAG", (MASTER_DAG,), MASTER_DAG)
 
 @dataclass(frozen=True)
 class Task:
-    """One task that ran or was skipped. Moments are seconds since the trigger; ``process``: one was
-    started for it.
+    """One task that ran or was skipped.
+
+    Moments are seconds since the trigger; ``process``: one was started for it.
     """
 
     dag_id: str
@@ -92,8 +92,9 @@ class Day:
         return sum(task.process for task in self.tasks)
 
     def phases(self) -> dict[str, tuple[float, float]]:
-        """Wait before and duration of each step on the way: the loads together, the last
-        announcement, then task after task.
+        """Wait and duration of each step on the way.
+
+        The steps are the loads together, the last announcement, then task after task.
         """
         loads = [task for task in self.tasks if task.task_id in SMALL_DAGS.triggered]
         first, before = min(task.began for task in loads), max(task.ended for task in loads)
@@ -193,9 +194,7 @@ class Watch:
         return float((queued_at - since).total_seconds()) if queued_at else 0.0
 
     def _publishing(self, form: Form, tasks: Sequence[Task]) -> float:
-        """Seconds of publication: a task of the small DAGs, a part of the last task of dbt in the
-        one DAG.
-        """
+        """Seconds of publication: a task of the small DAGs, a part of the one DAG's last task."""
         if form is SMALL_DAGS:
             return next(
                 task.ended - task.began for task in tasks if task.task_id == "publish_marts"

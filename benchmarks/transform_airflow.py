@@ -1,5 +1,4 @@
-"""dbt's part of a day on a real Airflow: against one cold `dbt build` from a shell, and against
-astronomer-cosmos.
+"""dbt's part of a day on a real Airflow: against a cold `dbt build`, and against cosmos.
 
     python -m benchmarks.transform_airflow [--scale 1] [--rounds 3] [--contenders ours
     cosmos_watcher cosmos_local]
@@ -59,9 +58,7 @@ COUNTED = DBT_TASKS[: DBT_TASKS.index("publish_marts") + 1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run on Airflow: seconds from its start to the end of the last task that counts, and of
-    each of those tasks.
-    """
+    """One run on Airflow: seconds to the end of the last task that counts, and of each task."""
 
     seconds: float
     tasks: dict[str, float]
@@ -70,9 +67,7 @@ class Run:
 def run_on_airflow(
     stack: Stack, dag_id: str, day: date | None = None, counted: tuple[str, ...] = ()
 ) -> Run:
-    """Trigger a run and wait until its tasks have ended; leaves the benchmark with the log's end if
-    one failed.
-    """
+    """Trigger a run and await its tasks; ends the benchmark with the log's end if one failed."""
     api = stack.api
     run_id = api.trigger(dag_id, day.isoformat() if day else None)
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
@@ -105,9 +100,7 @@ def shell_build(stack: Stack, folder: Path) -> float:
 def repeated(
     name: str, rounds: int, stack: Stack, base: Path, run: Callable[[], float]
 ) -> tuple[float, Any]:
-    """The fastest of the rounds, each on a fresh copy of the warehouse, and what the marts hold
-    afterwards.
-    """
+    """The fastest of the rounds, each on a fresh copy of the warehouse, with its marts' figures."""
     seconds = []
     for _ in range(rounds):
         restore(stack.layout.warehouse, base)

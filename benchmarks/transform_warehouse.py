@@ -1,6 +1,4 @@
-"""What the benchmarks of the transformation start from: a warehouse with two days loaded, the first
-of them built.
-"""
+"""Where the benchmarks of the transformation start: two days loaded, the first of them built."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ THREADS = 4
 
 
 def prepare_environment() -> Path:
-    """The environment with cosmos in it, made from its lock where it is missing; returns its
-    Python.
-    """
+    """Make the environment with cosmos from its lock where it is missing; returns its Python."""
     python = ENVIRONMENT / "bin" / "python"
     uv = str(Path(sys.executable).with_name("uv"))
     if not python.exists():
@@ -83,8 +79,9 @@ def load(stack: Stack, day: date) -> None:
 
 
 def restore(warehouse: Path, base: Path) -> None:
-    """Put the databases back as they are in ``base``. What was published stays, as it does from day
-    to day.
+    """Put the databases back as they are in ``base``.
+
+    What was published stays, as it does from day to day.
     """
     warehouse.mkdir(exist_ok=True)
     for file in warehouse.glob("*.duckdb*"):
@@ -95,9 +92,7 @@ def restore(warehouse: Path, base: Path) -> None:
 
 
 def figures(warehouse: Path) -> dict[str, Any]:
-    """Rows of each mart and a sum over the hashes of its rows: equal for all who have built the
-    same day.
-    """
+    """Rows and a sum of row hashes per mart: equal for all who have built the same day."""
     with duckdb.connect(
         str(warehouse / "ecommerce_analytics.duckdb"), read_only=True
     ) as connection:

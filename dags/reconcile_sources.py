@@ -1,6 +1,4 @@
-"""Airflow DAG: every week compares all sources with what was loaded of them, says what differs,
-repairs it on request.
-"""
+"""Airflow DAG: compares every source with its raw tables each week, and repairs them on request."""
 
 from __future__ import annotations
 
@@ -58,8 +56,9 @@ with DAG(
 
     @task(task_id="reconcile")
     def reconcile_source(name: str) -> dict[str, Any]:
-        """Compare one source; skipped before its first load. The result is for the tasks that
-        follow, and for people.
+        """Compare one source; skipped before its first load.
+
+        The result is for the tasks that follow, and for people.
         """
         import logging
 

@@ -1,5 +1,6 @@
-"""`python -m dashboard --port 8501`: serves the business view. Settings as for everything else:
-environment or `.env`.
+"""`python -m dashboard --port 8501`: serves the business view.
+
+Settings as for everything else: environment or `.env`.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def main() -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def remembered(publication_id: str, selection: Selection) -> Figures:
-    """Figures are read once per publication and selection; the publication's id is only there to
-    tell two apart.
-    """
+    """Read figures once per publication and selection; the id only tells publications apart."""
     return figures(selection)
 
 

@@ -1,5 +1,7 @@
-"""The page's charts. Colours come from Streamlit's theme, so that they follow light and dark;
-figures here may be rounded.
+"""The page's charts.
+
+Colours come from Streamlit's theme, so that they follow light and dark; figures here may be
+rounded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Tables as CSV for spreadsheets: exact decimals, and no text that a spreadsheet would run as a
-formula.
-"""
+"""Tables as CSV for spreadsheets: exact decimals, no text that a spreadsheet runs as a formula."""
 
 from __future__ import annotations
 
@@ -10,8 +8,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
-    """UTF-8 with a header line. Text from outside that begins like a formula gets an apostrophe in
-    front.
+    """UTF-8 with a header line.
+
+    Text from outside that begins like a formula gets an apostrophe in front.
     """
     return table.map(_inert).to_csv(index=False).encode()
 

@@ -1,6 +1,4 @@
-"""What the page shows: all figures of one selection, from one publication, with the period
-before.
-"""
+"""What the page shows: a selection's figures and the period before, from one publication."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """The publication that figures come from. ``first_day`` and ``last_day`` are null before the
-    first order.
+    """The publication that figures come from.
+
+    ``first_day`` and ``last_day`` are null before the first order.
     """
 
     publication_id: str
@@ -56,8 +55,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a period came to, in US dollars. What a choice of categories leaves undefined is
-    None.
+    """What a period came to, in US dollars.
+
+    What a choice of categories leaves undefined is None.
     """
 
     orders: int
@@ -74,8 +74,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything for one page. ``totals_before`` is None where the marts do not reach back over the
-    whole period before.
+    """Everything for one page.
+
+    ``totals_before`` is None where the marts do not reach back over the whole period before.
     """
 
     published: Published
@@ -106,8 +107,9 @@ def published_now(marts: Marts = published_marts) -> Published:
 
 
 def figures(selection: Selection, marts: Marts = published_marts) -> Figures:
-    """Read everything for a selection. On Snowflake a publication can come in between: then it is
-    read again.
+    """Read everything for a selection.
+
+    On Snowflake a publication can come in between: then it is read again.
     """
     with marts() as query:
         for _ in range(TRIES):

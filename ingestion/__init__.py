@@ -1,3 +1,1 @@
-"""Loads one day of one source: PostgreSQL | Stripe | CSV -> Arrow batches -> staged Parquet -> raw
-tables.
-"""
+"""Loads a day of a source: PostgreSQL | Stripe | CSV -> Arrow -> staged Parquet -> raw tables."""

@@ -1,6 +1,8 @@
-"""The shell: ``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all``
-loads the six of them, ``reconcile [SOURCE] [--repair]`` compares what was loaded with its source,
-``doctor`` checks every connection and says what to do about those that fail.
+"""The shell of ingestion.
+
+``python -m ingestion orders --day 2026-11-22`` loads one day of one source, ``all`` loads the six
+of them, ``reconcile [SOURCE] [--repair]`` compares what was loaded with its source, ``doctor``
+checks every connection and says what to do about those that fail.
 
 Exit codes: 0 loaded, equal, or healthy; 1 somebody has to act first, or different; 2 the command
 was not understood; 75 (EX_TEMPFAIL of sysexits.h) worth another try in some minutes; 130
@@ -81,8 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; results go to standard output, one line per source, errors as one sentence
-    to standard error.
+    """Run one command.
+
+    Results go to standard output, a line per source; an error is one sentence on standard error.
     """
     options = _parser().parse_args(arguments)
     os.umask(0o077)  # the warehouse is for its owner only

@@ -38,8 +38,9 @@ def check_warehouse() -> Iterator[Finding]:
 
 
 def run(say: Callable[[str], None] = print) -> int:
-    """Say all findings as a table; 0 if everything works, 1 if somebody has to act, 75 if another
-    try may do.
+    """Print all findings as a table.
+
+    Returns 0 if everything works, 1 if somebody has to act, 75 if another try may do.
     """
     say(f"{'CONNECTION':<11} {'WHAT':<26} {'STATE':<10} WHAT WAS FOUND, WHAT TO DO")
     states = []

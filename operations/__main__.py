@@ -1,5 +1,6 @@
-"""``python -m operations backfill orders --from 2026-11-01 --to 2026-11-05``: load days again, or
-for the first time.
+"""Load days again, or for the first time.
+
+``python -m operations backfill orders --from 2026-11-01 --to 2026-11-05``
 
 Works on any deployment whose REST API it reaches (``AIRFLOW_API_URL`` and who to sign in as, see
 `.env.example`); beside a running sandbox there is nothing to set. Exit codes: 0 everything loaded,
@@ -73,9 +74,7 @@ def _at_least_one(text: str) -> int:
 
 
 def connect() -> AirflowApi:
-    """Airflow's REST API as the settings say; ``BackfillRefused`` if they do not say who to sign in
-    as.
-    """
+    """Airflow's REST API as the settings say; ``BackfillRefused`` if nobody is set to sign in."""
     found = settings(AirflowApiSettings)
     token = found.token.get_secret_value() if found.token else None
     if not token and not (found.user and found.password):

@@ -1,6 +1,4 @@
-"""A client of Airflow's public REST API, as much of it as back-fills, the sandbox and the tests
-need.
-"""
+"""A client of Airflow's REST API: what back-fills, the sandbox and the tests need of it."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ TIMEOUT_SECONDS = 30
 
 
 class AirflowApiError(Exception):
-    """Airflow refused a request; the text carries its status and answer. ``status`` is that of
-    HTTP, None without an answer.
+    """Airflow refused a request; the text carries its status and answer.
+
+    ``status`` is that of HTTP, None without an answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -25,8 +24,9 @@ class AirflowApiError(Exception):
 
 @dataclass
 class AirflowApi:
-    """Signs in on first use. Every method raises ``AirflowApiError`` when Airflow answers with an
-    error status.
+    """Signs in on first use.
+
+    Every method raises ``AirflowApiError`` when Airflow answers with an error status.
 
     ``token`` is one that the deployment has handed out; with it nobody signs in.
     """

@@ -1,6 +1,4 @@
-"""Starts the back-fill of a range of days, for one source or all six: Airflow's own back-fill, with
-the last day included.
-"""
+"""Starts a back-fill for one source or all six: Airflow's own, with the last day included."""
 
 from __future__ import annotations
 
@@ -45,8 +43,9 @@ class Range:
 
 @dataclass(frozen=True)
 class Started:
-    """One source's back-fill as Airflow knows it. ``created_at`` is Airflow's clock, with its
-    zone.
+    """One source's back-fill as Airflow knows it.
+
+    ``created_at`` is Airflow's clock, with its zone.
     """
 
     source: Source
@@ -66,8 +65,9 @@ def asked_sources(name: str) -> tuple[Source, ...]:
 
 
 def asked_range(first: str, last: str | None) -> Range:
-    """Both days as given, ``last`` the same as ``first`` if it is left out; refuses what is no day,
-    future or upside down.
+    """The days as given; refuses what is no day, lies in the future, or is upside down.
+
+    ``last`` defaults to ``first``.
     """
     try:
         days = Range(past_day(first), past_day(last) if last else past_day(first))
@@ -84,8 +84,7 @@ def asked_range(first: str, last: str | None) -> Range:
 def start(
     api: AirflowApi, sources: Sequence[Source], days: Range, *, backwards: bool, days_at_a_time: int
 ) -> tuple[Started, ...]:
-    """Ask Airflow for the runs of all days, those of loaded days included: a load can be repeated
-    at no harm.
+    """Ask Airflow for runs of all the days, loaded ones included: a repeated load does no harm.
 
     Args:
         backwards: the last day first.
@@ -180,8 +179,9 @@ def _unfinished_runs(api: AirflowApi, source: Source, backfill: dict[str, Any]) 
 
 
 def close(api: AirflowApi, backfill_id: int) -> None:
-    """Tell Airflow that a back-fill whose runs are over is over; until it sees that itself it
-    refuses the next one.
+    """Tell Airflow that a back-fill whose runs are over is over.
+
+    Until Airflow sees that by itself, it refuses the next one.
     """
     try:
         api.call("PUT", f"/backfills/{backfill_id}/cancel")

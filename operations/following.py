@@ -1,6 +1,4 @@
-"""Follows a back-fill to its end: every load, and the dbt runs that come of them; then says how
-each day stands.
-"""
+"""Follows a back-fill: every load, the dbt runs that come of them, and how each day stands."""
 
 from __future__ import annotations
 
@@ -27,8 +25,9 @@ DBT_PATIENCE_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class DayOutcome:
-    """One day of the range. ``loads``: state by source. ``builds``: states of its dbt runs since
-    the back-fill began.
+    """One day of the range.
+
+    ``loads``: state by source. ``builds``: states of its dbt runs since the back-fill began.
     """
 
     day: date
@@ -72,8 +71,9 @@ class Following:
     )  # run_id of a load -> whether it had its day rebuilt
 
     def watch(self) -> list[DayOutcome]:
-        """Wait for the last load and for dbt, telling the progress; then close the back-fill and
-        return the days in order.
+        """Wait for the last load and for dbt, telling the progress; then close the back-fill.
+
+        Returns the days in order.
         """
         told = ""
         quiet_since: float | None = None

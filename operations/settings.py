@@ -1,6 +1,4 @@
-"""Which Airflow to talk to, and as whom; a running sandbox has written all of it into its own
-settings file.
-"""
+"""Which Airflow to talk to, and as whom; a running sandbox writes it into its settings file."""
 
 from __future__ import annotations
 
@@ -11,8 +9,10 @@ from pipeline.settings import FromEnvironment
 
 
 class AirflowApiSettings(FromEnvironment):
-    """Airflow's REST API. A deployment that hands out tokens needs ``AIRFLOW_API_TOKEN`` only; else
-    user and password sign in.
+    """Airflow's REST API.
+
+    A deployment that hands out tokens needs ``AIRFLOW_API_TOKEN`` only; else user and password sign
+    in.
     """
 
     model_config = SettingsConfigDict(env_prefix="AIRFLOW_API_")

@@ -1,3 +1,1 @@
-"""The ground floor: what all of the pipeline agrees on: contracts, days, errors, records,
-settings.
-"""
+"""The ground floor, what all the pipeline agrees on: contracts, days, errors, records, settings."""

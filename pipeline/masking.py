@@ -1,5 +1,6 @@
-"""Takes secrets out of text before it leaves the machine: those that this process knows in every
-form in which they are written, and others by their shape.
+"""Takes secrets out of text before it leaves the machine.
+
+Those that this process knows go in every form in which they are written, others by their shape.
 
 Its work grows with the length of the text and no faster, whatever the text is.
 """
@@ -25,8 +26,9 @@ _SWITCHES = frozenset(("true", "false", "none", "null", "disabled", "enabled"))
 
 
 def mask(text: str, secrets: Iterable[str] | None = None) -> str:
-    """The text without secrets. ``secrets`` are values to hide wherever they stand; default: those
-    this process knows.
+    """The text without secrets.
+
+    ``secrets`` are values to hide wherever they stand; default: those this process knows.
     """
     forms, words = _forms(frozenset(known_secrets() if secrets is None else secrets))
     for form in forms:
@@ -46,8 +48,9 @@ def mask(text: str, secrets: Iterable[str] | None = None) -> str:
 
 @lru_cache(maxsize=16)
 def _forms(secrets: frozenset[str]) -> tuple[tuple[str, ...], re.Pattern[str] | None]:
-    """The forms that are hidden wherever they stand, longest first, and a pattern of those that are
-    words, which are hidden only where they stand alone.
+    """The forms to hide wherever they stand, longest first, and a pattern for whole words.
+
+    Forms that are words are hidden only where they stand alone.
     """
     written = {
         form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in forms_of(secret)
@@ -59,9 +62,7 @@ def _forms(secrets: frozenset[str]) -> tuple[tuple[str, ...], re.Pattern[str] | 
 
 
 def _without_beginning(text: str, form: str) -> str:
-    """The text without beginnings of a form at which it was cut: such as `the key is
-    9fQ2v_Zk...`.
-    """
+    """The text without a form's beginning at which it was cut: `the key is 9fQ2v_Zk...`."""
     kept, rest, seed = [], 0, form[:SHORTEST_CUT]
     start = text.find(seed)
     while start >= 0:
@@ -93,8 +94,9 @@ def _is_ordinary(piece: str) -> bool:
 
 
 def known_secrets() -> frozenset[str]:
-    """Secret values that this process holds, and what is secret within them: sensitive environment
-    variables, the secret settings from `.env`, passwords in any address.
+    """The secrets that this process holds, and what is secret within them.
+
+    They come from sensitive environment variables, secret settings of `.env`, and any address.
     """
     from pipeline.settings import env_file
 

@@ -1,6 +1,4 @@
-"""The pool of one slot through which every source announces its day: its name, and what can be
-wrong with it.
-"""
+"""The pool of one slot in which sources announce their days: its name, what can be wrong."""
 
 from __future__ import annotations
 

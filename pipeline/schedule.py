@@ -1,6 +1,4 @@
-"""When the loads of a day are started: ``PIPELINE_RUN_AT``, 06:00 UTC unless a setting says
-otherwise.
-"""
+"""When a day's loads start: ``PIPELINE_RUN_AT``, by default 06:00 UTC."""
 
 from __future__ import annotations
 
@@ -15,17 +13,16 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DailyTick:
-    """A moment of every day as cron names it, and how many ticks the day it is for lies behind (0
-    or -1).
-    """
+    """A moment of every day as cron names it; ``run_offset``: ticks back to its day (0 or -1)."""
 
     cron: str
     run_offset: int
 
 
 def scheduled_start(day: date) -> datetime:
-    """When the day's loads are started, UTC without a zone: the first ``PIPELINE_RUN_AT`` at or
-    after 06:00 UTC of the day.
+    """When the day's loads start: the first ``PIPELINE_RUN_AT`` from 06:00 UTC of the day on.
+
+    UTC, without a zone.
 
     What a day holds does not depend on it: its upper bound stays 06:00 UTC.
     """
@@ -34,9 +31,7 @@ def scheduled_start(day: date) -> datetime:
 
 
 def daily_tick(after: timedelta = timedelta(0)) -> DailyTick:
-    """The tick that comes ``after`` the start of a day's loads; ``after`` in whole minutes, less
-    than a day.
-    """
+    """The tick ``after`` the start of a day's loads; whole minutes, less than a day."""
     any_day = date(2000, 1, 3)
     moment = scheduled_start(any_day) + after
     return DailyTick(f"{moment.minute} {moment.hour} * * *", (any_day - moment.date()).days)

@@ -1,5 +1,7 @@
-"""The forms in which a known secret turns up in text: as it is, escaped by whatever printed it,
-encoded, and the parts of an address or a JSON document that are secrets by themselves.
+"""The forms in which a known secret turns up in text.
+
+It stands there as it is, escaped by whatever printed it, or encoded; and parts of an address or a
+JSON document are secrets by themselves.
 """
 
 from __future__ import annotations
@@ -86,8 +88,9 @@ _WRITTEN_AGAIN: tuple[_Writer, ...] = (
 
 
 def _encoded(secret: bytes) -> set[str]:
-    """In hex, and in Base64 wherever it begins within the three bytes of a group, without the
-    characters that depend on its neighbours.
+    """In hex, and in Base64 at each of the three offsets at which it can begin in a group.
+
+    Characters that depend on its neighbours are left out.
     """
     forms = {secret.hex(), secret.hex().upper()}
     for offset in range(3):
@@ -107,8 +110,10 @@ def _lines(secret: str) -> set[str]:
 
 
 def parts_of(value: str) -> Iterator[str]:
-    """What is secret within a setting by itself: in addresses (`user:password@`, tokens, webhook
-    paths, signed parameters), JSON documents and connection strings.
+    """What is secret within a setting by itself.
+
+    That is in addresses (`user:password@`, tokens, webhook paths, signed parameters), JSON
+    documents and connection strings.
     """
     if value.lstrip()[:1] in ("{", "["):
         yield from _parts_of_json(value)

@@ -1,5 +1,7 @@
-"""What secrets look like that this process does not know: the value after a telling name, the
-tokens and keys of services by the prefix their vendors gave them, and what is random beyond doubt.
+"""What secrets look like that this process does not know.
+
+The value after a telling name, the tokens and keys of services by their vendors' prefixes, and what
+is random beyond doubt.
 
 No pattern can look at a character more than a bounded number of times: what may be long is matched
 possessively, is followed by nothing that could fail, or has a largest length.

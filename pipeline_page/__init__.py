@@ -1,3 +1,1 @@
-"""The page "Pipeline" inside Airflow's UI: days by sources, what needs somebody now, actions and
-plots.
-"""
+"""The page "Pipeline" in Airflow's UI: days by sources, what needs somebody, actions and plots."""

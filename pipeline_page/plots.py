@@ -1,6 +1,4 @@
-"""The page's plots, as SVG drawn on the server: rows with their usual band, seconds against SLAs,
-tests, slowest models.
-"""
+"""The page's plots as SVG from the server: rows in the usual band, seconds, tests, slow models."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ TICKS = (0.1, 1, 10, 60, 600, 3600)  # seconds
 
 
 class _Svg:
-    """One picture; ``said`` is what a screen reader says of it. Text goes in as text, never as
-    markup.
+    """One picture; ``said`` is what a screen reader says of it.
+
+    Text goes in as text, never as markup.
     """
 
     def __init__(self, width: float, height: float, said: str) -> None:
@@ -52,9 +51,7 @@ class _Svg:
         self._add(shape, kind, {"points": " ".join(f"{x:.1f},{y:.1f}" for x, y in points)})
 
     def crowd(self, points: Sequence[tuple[float, float]], kind: str, about: str) -> None:
-        """Many small dots as one element with markers; where they lie upon each other they are
-        darker.
-        """
+        """Many small dots as one element with markers, darker where they overlap."""
         name = f"dot-{kind}"
         if self.root.find(f"marker[@id='{name}']") is None:
             marker = self._add(
@@ -91,9 +88,7 @@ class _Svg:
 
 
 def rows_plots(grid: Grid, days: Sequence[date]) -> list[Markup]:
-    """Per source its rows per day; behind them what is usual on that weekday; days far outside it
-    are ringed.
-    """
+    """Rows per day and source, over what is usual on that weekday; days far outside are ringed."""
     return [_rows_plot(row, days) for row in grid.sources]
 
 
@@ -131,9 +126,7 @@ def _rows_plot(row: Row, days: Sequence[date]) -> Markup:
 
 
 def seconds_plot(grid: Grid, days: Sequence[date]) -> Markup:
-    """Per step the seconds of each day on a logarithmic axis, the newest in front, and the step's
-    SLA as a line.
-    """
+    """Seconds per step and day on a logarithmic axis, newest in front, the SLA as a line."""
     wanted = set(days)
     slas = {source.name: policy(source.kind).sla for source in SOURCES}
     slas |= {name: policy("dbt_run").sla for name in LAYERS} | {TEST: policy("dbt_test").sla}
@@ -193,9 +186,7 @@ def seconds_plot(grid: Grid, days: Sequence[date]) -> Markup:
 
 
 def tests_plot(grid: Grid, days: Sequence[date]) -> Markup:
-    """Tests per day that passed, warned or failed, as bars; a day whose test task failed is a red
-    one.
-    """
+    """Tests per day that passed, warned or failed, as bars; red where the test task failed."""
     row = next(row for row in grid.steps if row.name == TEST)
     cells = {
         cell.day: cell for cell in row.cells if "total" in cell.result or cell.state == "failed"

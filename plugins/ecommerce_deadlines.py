@@ -1,6 +1,4 @@
-"""Airflow plugin: makes the deadlines of the sources' SLAs known to the scheduler, the API server
-and the dag-processor.
-"""
+"""Airflow plugin: lets scheduler, API server and dag-processor know the sources' deadlines."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from alerting.deadlines import RunThatCanBeLate
 
 
 class EcommerceDeadlines(AirflowPlugin):
-    """Every Airflow process needs it: a scheduler that does not know a deadline's reference ends
-    with an error.
-    """
+    """Needed by every Airflow process: a scheduler ends with an error at an unknown reference."""
 
     name = "ecommerce_deadlines"
     deadline_references = [RunThatCanBeLate]  # noqa: RUF012 - Airflow's way of declaring what a plugin brings

@@ -1,6 +1,4 @@
-"""Airflow plugin: nothing that runs the pipeline starts while the pool of one slot is missing,
-because days would be lost.
-"""
+"""Airflow plugin: no start without the pool of one slot, because days would be lost."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ from pipeline.pool import PUBLISH_POOL, complaint_about
 
 @hookimpl
 def on_starting(component: object) -> None:
-    """End the scheduler, the triggerer or the DAG processor with a sentence, unless the pool is as
-    it must be.
+    """End scheduler, triggerer or DAG processor with a sentence unless the pool is as it must be.
 
     Airflow logs and forgets what a listener raises, so this ends the process itself.
     """

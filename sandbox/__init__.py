@@ -1,3 +1,1 @@
-"""The sandbox: local stand-ins for everything the pipeline talks to, and the demo shop that fills
-them.
-"""
+"""The sandbox: local stand-ins for all the pipeline talks to, and the demo shop that fills them."""

@@ -1,5 +1,4 @@
-"""Run a program that refuses to run as root, or as a user without a name, without adding a user to
-the system.
+"""Runs a program that refuses to run as root or as a nameless user, without adding a user.
 
 First choice: a user namespace of its own, in which root is somebody else. Where the kernel forbids
 those (as in most containers): as the owner of the folder it works in, or as ``nobody``.
@@ -25,9 +24,7 @@ class Identity:
     uid: int | None = None
 
     def run(self, command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run the command in the folder to its end, with its output in English and its times in
-        UTC.
-        """
+        """Run the command in the folder to its end, in English and UTC."""
         return subprocess.run(
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
@@ -43,8 +40,7 @@ class Identity:
 
 
 def unprivileged(folder: Path, data: Path, probe: Sequence[str]) -> Identity:
-    """The first identity that can run ``probe`` and write to ``folder``, which may change its owner
-    for that.
+    """The first identity that can run ``probe`` and write to ``folder``, whose owner may change.
 
     ``data`` is what an earlier run left in the folder, if anything: its owner stays the same.
 

@@ -41,9 +41,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.AST, *, for_types: bool) -> Iterator[str]:
-    """Names of the modules a module imports, anywhere in it; ``for_types``: under
-    ``TYPE_CHECKING`` as well.
-    """
+    """Modules that a module imports anywhere; ``for_types``: under ``TYPE_CHECKING`` too."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not for_types:
             continue

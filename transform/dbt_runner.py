@@ -161,8 +161,9 @@ def _use_thread_locks() -> None:
 
 
 def _event_manager(level: str) -> Any:
-    """dbt's event manager, which drops debug events unless ``level`` is "debug": there are several
-    for each statement, and each is formatted although no log takes it.
+    """dbt's event manager, without the debug events unless ``level`` is "debug".
+
+    There are several for each statement, and each is formatted although no log takes it.
     """
     from dbt_common.events.base_types import BaseEvent, EventLevel
     from dbt_common.events.event_manager import EventManager

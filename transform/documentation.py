@@ -1,5 +1,4 @@
-"""Writes the documentation of models, columns and lineage as one web page beside the publication,
-when the project has changed.
+"""Writes models, columns and lineage as one web page beside the publication, when they change.
 
 The page is dbt's own (`dbt docs generate --static`), with all its data inside: it opens from the
 file system. A day does not change it, only a change of the project does, so most days compare a
@@ -64,9 +63,7 @@ def write_docs(
 def refresh_docs(
     *, dbt: TransformSettings | None = None, warehouse: WarehouseSettings | None = None
 ) -> str | None:
-    """``write_docs`` for the end of a publication, which stands documentation or not: logs what
-    went wrong.
-    """
+    """``write_docs`` after a publication, which stands in any case: errors are logged only."""
     try:
         return write_docs(dbt=dbt, warehouse=warehouse)
     except Exception:

@@ -1,6 +1,4 @@
-"""What can go wrong between raw tables and published marts, in the two families of
-``pipeline.errors``.
-"""
+"""What can go wrong between raw tables and published marts, in two families of errors."""
 
 from __future__ import annotations
 
@@ -54,9 +52,7 @@ class ProjectError(TransformError, PermanentError):
 
 
 class ModelDefinitionError(TransformError, PermanentError):
-    """The warehouse refused a model's SQL as such (unknown column, wrong syntax, broken
-    contract).
-    """
+    """The warehouse refused a model's SQL: unknown column, wrong syntax, broken contract."""
 
 
 class ModelError(TransformError, PassingError):
@@ -64,8 +60,9 @@ class ModelError(TransformError, PassingError):
 
 
 class DataTestError(TransformError, PassingError):
-    """A data test failed. It is worth one retry, to rule out a hiccup of the warehouse (the
-    dbt_test policy gives one).
+    """A data test failed.
+
+    It is worth one retry, to rule out a hiccup of the warehouse (the dbt_test policy gives one).
     """
 
 

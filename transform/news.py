@@ -1,5 +1,4 @@
-"""Which warnings are news: rows that a test warns of and had not when the marts were last
-published.
+"""Which warnings are news: rows that no test warned of when the marts were last published.
 
 Rows are told apart by their keys. Where there are more than the history keeps (``KEYS_KEPT``), they
 are counted instead: then three that are mended while three others break are no news.

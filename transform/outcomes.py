@@ -1,6 +1,4 @@
-"""What became of each node dbt ran: its result as a row, a test's first failing rows, an error to
-raise.
-"""
+"""What became of each node: its result as a row, a test's first failing rows, an error to raise."""
 
 from __future__ import annotations
 
@@ -89,9 +87,7 @@ def model_error(layer: Layer, day: date, failed: tuple[ModelResult, ...]) -> Tra
 
 
 def _keys(connection: Any, relation: str) -> tuple[dict[str, str], ...]:
-    """The first failing rows, cut to the columns that name a row: an alert is no place for a
-    customer's whole record.
-    """
+    """The first failing rows, only the columns that name a row: an alert needs no whole record."""
 
     def named(row: dict[str, Any]) -> dict[str, str]:
         ids = [
@@ -106,9 +102,7 @@ def _keys(connection: Any, relation: str) -> tuple[dict[str, str], ...]:
 
 
 def _sql(node: Any) -> str | None:
-    """Where the compiled SQL is, below the target folder: a path of this machine says nothing to
-    who reads an alert.
-    """
+    """The compiled SQL's path below the target folder: the machine's tells a reader nothing."""
     path, below = str(getattr(node, "compiled_path", None) or ""), f"compiled/{node.package_name}/"
     return path[path.rindex(below) :] if below in path else None
 

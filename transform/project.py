@@ -30,9 +30,7 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What ``profiles.yml`` reads by ``env_var``, so that dbt and the loader always mean the
-        same warehouse.
-        """
+        """What ``profiles.yml`` reads by ``env_var``: dbt and loader mean the same warehouse."""
         account = open_warehouse(self.warehouse).dbt_environment()
         return {**account, "DBT_THREADS": str(self.dbt.threads)}
 

@@ -1,6 +1,4 @@
-"""What a step of the transformation leaves behind; ``as_dict()`` of each is plain JSON, for XCom,
-logs and alerts.
-"""
+"""What each step of the transformation leaves: ``as_dict()`` is JSON for XCom, logs and alerts."""
 
 from __future__ import annotations
 
@@ -34,8 +32,9 @@ class _AsDict:
 
 @dataclass(frozen=True)
 class ModelResult(_AsDict):
-    """One model, seed or snapshot. ``rows`` is what the relation holds now, None where it could not
-    be counted.
+    """One model, seed or snapshot.
+
+    ``rows`` is what the relation holds now, None where it could not be counted.
 
     ``kept``: built by an earlier try of the same step, nothing changed since, so it was not built
     again.
@@ -69,8 +68,7 @@ class LayerResult(_AsDict):
 
 @dataclass(frozen=True)
 class DataTest(_AsDict):
-    """One data test. ``failing_rows`` counts the rows that break it, ``keys`` are the first of
-    them (``outcomes.KEYS_KEPT``).
+    """One data test: ``failing_rows`` break it, ``keys`` are the first (``outcomes.KEYS_KEPT``).
 
     ``new_rows``: how many of them are new since the last publication, for a test that warned; the
     keys begin with those.
@@ -115,9 +113,7 @@ class TestResult(_AsDict):
         return {test.name: test.new_rows for test in self.tests if test.new_rows}
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts, and the tests that did not simply pass with a few keys: a thousand passes are of
-        no use in XCom.
-        """
+        """Counts, and tests that did not pass with a few keys: XCom needs no thousand passes."""
         result = super().as_dict()
         result["tests"] = [
             test | {"keys": test["keys"][:KEYS_NAMED]}

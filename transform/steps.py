@@ -42,8 +42,9 @@ def run_layer(
     dbt: TransformSettings | None = None,
     warehouse: WarehouseSettings | None = None,
 ) -> LayerResult:
-    """Build one layer's seeds, snapshots and models. The models are cumulative: afterwards they
-    hold all that raw holds.
+    """Build one layer's seeds, snapshots and models.
+
+    The models are cumulative: afterwards they hold all that raw holds.
 
     A retry builds only what failed, if nothing has happened since. ``full_refresh`` builds
     incremental models whole; a model whose rules have changed (SQL, a seed, a variable) does so by

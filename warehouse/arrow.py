@@ -25,8 +25,9 @@ def arrow_type(column_type: ColumnType) -> pa.DataType:
 
 
 def schema_of(table: RawTable) -> pa.Schema:
-    """One field per declared column, in order. Metadata columns are the warehouse's business and
-    not among them.
+    """One field per declared column, in order.
+
+    Metadata columns are the warehouse's business and not among them.
     """
     return pa.schema(
         [

@@ -165,9 +165,7 @@ def _problem(batch: pa.RecordBatch, schema: pa.Schema, required: list[str]) -> s
 
 
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in portions of ``ROW_GROUP_ROWS`` rows, or fewer where a column comes to
-    ``COLUMN_CHUNK_BYTES`` before.
-    """
+    """The rows in groups of ``ROW_GROUP_ROWS``, or fewer at ``COLUMN_CHUNK_BYTES`` per column."""
     held: list[pa.RecordBatch] = []
     rows, sizes = 0, list[int]()  # the latter in bytes, of each column
     for batch in batches:

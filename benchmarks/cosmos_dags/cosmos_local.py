@@ -1,6 +1,4 @@
-"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos LOCAL,
-two tasks per model.
-"""
+"""Airflow DAG for ``benchmarks.transform_airflow``: cosmos LOCAL, two tasks per model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What both cosmos DAGs have in common: the project, its profile, and cosmos's quickest ways to
-read and to run it.
-"""
+"""What both cosmos DAGs share: the project, its profile, the fastest way to read and run it."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestIndire
 
 
 def options(mode: ExecutionMode) -> dict[str, Any]:
-    """Arguments of ``DbtDag``. ``BENCHMARK_PROJECT`` and ``BENCHMARK_MANIFEST`` name the project
-    and its parsed manifest.
+    """Arguments of ``DbtDag``.
+
+    ``BENCHMARK_PROJECT`` and ``BENCHMARK_MANIFEST`` name the project and its parsed manifest.
     """
     project = os.environ["BENCHMARK_PROJECT"]
     return {

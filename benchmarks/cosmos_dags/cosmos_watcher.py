@@ -1,6 +1,4 @@
-"""Airflow DAG for ``benchmarks.transform_airflow``: the same project by astronomer-cosmos WATCHER,
-a `dbt build` and sensors.
-"""
+"""Airflow DAG for ``benchmarks.transform_airflow``: cosmos WATCHER, one `dbt build` and sensors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Airflow DAG: the whole day as one DAG, the form that the small DAGs are measured against. Only
-the benchmark loads it.
+"""Airflow DAG: the whole day as one DAG, the form that the small DAGs are measured against.
+
+Only the benchmark loads it.
 
 Its tasks, edges, retries, time limits, SLAs and callbacks are those of the original design: six
 extractions side by side, a gate without logic, the three layers of dbt, its tests, a notification.
@@ -44,9 +45,7 @@ Whoever wants to know what the small DAGs cost.
 
 @contextmanager
 def watched_twice(scope: str, kind: Kind, since: datetime | None = None) -> Iterator[None]:
-    """The SLA of the task, and that of the whole DAG, each reported when it ends while the task is
-    at work.
-    """
+    """Watch the SLA of the task and that of the whole DAG, while the task is at work."""
     from alerting.sla import watched
 
     context = get_current_context()
@@ -93,8 +92,9 @@ with DAG(
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
     def dbt_test_all() -> dict[str, Any]:
-        """Test everything and publish; ``publishing_seconds`` says how much of it the original
-        design would not have.
+        """Test everything and publish.
+
+        ``publishing_seconds`` says how much of it the original design would not have.
         """
         import time
 

@@ -26,9 +26,7 @@ def start_date() -> datetime:
 
 
 def once_a_day(after: timedelta = timedelta(0)) -> CronPartitionTimetable:
-    """One run a day, ``after`` the time at which the day's loads are started, its partition key the
-    day that is current then.
-    """
+    """One run a day, ``after`` the loads' start; its partition key is the day current then."""
     tick = daily_tick(after)
     return CronPartitionTimetable(
         tick.cron, timezone="UTC", run_offset=tick.run_offset, key_format=DAY_FORMAT

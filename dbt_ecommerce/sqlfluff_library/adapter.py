@@ -1,6 +1,4 @@
-"""Stands for dbt's ``adapter`` while sqlfluff renders a model: a dispatched macro becomes a call of
-a function of its name.
-"""
+"""Stands for dbt's ``adapter`` while sqlfluff renders a model: dispatch becomes a plain call."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Sets the Snowflake account up: ``python -m infrastructure.snowflake apply --connection admin
-[--dry-run]``.
+"""Sets the Snowflake account up.
+
+``python -m infrastructure.snowflake apply --connection admin [--dry-run]``
 
 Signs in as a person who may use ACCOUNTADMIN, by a connection of ~/.snowflake/connections.toml. All
 statements can be run any number of times. ``destroy`` takes an environment with a prefix away

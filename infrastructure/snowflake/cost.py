@@ -1,5 +1,4 @@
-"""What a month on Snowflake costs, from a few assumptions: ``python -m
-infrastructure.snowflake.cost`` prints the table.
+"""What a month on Snowflake costs: ``python -m infrastructure.snowflake.cost`` prints the table.
 
 The prices are assumptions too (Standard edition, on demand, AWS US East): compare them with your
 contract, or with https://www.snowflake.com/pricing-options/.
@@ -22,8 +21,9 @@ WORKING_DAYS = 22
 
 @dataclass(frozen=True)
 class Month:
-    """The assumptions. Minutes are those in which a virtual warehouse runs queries, without its
-    time to fall asleep.
+    """The assumptions.
+
+    Minutes are those in which a virtual warehouse runs queries, without its time to fall asleep.
 
     Attributes:
         orders: new orders a month.
@@ -91,9 +91,7 @@ def items(month: Month) -> list[Item]:
 
 
 def stored_bytes(month: Month) -> float:
-    """Raw tables, marts, and the versions of raw micro-partitions that Time Travel and Fail-safe
-    keep.
-    """
+    """Raw tables, marts, and the old micro-partitions that Time Travel and Fail-safe keep."""
     raw = (
         month.orders
         * month.history_months

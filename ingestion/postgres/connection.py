@@ -67,8 +67,9 @@ def _open(settings: PostgresSettings) -> Connection:
 
 
 def begin_read(connection: Connection, settings: PostgresSettings) -> None:
-    """Begin one ``REPEATABLE READ READ ONLY`` transaction. Its snapshot is taken by the first
-    statement that reads.
+    """Begin one ``REPEATABLE READ READ ONLY`` transaction.
+
+    Its snapshot is taken by the first statement that reads.
     """
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
     with connection.cursor() as cursor:

@@ -183,8 +183,10 @@ def check_keys(connection: Connection, table: SourceTable) -> None:
 
 
 def _by_raw_name(found: list[SourceColumn], table: RawTable) -> dict[str, SourceColumn]:
-    """The columns by their name in the raw table. Where two differ in upper and lower case only,
-    the one in lower case is meant; a name that the load itself uses is not read.
+    """The columns by their name in the raw table.
+
+    Where two differ in upper and lower case only, the one in lower case is meant; a name that the
+    load itself uses is not read.
     """
     by_name: dict[str, SourceColumn] = {}
     left_out = []

@@ -1,5 +1,4 @@
-"""Compares the rows of a source with its raw table: bucket by bucket, then row by row where they
-differ.
+"""Compares a source with its raw table: bucket by bucket, then row by row where they differ.
 
 A bucket is a day, or 10,000 keys. Both sides fingerprint their rows in SQL, written so that equal
 rows give equal fingerprints: a row's content is the MD5 of its columns' texts, a bucket's the sum

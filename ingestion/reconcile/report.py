@@ -29,8 +29,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Difference:
-    """A bucket in which the two sides differ: keys in ``[low, high)``, or days where these are
-    dates.
+    """A bucket in which the two sides differ: keys in ``[low, high)``, or days.
 
     A key is its value, or a tuple where it has several columns.
 

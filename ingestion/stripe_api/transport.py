@@ -1,6 +1,4 @@
-"""The HTTP session under the Stripe client: every try is rate limited, and retried with its whole
-body or not at all.
-"""
+"""The HTTP session under the Stripe client: each try is rate limited, and retried whole or not."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ LONGEST_WAIT = 60.0  # seconds; a longer Retry-After is left to whoever runs the
 
 
 class RateLimit:
-    """Lets requests of all threads pass at an even pace, and holds all of them back when Stripe
-    asks for it.
-    """
+    """Lets requests of all threads pass at an even pace; holds all back when Stripe asks."""
 
     def __init__(self, requests_per_second: float) -> None:
         self._interval = 1 / requests_per_second
@@ -48,8 +44,7 @@ class RateLimit:
 
 
 class PatientAdapter(HTTPAdapter):
-    """Retries refused, failed and broken-off requests; urllib3's ``Retry`` counts the tries and
-    says how long to wait.
+    """Retries refused, failed and broken-off requests, as urllib3's ``Retry`` counts and waits.
 
     urllib3 itself would retry up to the head of an answer only: reading the body here lets a
     connection that is cut in its middle count as a failed try, too. When no try is left, the last
@@ -125,9 +120,7 @@ class PatientAdapter(HTTPAdapter):
 
 
 def session(base: str, limit: RateLimit, *, retries: int, connections: int) -> requests.Session:
-    """A session whose every request goes through a ``PatientAdapter``, and through the proxy that
-    the environment names.
-    """
+    """A session with a ``PatientAdapter``, through the proxy that the environment names."""
     made = requests.Session()
     adapter = PatientAdapter(limit, retries=retries, connections=connections)
     made.mount("https://", adapter)

@@ -1,3 +1,1 @@
-"""What docker-compose.yml starts besides Airflow's own commands: configuration, set-up, the demo
-shop, the stand-ins.
-"""
+"""What docker-compose.yml starts besides Airflow: configuration, set-up, demo shop, stand-ins."""

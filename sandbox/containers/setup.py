@@ -1,6 +1,4 @@
-"""What `airflow-init` does: look whether the mounted code can be read, migrate the metadata
-database, create the pool.
-"""
+"""What `airflow-init` does: check the mounts, migrate the metadata database, create the pool."""
 
 from __future__ import annotations
 
@@ -31,8 +29,9 @@ class SetupError(PermanentError):
 
 
 def check_mounts(project: Path, names: Iterable[str] = MOUNTED) -> None:
-    """``SetupError`` if a folder cannot be read: a checkout under umask 077 is closed to the user
-    of the containers.
+    """``SetupError`` if a folder cannot be read.
+
+    A checkout under umask 077 is closed to the user of the containers.
     """
     for name in names:
         if not os.access(project / name, os.R_OK | os.X_OK):

@@ -1,5 +1,4 @@
-"""The demo shop: a source database, Stripe account and CSV inbox full of realistic, seeded, messy
-data.
+"""The demo shop: a source database, Stripe account and CSV inbox of seeded, realistic, messy data.
 
 open_shop(source_dsn, stripe_url, csv_inbox, scale=0.1, until=now)     # its first twelve months
 live(source_dsn, stripe_url, csv_inbox, start=now, end=tomorrow)       # and what happens next

@@ -1,5 +1,4 @@
-"""Chances that belong to an order or a customer for good: drawn from its number, so that no state
-has to be kept.
+"""Chances that belong to an order or customer for good, drawn from its number: no state is kept.
 
 An order that will be disputed in seven weeks is known by its number alone, whoever asks and when.
 """

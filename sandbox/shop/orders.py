@@ -1,5 +1,6 @@
-"""Orders and their lines: who buys what, at the price of that moment. An order's total is the sum
-of its lines, to the cent.
+"""Orders and their lines: who buys what, at that moment's price.
+
+An order's total is the sum of its lines, to the cent.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Lines:
 def make_lines(
     rng: np.random.Generator, ordered_at: Ints, products: Products, prices: Prices
 ) -> Lines:
-    """Lines for orders at these moments (sorted): only products that existed then, popular ones
-    more often.
+    """Lines for orders at these moments (sorted), of products that existed then.
+
+    Popular ones are chosen more often.
     """
     per_order = rng.choice(len(LINES), size=len(ordered_at), p=LINES) + 1
     order = np.repeat(np.arange(len(ordered_at)), per_order)

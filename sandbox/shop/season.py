@@ -89,9 +89,7 @@ def day_factor(day: date) -> float:
 
 
 def _hourly(start: int, end: int) -> tuple[Ints, Ints, Floats]:
-    """The hours in (start, end], cut at both ends: where each begins, how long it is, how many
-    orders it is worth.
-    """
+    """The hours in (start, end], cut at both ends: begin, length, and worth in orders."""
     begins = np.arange(start // HOUR, (end - 1) // HOUR + 1, dtype=np.int64) * HOUR
     ends = np.minimum(begins + HOUR, end)
     begins = np.maximum(begins, start)

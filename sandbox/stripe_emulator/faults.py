@@ -13,8 +13,9 @@ FaultKind = Literal["429", "500", "503", "timeout", "cut"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One rule. Without ``every``, the next ``times`` matching requests fail; with it, every Nth,
-    ``times`` in all (0: for ever).
+    """One rule: every Nth matching request fails, ``times`` in all, or the next ``times``.
+
+    ``every`` is that N; ``times`` 0: for ever.
 
     Attributes:
         kind: an HTTP status; ``timeout``: no answer for ``seconds``, then the connection closes;

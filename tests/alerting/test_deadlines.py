@@ -1,6 +1,4 @@
-"""A source's SLA as a deadline of Airflow: only for runs that can be late, known to Airflow, and
-reported like any breach.
-"""
+"""A source's SLA as a deadline of Airflow: for runs that can be late, reported as any breach."""
 
 from __future__ import annotations
 

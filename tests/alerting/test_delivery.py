@@ -203,9 +203,7 @@ def test_a_run_speaks_only_where_its_task_could_not(
 def test_a_run_that_is_not_told_how_many_tries_there_are_says_only_what_it_knows(
     slack: SlackInbox, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second life of a task, whose tries 1 to 3 were those of the first; Airflow tells a DAG's
-    callback of no maximum.
-    """
+    """A task's second life, after tries 1 to 3; Airflow tells a DAG's callback of no maximum."""
     monkeypatch.setattr(callbacks, "TASK_ALERT_TAKES", 0.2)
     context = context_of(try_number=6, clear_number=1)
     context["ti"].max_tries = 0

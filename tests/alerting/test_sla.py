@@ -1,6 +1,4 @@
-"""A breach is reported once, recorded, kills nothing; work in time, back-fills and old days are no
-breach.
-"""
+"""A breach is reported once, recorded, kills nothing; back-fills and old days are never late."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the tests of alerts stage and see: trouble of one kind for a while, messages about one DAG,
-tries of one task.
-"""
+"""What the tests of alerts stage and see: trouble for a while, messages and tries of a DAG."""
 
 from __future__ import annotations
 
@@ -80,9 +78,7 @@ def slack_answers(
 
 @dataclass(frozen=True)
 class Told:
-    """One message in Slack: its status, the DAG it is about, its text without marks for bold, time
-    of arrival, payload.
-    """
+    """One message in Slack: status, DAG, text without marks for bold, time of arrival, payload."""
 
     status: str
     dag_id: str
@@ -175,9 +171,7 @@ def announced(message: Told) -> datetime:
 def assert_next_try_was_announced(
     pipeline: Pipeline, told: Told, dag_id: str, run_id: str, delay: timedelta
 ) -> None:
-    """The message of a failed try was there at once, and says to the second when the next one
-    starts.
-    """
+    """The message of a failed try came at once, with the second at which the next one starts."""
     said = re.search(r"Try: (\d) of 3", told.text)
     assert said, told.text
     number = int(said[1])

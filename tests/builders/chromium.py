@@ -1,6 +1,4 @@
-"""A real headless Chromium for tests of pages: the system's own, watched for requests to other
-hosts and for faults.
-"""
+"""A headless Chromium, the system's own, watched for requests to other hosts and for faults."""
 
 from __future__ import annotations
 
@@ -49,9 +47,7 @@ def launched() -> Iterator[Browser]:
 
 @dataclass
 class Seen:
-    """A page and what happened on it: addresses of other hosts that it asked for, errors it wrote
-    to the console.
-    """
+    """A page with the addresses of other hosts it asked for, and the errors of its console."""
 
     page: Page
     foreign: list[str] = field(default_factory=list)
@@ -105,8 +101,6 @@ def _note(foreign: list[str], url: str) -> None:
 
 
 def for_the_documentation(page: Page, name: str) -> None:
-    """Keep a picture of the page as docs/images/NAME.png, if ``make screenshots`` asks for it
-    (``SCREENSHOTS``).
-    """
+    """Keep a picture as docs/images/NAME.png if ``SCREENSHOTS`` is set (``make screenshots``)."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png")

@@ -1,6 +1,4 @@
-"""One deployment of docker-compose.yml in a test's terms: up, down, look inside, break something,
-follow a day.
-"""
+"""A deployment of docker-compose.yml in a test's terms: up, down, look inside, break, follow."""
 
 from __future__ import annotations
 
@@ -78,9 +76,7 @@ def free_port() -> int:
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """What a clone would hold, with the changes that are not committed yet, open to the user of the
-    containers.
-    """
+    """What a clone would hold, uncommitted changes included, open to the containers' user."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in subprocess.run(
         listed, cwd=PROJECT, capture_output=True, check=True, text=True
@@ -142,8 +138,9 @@ class Deployment:
         return ["docker", "compose", "--project-name", self.name, *profile, *arguments]
 
     def compose(self, *arguments: str, check: bool = True, seconds: float = UP_SECONDS) -> str:
-        """Run one Compose command in the checkout; its standard output. A failure shows what it
-        printed.
+        """Run one Compose command in the checkout; its standard output.
+
+        A failure shows what it printed.
         """
         done = subprocess.run(
             self.command(*arguments),
@@ -158,9 +155,7 @@ class Deployment:
         return done.stdout
 
     def shell(self, commands: str) -> str:
-        """Run commands of the documentation in the checkout, as a person who follows it; an error
-        ends them.
-        """
+        """Run commands of the documentation as a person who follows it; an error ends them."""
         environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.name,
@@ -306,9 +301,7 @@ class Deployment:
         return [message["text"].replace("*", "") for message in answer.json()]
 
     def figures(self) -> dict[str, Any]:
-        """What must survive everything: load records, rows and keys of raw orders, the published
-        day and its orders.
-        """
+        """What must survive: load records, raw orders, the published day and its orders."""
         script = """
 import json
 from warehouse.settings import WarehouseSettings

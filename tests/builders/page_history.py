@@ -1,6 +1,4 @@
-"""Writes a history of runs into a migrated metadata database, as the scheduler and the tasks would
-have left it.
-"""
+"""Writes a history of runs into a migrated metadata database, as scheduler and tasks would."""
 
 from __future__ import annotations
 

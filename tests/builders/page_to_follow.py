@@ -18,8 +18,10 @@ class Block:
     text: str
 
     def put(self, project: Path) -> None:
-        """Where the title says: ``FILE`` (a new one), ``FILE, at the end``, ``FILE, above TEXT`` (a
-        line that begins with it) or ``FILE, the last entry of NAME``.
+        """Put a block where its title says.
+
+        ``FILE`` (a new one), ``FILE, at the end``, ``FILE, above TEXT`` (a line that begins with
+        it) or ``FILE, the last entry of NAME``.
         """
         name, _, place = self.title.partition(", ")
         file = project / name

@@ -1,6 +1,4 @@
-"""A shop in a real PostgreSQL and a warehouse beside it: rows in, loads, and the two compared row
-by row.
-"""
+"""A shop in a real PostgreSQL beside a warehouse: rows in, loads, both compared row by row."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A published shop: raw rows, the real dbt project, its tests, and the publication that the page
-reads.
-"""
+"""A published shop: raw rows, the real dbt project, its tests, the publication of the page."""
 
 from __future__ import annotations
 

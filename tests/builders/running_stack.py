@@ -33,9 +33,7 @@ GATE_ONLY = "gate only"
 
 
 def dags_with_the_gate_only(folder: Path) -> Path:
-    """The project's DAGs, but for `ecommerce_dbt`: that ends after its gate (see
-    `gate_only/ecommerce_dbt.py`).
-    """
+    """The project's DAGs, with an `ecommerce_dbt` that ends after its gate (`gate_only/`)."""
     for file in (PROJECT / "dags").iterdir():
         if file.name not in ("ecommerce_dbt.py", "__pycache__"):
             (folder / file.name).symlink_to(file)
@@ -50,8 +48,7 @@ def name_of(module: ModuleType) -> str:
 
 @dataclass
 class RunningStack:
-    """The sandbox of the tests that run: a file takes over that of the file before if both name the
-    same ``STACK``.
+    """The sandbox of the running tests: files that name the same ``STACK`` share one in turn.
 
     The sandbox before is ended, and the one that comes next can be started, while tests go on: both
     are mostly waiting.
@@ -96,9 +93,7 @@ class RunningStack:
         self._next = name, self.beside.submit(started, stack)
 
     def end(self) -> None:
-        """Give this process its own settings back, and begin to end the sandbox with every process
-        it started.
-        """
+        """Give this process its own settings back, and begin to end the sandbox."""
         if self.stack is None:
             return
         self._ending.append(self.beside.submit(self.stack.stop, print))

@@ -1,6 +1,4 @@
-"""A Docker engine for these tests: the one at hand, else one of their own with stand-ins for the
-base images.
-"""
+"""A Docker engine for these tests: the one at hand, else their own with stand-in base images."""
 
 from __future__ import annotations
 

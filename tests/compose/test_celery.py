@@ -1,6 +1,4 @@
-"""`docker compose --profile celery up -d`: the same day on two workers that share DuckDB, one of
-them killed in mid-task.
-"""
+"""`docker compose --profile celery up -d`: a day on two workers, one of them killed in mid-task."""
 
 from __future__ import annotations
 

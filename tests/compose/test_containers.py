@@ -1,6 +1,4 @@
-"""`docker compose up -d` from nothing: the specification's checklist on a real engine, in the order
-of the file.
-"""
+"""`docker compose up -d` from nothing: the specification's checklist, in the order of the file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""When the schedules tick, and which day each tick is for, whatever time of the day they are set
-to.
-"""
+"""When the schedules tick and which day each tick is for, at any time of the day."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def first_tick(after: timedelta) -> tuple[datetime, str]:
-    """The first run after midnight of 1 October 2026, and its partition key, as the scheduler reads
-    the schedule.
-    """
+    """The first run after midnight of 1 October 2026 and its partition key, for the scheduler."""
     timetable = decode_timetable(encode_timetable(once_a_day(after)))
     assert isinstance(timetable, CronPartitionTimetable)
     start = start_date().replace(

@@ -1,6 +1,4 @@
-"""The business view in a real browser, on the marts of a real day: shop, loads, dbt, tests,
-publication, page.
-"""
+"""The business view in a real browser, on the marts of a day that went through the pipeline."""
 
 from __future__ import annotations
 
@@ -64,9 +62,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def published(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The warehouse folder of a shop of 2,000 orders, run through the whole pipeline by its shell
-    commands.
-    """
+    """The warehouse of a shop of 2,000 orders, run through the pipeline from the shell."""
     folder = tmp_path_factory.mktemp("business")
     name = f"business_{uuid.uuid4().hex[:12]}"
     postgres.create_database(name)

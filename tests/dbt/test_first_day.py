@@ -1,6 +1,4 @@
-"""The first day: everything is built from nothing, refunds and disputes are still empty, and every
-test runs.
-"""
+"""The first day: built from nothing, refunds and disputes still empty, every test runs."""
 
 from __future__ import annotations
 

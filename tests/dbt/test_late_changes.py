@@ -1,6 +1,4 @@
-"""What changes long after its order reaches the incremental tables on its day, and the rows that
-hang on it with it.
-"""
+"""What changes long after its order reaches the incremental tables on its day, with its rows."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ LONG_AGO = datetime(2026, 8, 1, 12)
 
 
 def shop_of_three_months() -> RawShop:
-    """Four customers; orders 1 to 4 of the first of them, order 5 of the second, each with one line
-    and one charge.
-    """
+    """Four customers: orders 1 to 4 of the first, 5 of the second, a line and a charge each."""
     shop = RawShop(5, date(2026, 11, 1))
     for _ in range(4):
         shop.new_customer()

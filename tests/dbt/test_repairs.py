@@ -1,6 +1,4 @@
-"""A repair that only marks rows as deleted reaches the marts, also the incremental ones, on the day
-it happens.
-"""
+"""A repair that only marks rows as deleted reaches all marts on the day it happens."""
 
 from __future__ import annotations
 

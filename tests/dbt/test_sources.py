@@ -1,6 +1,4 @@
-"""The sources of the dbt project are the tables of ``pipeline/sources.py``, each table and column
-described.
-"""
+"""dbt's sources are the tables of ``pipeline/sources.py``, each table and column described."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ DECLARED = [(source.name, table) for source in SOURCES for table in source.table
 
 
 def described_sources() -> dict[tuple[str, str], dict[str, Any]]:
-    """Tables by schema and name, as the yml files describe them, with the freshness of their
-    source.
-    """
+    """Tables by schema and name as the yml files describe them, with their source's freshness."""
     tables = {}
     for path in MODELS.rglob("*__sources.yml"):
         for source in yaml.safe_load(path.read_text())["sources"]:

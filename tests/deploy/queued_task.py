@@ -1,5 +1,6 @@
-"""Runs in the image's environment, in the scheduler's place: queues the task of a DAG's only run,
-prints what the KubernetesExecutor has its pod execute.
+"""Queues the task of a DAG's only run and prints what the KubernetesExecutor has its pod execute.
+
+Runs in the image's environment, in the scheduler's place.
 
     python queued_task.py DAG
 """

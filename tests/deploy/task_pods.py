@@ -1,5 +1,6 @@
-"""Runs in the image's environment: prints the pods that the KubernetesExecutor makes for a task of
-each DAG, with the hook of `airflow_local_settings.py` on the path.
+"""Prints the pods that the KubernetesExecutor makes for a task of each DAG.
+
+Runs in the image's environment, with the hook of `airflow_local_settings.py` on the path.
 
     python task_pods.py DAG ...
 """

@@ -1,6 +1,4 @@
-"""What the Helm values promise can be held against them without a cluster: who gets which secret,
-what a pod may do, and what the image needs for it.
-"""
+"""What the Helm values promise, held against them without a cluster: secrets, rights, image."""
 
 from __future__ import annotations
 

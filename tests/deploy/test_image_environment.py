@@ -1,5 +1,6 @@
-"""The packages of the image with the configuration of the Helm values: Airflow starts, reads the
-DAGs, and a task's log is in the object store when its pod is gone.
+"""The image's packages with the Helm values' configuration.
+
+Airflow starts, reads the DAGs, and a task's log is in the object store when its pod is gone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""docs/adding-a-source.md followed to the letter: its blocks go where their titles say, and a day
-of the new source is loaded.
-"""
+"""docs/adding-a-source.md followed to the letter: a day of the new source is loaded."""
 
 from __future__ import annotations
 

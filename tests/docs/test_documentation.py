@@ -1,6 +1,4 @@
-"""The documentation is current, complete and self-contained: no page is stale, no link is dead, no
-other host is asked.
-"""
+"""The documentation is current, complete, self-contained: no stale page, no dead link, no host."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The sources declare what the design's tables say: columns, types, keys, versions, names of DAGs
-and raw tables.
-"""
+"""The sources declare what the design says: columns, types, keys, versions, names."""
 
 from __future__ import annotations
 

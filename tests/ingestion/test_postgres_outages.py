@@ -1,6 +1,4 @@
-"""A source that refuses, is gone, or breaks off: a sentence for who must act, nothing half-loaded,
-and a retry that works.
-"""
+"""A source that refuses, is gone or breaks off: a sentence, nothing half-loaded, a good retry."""
 
 from __future__ import annotations
 
@@ -147,8 +145,9 @@ def test_a_server_restarted_in_mid_copy_loses_nothing(
 
 
 def test_a_table_that_is_being_rebuilt_is_never_read_as_empty(shop: Shop) -> None:
-    """A rewrite is not seen by older snapshots: they would find no rows. The load waits for its end
-    instead.
+    """A rewrite is not seen by older snapshots: they would find no rows.
+
+    The load waits for its end instead.
     """
     for order_id in range(1, 20):
         shop.order(order_id)

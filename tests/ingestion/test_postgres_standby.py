@@ -1,5 +1,6 @@
-"""A load from a streaming standby: it waits until the standby holds the whole day, and fails with
-the moment at which it stands; a standby with nothing to replay is not behind.
+"""A load from a streaming standby waits until it holds the whole day, or fails saying where it is.
+
+A standby with nothing to replay is not behind.
 """
 
 from __future__ import annotations

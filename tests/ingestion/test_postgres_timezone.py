@@ -1,6 +1,4 @@
-"""Columns without a time zone that hold the shop's local time: nothing is missed or shifted, at
-both clock changes too.
-"""
+"""Columns without a zone in local time: nothing missed or shifted, at clock changes too."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What a load of a PostgreSQL table reads: nothing lost, nothing doubled, whatever else goes on in
-the source.
-"""
+"""What a load of a PostgreSQL table reads: nothing lost or doubled, whatever else goes on."""
 
 from __future__ import annotations
 
@@ -84,9 +82,7 @@ def test_the_next_load_reads_from_the_watermark_less_the_overlap(shop: Shop) -> 
 def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A back-fill begins two days of a new source at once, and the later one commits while the
-    earlier looks around.
-    """
+    """Two days of a new source begin at once; the later commits while the earlier looks around."""
     shop.order(1)
     shop.order(2, "2026-03-10 12:00:00")
     asked: list[str] = []
@@ -113,9 +109,7 @@ def test_a_first_load_ends_with_its_own_day_whatever_is_loaded_beside_it(
 
 
 def test_a_late_commit_is_not_lost(shop: Shop, ends_now: Callable[..., datetime]) -> None:
-    """A transaction opened before 06:00 stays open over the extraction, and commits behind its
-    upper bound.
-    """
+    """A transaction opened before 06:00 commits behind the extraction's upper bound."""
     shop.order(1, "2020-01-01 00:00:00")
     with closing(shop.source.connect()) as late, late.cursor() as cursor:
         cursor.execute(

@@ -1,6 +1,4 @@
-"""Reconciliation finds what no window can: rows changed behind the watermark, deleted, altered or
-doubled; and repairs it.
-"""
+"""Reconciliation finds and repairs what no window can: rows altered, deleted or doubled."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""All six sources reconciled from the shell, as the weekly DAG and a person do it: real shop, real
-loads, one command.
-"""
+"""All six sources reconciled from the shell: real shop, real loads, one command."""
 
 from __future__ import annotations
 

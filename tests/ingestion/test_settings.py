@@ -1,6 +1,4 @@
-"""Settings name the variable that is missing or wrong, never print a secret, and are all explained
-in `.env.example`.
-"""
+"""Settings name the variable that is wrong, print no secret, are explained in `.env.example`."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ EXAMPLE = (PROJECT / ".env.example").read_text()
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No setting from outside: neither from the environment nor from a `.env` of the person who
-    runs the tests.
-    """
+    """No setting from outside: neither the environment's nor those of a person's `.env`."""
     for name in list(os.environ):
         if name.split("_")[0] in {
             "POSTGRES",

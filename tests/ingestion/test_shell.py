@@ -1,6 +1,4 @@
-"""``python -m ingestion``: one line per source, one sentence per error, an exit code that says
-whether to try again.
-"""
+"""``python -m ingestion``: a line per source, a sentence per error, a telling exit code."""
 
 from __future__ import annotations
 

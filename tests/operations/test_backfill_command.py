@@ -1,6 +1,4 @@
-"""What the back-fill command refuses before it asks Airflow for anything, and how it tells what has
-become of a day.
-"""
+"""What the back-fill command refuses before it asks Airflow, and how it tells of a day."""
 
 from __future__ import annotations
 

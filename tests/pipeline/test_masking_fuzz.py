@@ -72,9 +72,7 @@ _HOSTILE = (
 
 @pytest.mark.parametrize("unit", _HOSTILE)
 def test_every_pattern_is_linear_by_growth(unit: str) -> None:
-    """Four times the text may take eight times as long, by the best of three; a quadratic pattern
-    takes sixteen times as long.
-    """
+    """Four times the text may take eight times as long, best of three; quadratic is sixteen."""
 
     def seconds(size: int) -> float:
         text, best = unit * (size // len(unit)), 9e9

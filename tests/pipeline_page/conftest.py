@@ -1,6 +1,4 @@
-"""The page on Airflow's real API server: a migrated database on PostgreSQL, the project's DAGs, no
-scheduler.
-"""
+"""The page on Airflow's real API server: PostgreSQL, the project's DAGs, no scheduler."""
 
 from __future__ import annotations
 

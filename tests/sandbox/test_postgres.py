@@ -1,6 +1,4 @@
-"""The embedded PostgreSQL: starts, is reachable with its password only, survives crashes, leaves
-nothing behind.
-"""
+"""The embedded PostgreSQL: asks for its password, survives crashes, leaves nothing behind."""
 
 from __future__ import annotations
 

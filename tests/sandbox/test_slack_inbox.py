@@ -1,6 +1,4 @@
-"""The Slack inbox: takes what Slack takes, refuses what Slack refuses, shows it safely, fails on
-request.
-"""
+"""The Slack inbox: refuses what Slack refuses, shows the rest safely, fails on request."""
 
 from __future__ import annotations
 

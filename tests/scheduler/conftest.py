@@ -56,9 +56,7 @@ def warehouse_settings(stack: Stack) -> WarehouseSettings:
 
 @pytest.fixture(scope="module")
 def pipeline(stack: Stack, running_stack: RunningStack) -> Pipeline:
-    """The running pipeline on a very small shop that has been open for a year, up to the current
-    day.
-    """
+    """The running pipeline on a very small shop, open for a year up to the current day."""
     if running_stack.pipeline is None:
         running_stack.pipeline = Pipeline(stack)
         running_stack.pipeline.open_shop()

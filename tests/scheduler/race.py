@@ -1,5 +1,4 @@
-"""Announces one day by Airflow's own code, on the metadata database of a stack: two sources at
-once, the others after them.
+"""Announces a day by Airflow's own code: two sources at once, the others after them.
 
 ``python -m tests.scheduler.race KEY together|in-a-row``, in the environment of Airflow's processes.
 Prints nothing.

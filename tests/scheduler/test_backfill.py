@@ -1,6 +1,4 @@
-"""One command loads a range of days, last day included, on a running Airflow that it reaches by its
-REST API alone.
-"""
+"""One command loads a range of days on an Airflow that it reaches by REST alone."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ BACKWARDS = [days_ago(number) for number in (39, 38, 37, 36, 35)]
 
 
 def backfill(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m operations backfill` as on another machine: all it knows is the address of Airflow
-    and who signs in.
-    """
+    """`python -m operations backfill` as elsewhere, told Airflow's address and user only."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "operations", "backfill", *arguments],

@@ -1,6 +1,4 @@
-"""Six sources that finish in the same instant still make dbt run, because they announce through a
-pool of one slot.
-"""
+"""Six sources that finish in one instant make dbt run: they announce through a pool of one slot."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def publish_tasks(pipeline: Pipeline, state: str) -> int:
 def test_twelve_days_whose_six_sources_finish_in_the_same_instant_are_built_twelve_times(
     pipeline: Pipeline,
 ) -> None:
-    """The pool is closed until all 72 loads are done: then every announcement of every day is due
-    in the same instant.
-    """
+    """The pool is closed until all 72 loads are done: every announcement is due in one instant."""
     everything = len(TWELVE) * len(SOURCES)
     # First loads of a table that run side by side read on to the newest watermark; an ordinary day
     # ends where it has to.
@@ -91,9 +87,11 @@ def events_per_pending_row(pipeline: Pipeline, day: date) -> list[int]:
 
 
 def test_without_the_pool_two_sources_in_one_instant_lose_the_day(pipeline: Pipeline) -> None:
-    """The control. Airflow's own registration of events, two of them interleaved as two tasks that
-    end together are, and all six in a row as the pool has them. If this fails because nothing is
-    lost any more, the pool is no longer needed."""
+    """The control: Airflow's own registration of events, once interleaved and once in a row.
+
+    Two are interleaved as two tasks that end together are; all six come in a row as the pool has
+    them. If this fails because nothing is lost any more, the pool is no longer needed.
+    """
     in_a_row, together = days_ago(80), days_ago(81)
     announce(pipeline, together, "together")
     announce(pipeline, in_a_row, "in-a-row")

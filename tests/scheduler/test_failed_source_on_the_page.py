@@ -1,6 +1,4 @@
-"""A source that failed is loaded again by a click on the page "Pipeline"; its cell and dbt's turn
-green.
-"""
+"""A failed source is loaded again by a click on the page; its cell and dbt's turn green."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Two whole days through the real Airflow; every published number is compared with one computed
-from the sources alone.
-"""
+"""Two whole days through Airflow; published numbers equal those computed from the sources."""
 
 from __future__ import annotations
 

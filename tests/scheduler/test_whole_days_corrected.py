@@ -1,6 +1,4 @@
-"""A correction of a built day has its marts built once more, and changes exactly that day's
-numbers.
-"""
+"""A correction has a day's marts built once more and changes exactly that day's numbers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""An environment of its own in a real Snowflake account, taken away at the end; skipped, loudly,
-where none is set.
+"""An environment of its own in a real Snowflake account; skipped, loudly, where none is set.
 
 Needs SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER and a sign-in of a user who may use ACCOUNTADMIN in a trial
 or test account.
@@ -79,9 +78,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Databases, roles, warehouses under a prefix of this run, the signed-in user in all roles;
-    gone afterwards.
-    """
+    """Databases, roles and warehouses under a prefix of this run, gone afterwards."""
     prefix = f"T{secrets.token_hex(3).upper()}_"
     made = Account(prefix=prefix, loading_credits=2, transforming_credits=2, reporting_credits=2)
     settings.cache_clear()

@@ -1,6 +1,4 @@
-"""Days on a real account: dbt again and again, history, publication, readers' rights, and one day
-through Airflow.
-"""
+"""Days on a real account: dbt, history, publication, readers' rights, one day through Airflow."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 @pytest.fixture(scope="module")
 def stack(environment: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Stand-ins for the sources with a small shop, Airflow beside them, and the account for
-    everything else.
-    """
+    """Stand-ins for the sources, a small shop, Airflow, and the account for the rest."""
     before = dict(os.environ)
     account = {
         name: value

@@ -1,6 +1,4 @@
-"""The loader's contract on a real account: every test that DuckDB passes, and what the test double
-cannot show.
-"""
+"""The loader's contract on a real account: DuckDB's tests, and what the double cannot show."""
 
 from __future__ import annotations
 

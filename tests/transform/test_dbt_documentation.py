@@ -1,6 +1,4 @@
-"""The documentation of models and columns is one page beside the publication, written again only
-when the project changes.
-"""
+"""Models and columns are documented on one page, written again when the project changes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A load killed (SIGKILL) at any of its steps has either happened or not, and its retry ends in the
-source's state, row by row.
+"""A load killed (SIGKILL) at any step has happened or not; its retry ends in the source's state.
 
 The steps are the calls that change something on disk, counted by a profile function. The processes
 that are killed are forked from a clean server that has the modules loaded already, so that a round
@@ -56,9 +55,7 @@ _clean.set_forkserver_preload(["tests.warehouse.test_kill"])
 
 @dataclass(frozen=True)
 class Shop:
-    """The source after a number of changes: every third row changes in each generation, and 200
-    rows are born.
-    """
+    """The source after some changes: a third of the rows per generation, and 200 new ones."""
 
     generation: int
     size: int = 900

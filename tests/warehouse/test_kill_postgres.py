@@ -1,5 +1,4 @@
-"""A load out of a real PostgreSQL, killed (SIGKILL) at random, has either happened or not; its
-retry ends in the source's state.
+"""A load out of PostgreSQL, killed at random, has happened or not; its retry finishes the job.
 
 Staged files are made small, so that a small table takes the ways of a large one.
 """
@@ -55,9 +54,7 @@ def load(settings: PostgresSettings, folder: Path, kind: Kind, begun: Any = None
 
 @dataclass(frozen=True)
 class Shop:
-    """A source of which ``before`` is a warehouse that has loaded the day before; a third of the
-    rows changed since.
-    """
+    """A source, ``before`` the warehouse of the day before; a third of the rows changed since."""
 
     source: SourceDatabase
     before: Path
@@ -103,9 +100,7 @@ class Round:
         self.before = self.state()
 
     def run(self, seconds: float | None = None) -> tuple[float, bool]:
-        """Load in a process of its own, killed after so many seconds: how long it took, and whether
-        it was killed.
-        """
+        """Load in a process killed after so many seconds: how long it took, if it was killed."""
         begun = _clean.Event()
         process = _clean.Process(
             target=load,

@@ -1,6 +1,4 @@
-"""What only the embedded warehouse can get wrong: its file lock, its disk, processes side by side,
-sweeping, flat memory.
-"""
+"""What only the embedded warehouse can get wrong: lock, disk, processes, sweeping, memory."""
 
 from __future__ import annotations
 
@@ -206,9 +204,7 @@ def test_a_folder_that_cannot_be_made_is_reported_as_a_sentence(tmp_path: Path) 
 
 
 def load_with_little_space(folder: Path, room_to_stage: int, said: Path) -> None:
-    """As on a full disk, writing fails half-way: no file can grow beyond that, and none at all once
-    rows are staged.
-    """
+    """As on a full disk, writing fails half-way: at a size, and wholly once rows are staged."""
     unlimited = resource.RLIM_INFINITY
     try:
         with DuckDBWarehouse(settings_of(folder)).begin_load(

@@ -1,6 +1,4 @@
-"""Property of the upsert: any sequence of changes and loads ends in the source's state, and no row
-ever grows older.
-"""
+"""Property of the upsert: any sequence of loads ends in the source's state, no row grows older."""
 
 from __future__ import annotations
 
@@ -59,9 +57,7 @@ histories = st.lists(
 
 
 class Shop:
-    """The source: rows by key, each with its name and version; removed rows are gone without a
-    trace.
-    """
+    """The source: rows by key, with name and version; removed rows leave no trace."""
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[str, int]] = {}

@@ -1,3 +1,1 @@
-"""The embedded warehouse: DuckDB files in one folder, open for as short as possible under a
-lock.
-"""
+"""The embedded warehouse: DuckDB files in one folder, opened briefly and under a lock."""

@@ -46,8 +46,9 @@ class DuckDBSession(Session):
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[None]:
-        """Nothing to do: DDL is transactional here, so a writing session is one transaction, and
-        the lock around the file lets one process write.
+        """Nothing to do: DDL is transactional here, so a writing session is one transaction.
+
+        The lock around the file lets one process write.
         """
         yield
 

@@ -1,6 +1,4 @@
-"""What is particular about the embedded warehouse: its files, their lock, and Parquet read in
-place.
-"""
+"""What is particular to the embedded warehouse: its files, their lock, Parquet read in place."""
 
 # ruff: noqa: S608 - names come from the contract and are quoted
 
@@ -165,9 +163,7 @@ class DuckDBWarehouse(Warehouse):
         return {"WAREHOUSE_KIND": self.dialect, "WAREHOUSE_DUCKDB_DIR": folder}
 
     def dbt_run_environment(self, day: date | None = None) -> dict[str, str]:
-        """A build leaves deleted rows where they are, but for one day in seven: being rid of them
-        is writing tables anew.
-        """
+        """A build removes deleted rows on one day in seven only: it writes tables anew for that."""
         vacuum = day is None or day.weekday() == VACUUM_WEEKDAY
         return {"ECOMMERCE_VACUUM_TASKS": "100" if vacuum else "0"}
 

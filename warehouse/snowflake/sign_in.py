@@ -38,8 +38,9 @@ class SignIn:
 
 
 def sign_in(settings: SnowflakeSettings) -> SignIn:
-    """The first of key pair, token and password that is set. ``SettingsError`` says what is missing
-    or wrong.
+    """The first of key pair, token and password that is set.
+
+    ``SettingsError`` says what is missing or wrong.
     """
     if settings.private_key_file or settings.private_key:
         return SignIn("key pair", private_key=_private_key(settings))
@@ -51,9 +52,7 @@ def sign_in(settings: SnowflakeSettings) -> SignIn:
 
 
 def private_key_pem(settings: SnowflakeSettings) -> str | None:
-    """The key of ``SNOWFLAKE_PRIVATE_KEY`` as PEM, whichever of its two forms was given; None if it
-    is not set.
-    """
+    """``SNOWFLAKE_PRIVATE_KEY`` as PEM, whichever of its two forms was given; None if unset."""
     if settings.private_key is None:
         return None
     text = settings.private_key.get_secret_value().strip().replace("\\n", "\n")
@@ -108,9 +107,7 @@ def _private_key(settings: SnowflakeSettings) -> bytes:
 
 
 def fingerprint(settings: SnowflakeSettings) -> str | None:
-    """SHA256 fingerprint of the public key, as ``describe user`` shows it; None where no key pair
-    is used.
-    """
+    """SHA256 fingerprint of the public key, as in ``describe user``; None without a key pair."""
     import hashlib
 
     from cryptography.hazmat.primitives import serialization
@@ -148,9 +145,7 @@ _masking = _Masking()
 
 
 def mask_logs(settings: SnowflakeSettings, given: SignIn) -> None:
-    """Filters of a logger do not see its children's records, so each of the connector's loggers
-    gets the filter.
-    """
+    """Filter each of the connector's loggers: a filter does not see children's records."""
     values = (
         settings.private_key,
         settings.private_key_file_pwd,

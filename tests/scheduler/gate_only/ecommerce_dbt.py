@@ -1,5 +1,4 @@
-"""Airflow DAG: the project's `ecommerce_dbt` with its schedule and its gate, without what comes
-after the gate.
+"""Airflow DAG: `ecommerce_dbt` with its schedule and its gate, without what comes after it.
 
 For tests that count for which days dbt was called, and with which loads: a day takes two seconds
 instead of twenty.
