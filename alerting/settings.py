@@ -20,6 +20,8 @@ class AlertingSettings(FromEnvironment):
 
     slack_webhook_url: SecretStr | None = None
     alert_webhook_url: SecretStr | None = None
+    # Settled days whose revenue changes by more than this share are named in the green message.
+    alert_restated_share: float = Field(default=0.005, ge=0)
     alert_timeout_seconds: int = Field(default=10, gt=0)  # for one request to a channel
     airflow_ui_url: str = Field(
         default="http://localhost:8080",

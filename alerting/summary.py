@@ -8,12 +8,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from alerting.alert import PIPELINE_SLA, Alert, duration
 from alerting.errors_text import counted, keys_text, listed
+from alerting.settings import AlertingSettings
 from alerting.volume import same_weekday, usual
 from pipeline.schedule import scheduled_start
+from pipeline.settings import settings
 from pipeline.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> A
         return alert
     day = date.fromisoformat(alert.day)
     facts = list(alert.facts)
-    for figures in (_unusual, _rejected, _published):
+    for figures in (_unusual, _rejected, _restated, _published):
         try:
             facts = [*figures(day, loads), *facts]
         except Exception as error:
@@ -111,6 +114,23 @@ def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
     facts = [("Rows loaded", _rows(publication)), *_tests(publication)]
     revenue = revenue_line(read_published, day)
     return [*facts, ("Revenue", revenue)] if revenue else facts
+
+
+def _restated(day: date, loads: Loads) -> list[tuple[str, str]]:
+    """Settled days whose revenue has changed by more than ``ALERT_RESTATED_SHARE``, and why."""
+    from transform import read_publication, read_published, restatements
+
+    publication = read_publication()
+    if publication is None or publication.built_for != day:
+        return []
+    share = Decimal(str(settings(AlertingSettings).alert_restated_share))
+    told = [
+        one
+        for one in restatements.of_publication(read_published, publication.publication_id)
+        if one.measure in ("gross_revenue", "net_revenue")
+        and abs(one.after - one.before) > share * abs(one.before)
+    ]
+    return [("Changed since", listed(restatements.sentences(told)))] if told else []
 
 
 def _rejected(day: date, loads: Loads) -> list[tuple[str, str]]:

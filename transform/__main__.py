@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.days import current_day, past_day
+from pipeline.days import current_day, parse_day, past_day
 from pipeline.errors import PipelineError
 from pipeline.masking import mask
 from transform import (
     publish_marts,
     read_publication,
     read_published,
+    restatements,
     rollback,
     run_layer,
     source_freshness,
@@ -69,6 +70,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     dev.add_argument("--fresh", action="store_true", help="throw away what was built there")
     dbt = commands.add_parser("dbt", help="run dbt there: dbt build --select fct_orders+")
     dbt.add_argument("arguments", nargs=argparse.REMAINDER)
+    why = commands.add_parser("why", help="say why the figures of a day have changed since")
+    why.add_argument("day", help="YYYY-MM-DD, as in the column order_date")
+    as_of = commands.add_parser("as-of", help="show a day's figures as a publication had them")
+    as_of.add_argument("day", help="YYYY-MM-DD")
+    as_of.add_argument("publication", help="its id (see `published`)")
     back = commands.add_parser("rollback", help="bring the publication before the current one back")
     back.add_argument("--to", metavar="ID", help="a publication's id instead (see `published`)")
     published = commands.add_parser(
@@ -105,7 +111,14 @@ def _run(options: argparse.Namespace) -> None:
         for name, value in prepare(project(), fresh=options.fresh).items():
             print(f"export {name}={shlex.quote(value)}")
         return
-    if options.command == "rollback":
+    if options.command == "why":
+        told = restatements.sentences(restatements.of_day(read_published, parse_day(options.day)))
+        print("\n".join(told) or f"No figure of {options.day} has changed since it was settled.")
+    elif options.command == "as-of":
+        figures = restatements.as_of(read_published, parse_day(options.day), options.publication)
+        for measure, figure in figures.items():
+            print(f"{measure}\t{figure:,.2f}")
+    elif options.command == "rollback":
         print(json.dumps(rollback(options.to).as_dict(), indent=2))
     elif options.command == "published" and options.sql:
         for row in read_published(options.sql):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.settings import settings as configured
+from transform import restatements
 from transform.settings import TransformSettings
 from warehouse.settings import WarehouseSettings
 
@@ -32,7 +33,7 @@ def publish_marts(
     Running it again publishes the same marts again and changes no number.
     """
     dbt = dbt or configured(TransformSettings)
-    return _publications(warehouse).publish(day, dbt.keep_publications)
+    return _publications(warehouse).publish(day, dbt.keep_publications, restatements.write)
 
 
 def rollback(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -89,6 +89,10 @@ class Publication:
     def as_row(self) -> list[object]:
         values = list(asdict(self).values())
         return [*values[:7], *map(json.dumps, values[7:])]
+
+
+# Schema of the publication that is being made, that of the one before, and both.
+Beside = Callable[[Session, str, str | None, Publication | None, Publication], None]
 
 
 def publication_in(session: Session, schema: str) -> Publication | None:
@@ -176,10 +180,17 @@ class Publications(ABC):
     @abstractmethod
     def _drop(self, session: Session, publication_id: str) -> None: ...
 
+    @abstractmethod
+    def _previous(self, session: Session) -> str:
+        """The schema of the current publication, as a working session calls it."""
+
     # --- the same on every engine
 
-    def publish(self, day: date, keep: int) -> Publication:
+    def publish(self, day: date, keep: int, beside: Beside | None = None) -> Publication:
         """Publish every mart as it was tested, and keep so many publications.
+
+        Args:
+            beside: adds tables of its own to the publication before it is complete.
 
         Running it again publishes the same marts again and changes no number.
 
@@ -217,6 +228,9 @@ class Publications(ABC):
             )
             create_table(session, f"{schema}.publication", COLUMNS)
             session.insert(f"{schema}.PUBLICATION", [publication.as_row()])
+            if beside:
+                previous = self._previous(session) if before else None
+                beside(session, schema, previous, before, publication)
             self._complete(session, publication_id)
             self._make_current(session, publication_id)
             for old in self._versions(session)[:-keep]:

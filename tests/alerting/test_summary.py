@@ -94,6 +94,28 @@ def test_warnings_that_are_new_are_named_with_their_first_rows() -> None:
 
 
 @pytest.mark.usefixtures("published")
+def test_a_settled_day_whose_revenue_has_changed_is_named_with_the_cause() -> None:
+    small, large = ("2026-11-19", "10000", "10001", "1"), ("2026-11-20", "200", "231.20", "31.20")
+    with duckdb.connect(str(published_file())) as connection:
+        connection.execute(
+            "create table published.restatements as select publication_id, published_at, "
+            "cast(null as date) as date_day, '' as measure, 0.00::decimal(18, 2) as value_before, "
+            "0.00::decimal(18, 2) as value_after, '' as cause, 0.00::decimal(18, 2) as change, "
+            "1 as row_count, '' as load_id from published.publication limit 0"
+        )
+        for day, before, after, change in (small, large):
+            connection.execute(
+                "insert into published.restatements select publication_id, published_at, ?, "
+                "'gross_revenue', ?, ?, 'late order', ?, 1, '' from published.publication",
+                [day, before, after, change],
+            )
+    facts = dict(summed_up(SUCCESS, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
+    assert facts["Changed since"] == (
+        "• gross_revenue of 2026-11-20: 231.20, was 200.00: late order +31.20 (1 row)"
+    )
+
+
+@pytest.mark.usefixtures("published")
 def test_a_day_that_was_caught_up_later_is_not_measured_from_six() -> None:
     assert "Total time" not in dict(summed_up(SUCCESS, now=datetime(2026, 11, 22, 21, 0)).facts)
 

@@ -70,7 +70,7 @@ def test_the_marts_are_published_with_what_they_are_made_of(shop: Shop) -> None:
         "select table_name from information_schema.tables where table_schema = 'published' order "
         "by 1",
     )
-    assert tables == [("fct_orders",), ("fct_totals",), ("publication",)]
+    assert tables == [("fct_orders",), ("fct_totals",), ("publication",), ("restatements",)]
 
 
 def test_nothing_is_published_before_the_tests_have_passed(shop: Shop) -> None:

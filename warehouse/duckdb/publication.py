@@ -91,6 +91,10 @@ class DuckDBPublications(Publications):
         _sync(unfinished)
         unfinished.rename(self._version(publication_id))
 
+    def _previous(self, session: Session) -> str:
+        session.execute(f"attach {literal(self._file)} as previous (read_only)")
+        return f"previous.{SCHEMA}"
+
     def _make_current(self, session: Session, publication_id: str) -> None:
         beside = self._file.with_suffix(".next")
         beside.unlink(missing_ok=True)

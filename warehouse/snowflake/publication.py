@@ -79,6 +79,9 @@ class SnowflakePublications(Publications):
         session.execute(f"grant usage on schema {schema} to role {analyst}")
         session.execute(f"grant select on all tables in schema {schema} to role {analyst}")
 
+    def _previous(self, session: Session) -> str:
+        return CURRENT
+
     def _make_current(self, session: Session, publication_id: str) -> None:
         schema = schema_of(publication_id)
         current = publication_in(session, CURRENT)
