@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/var/cache/packages \
     python -m venv /tmp/installer \
     && /tmp/installer/bin/python -m pip install --cache-dir /var/cache/packages/pip --quiet --require-hashes -r /tmp/requirements-uv.txt \
     && /tmp/installer/bin/uv venv --quiet --python "$(python -c 'import sys; print(sys._base_executable)')" /opt/pipeline \
-    && VIRTUAL_ENV=/opt/pipeline /tmp/installer/bin/uv pip install --quiet --cache-dir /var/cache/packages/uv --compile-bytecode --require-hashes -r /tmp/requirements-container.txt
+    && VIRTUAL_ENV=/opt/pipeline /tmp/installer/bin/uv pip install --quiet --cache-dir /var/cache/packages/uv --compile-bytecode --no-deps --require-hashes -r /tmp/requirements-container.txt
 USER 50000
 
 FROM apache/airflow:3.3.2-python3.11

@@ -99,7 +99,7 @@ test-compose: setup  ## docker compose up, both forms, on a real engine: the one
 env:  ## generate the secrets of a deployment into .env, where it does not set them
 	@python3 -m sandbox.containers env
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+LOCK := uv pip compile --override requirements-overrides.txt --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 

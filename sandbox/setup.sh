@@ -35,5 +35,5 @@ if [ ! -x "$venv/bin/uv" ]; then
 fi
 step "installing the locked dependencies (about 1 GB on disk)"
 # Without compiled bytecode, every start of a task takes twice as long.
-VIRTUAL_ENV="$venv" "$venv/bin/uv" pip install --quiet --compile-bytecode --require-hashes -r requirements-dev.txt
+VIRTUAL_ENV="$venv" "$venv/bin/uv" pip install --quiet --compile-bytecode --no-deps --require-hashes -r requirements-dev.txt
 step "done"

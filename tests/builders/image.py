@@ -30,7 +30,16 @@ def image_environment() -> Path:
             if older.is_dir():
                 shutil.rmtree(older)
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--requirement", LOCK]
+        install = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--requirement",
+            LOCK,
+        ]
         subprocess.run([*install, "--python", folder / "bin" / "python"], check=True)
         (folder / ".installed").touch()
     return folder

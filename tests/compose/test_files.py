@@ -347,3 +347,10 @@ def test_the_image_runs_the_versions_that_are_tested_outside_of_it() -> None:
         return set(re.findall(r"^[a-z0-9-]+==\S+", (PROJECT / name).read_text(), re.MULTILINE))
 
     assert versions("requirements.txt") <= versions("requirements-container.txt")
+
+
+@pytest.mark.parametrize("lock", ["requirements", "requirements-container", "requirements-dev"])
+def test_no_bound_of_others_holds_the_trusted_roots_back(lock: str) -> None:
+    text = (PROJECT / f"{lock}.txt").read_text()
+    (year,) = re.findall(r"^certifi==(\d+)\.", text, re.MULTILINE)
+    assert int(year) >= 2026
