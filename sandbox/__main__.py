@@ -53,15 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     screen, stack = Screen(), Stack(Layout())
     if options.command == "status":
         return status(stack)
-    if options.command == "stop":
-        if not stack.stop(screen.say):
-            print("Nothing was running.")
-        print(f"The data stays in {stack.layout.root}; `make clean` removes it.")
-        return 0
-
-    from sandbox.demo import demo
-
     try:
+        if options.command == "stop":
+            if not stack.stop(screen.say):
+                print("Nothing was running.")
+            print(f"The data stays in {stack.layout.root}; `make clean` removes it.")
+            return 0
+
+        from sandbox.demo import demo
+
         demo(options.scale, screen)
     except KeyboardInterrupt:
         print("\nInterrupted; stopping everything.")

@@ -18,11 +18,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from sandbox.local_requests import refusal
 from sandbox.stripe_emulator.account import Account, StripeError
 from sandbox.stripe_emulator.api import Api
 from sandbox.stripe_emulator.faults import Fault, Faults
 from sandbox.stripe_emulator.objects import API_VERSION, new_id
 from sandbox.stripe_emulator.store import Object, Store, encode
+
+LARGEST_BODY = 64 * 2**20  # bytes: the demo shop imports 5,000 objects at once
 
 
 class StripeEmulator:
@@ -149,7 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        body = self._read()
+        if refused := refusal(self.command, self.headers, LARGEST_BODY):
+            self.close_connection = True  # its body is not read
+            self._send(refused[0], encode(StripeError(*refused).body()), {})
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.startswith("/_emulator/"):
             self._control(urlsplit(self.path).path.removeprefix("/_emulator/"), body)
             return
@@ -253,18 +260,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if cut:
             self.close_connection = True
-
-    def _read(self) -> bytes:
-        """The request's body, also a chunked one."""
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-        return b"".join(parts)
 
 
 def _lines(body: bytes) -> list[Object]:

@@ -459,3 +459,21 @@ def test_the_server_is_reachable_from_this_machine_only() -> None:
             ConnectionRefusedError
         ):  # a server on all addresses would answer here, too
             socket.create_connection(("127.0.0.2", port), timeout=2)
+
+
+@pytest.mark.parametrize("path", ["/v1/charges", "/_emulator/requests"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Host": "evil.example"}, 421), ({"Origin": "https://evil.example"}, 403)],
+)
+def test_a_page_of_another_site_is_not_answered(
+    emulator: StripeEmulator, path: str, headers: dict[str, str], status: int
+) -> None:
+    assert requests.get(emulator.url + path, headers=headers, timeout=5).status_code == status
+
+
+def test_a_body_of_unknown_or_endless_length_is_not_read(emulator: StripeEmulator) -> None:
+    url = f"{emulator.url}/_emulator/import"
+    assert requests.post(url, data=iter([b"{}"]), timeout=5).status_code == 411
+    endless = {"Content-Length": str(2**40)}
+    assert requests.request("POST", url, headers=endless, timeout=5).status_code == 413
