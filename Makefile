@@ -50,7 +50,7 @@ test-browser: setup  ## the pages in a real browser (needs chromium)
 test-fast: setup  ## linters, and the tests that are quick
 	$(call beside_linters,$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2)
 
-test-long: setup  ## what is left to chance, with many examples and a seed of its own
+test-long: setup  ## what is left to chance, with many examples and a seed of its own; a whole month on Snowflake's double
 	@TESTS_LONG=1 $(PYTHON) -m pytest -m "hypothesis or chance" -n 2 $(ARGS)
 
 test-mutants: setup  ## break the code on purpose, rule by rule: a test has to notice each

@@ -23,8 +23,8 @@ from warehouse.settings import WarehouseSettings
 if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
-    from tests.builders.fake_snowflake import FakeAccount
     from tests.builders.object_store import S3Double
+    from tests.snowflake_double.server import FakeAccount
     from warehouse.duckdb.warehouse import DuckDBWarehouse
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
@@ -101,7 +101,7 @@ def warehouse(tmp_path: Path) -> DuckDBWarehouse:
 @pytest.fixture(scope="session")
 def fake_snowflake() -> Iterator[FakeAccount]:
     """A Snowflake account on fakesnow, one per test process."""
-    from tests.builders.fake_snowflake import fake_account
+    from tests.snowflake_double.server import fake_account
 
     with fake_account() as account:
         yield account

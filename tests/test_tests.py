@@ -1,4 +1,6 @@
-"""How the tests are laid out: what they share lives in ``tests/builders``."""
+"""How the tests are laid out: what they share lives in ``tests/builders``, and the double of
+Snowflake in ``tests/snowflake_double``, beside the tests of its rules.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,13 @@ def imported_modules(file: Path) -> set[str]:
 
 
 def test_no_test_imports_another_test_or_a_conftest() -> None:
+    shared = ("tests.builders.", "tests.snowflake_double.")
     local = {file.stem for file in TESTS.rglob("*.py") if file.parent != TESTS / "builders"}
     found = set()
     for file in TESTS.rglob("*.py"):
         for module in imported_modules(file):
             first, last = module.split(".")[0], module.split(".")[-1]
-            of_tests = first == "tests" and not module.startswith("tests.builders.")
+            of_tests = first == "tests" and not (module.startswith(shared) and "test_" not in last)
             by_bare_name = "." not in module and module in local and module != "pipeline_page"
             if of_tests or by_bare_name or module.startswith(".") or last == "conftest":
                 found.add((str(file.relative_to(TESTS)), module))

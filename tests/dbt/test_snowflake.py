@@ -29,9 +29,9 @@ from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
 
 from pipeline.contracts import METADATA_COLUMNS, ColumnType
-from tests.builders.fake_snowflake import FakeAccount
 from tests.builders.raw_shop import TABLES, RawShop
 from tests.builders.run_dbt import PROJECT, failures
+from tests.snowflake_double.server import FakeAccount
 from transform.dbt_runner import environment
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
@@ -137,7 +137,10 @@ def test_sign_in_by_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, 
     pem = key_pem(None)
     body = "".join(pem.splitlines()[1:-1])
     given = credentials(
-        monkeypatch, private_key=pem if form == "pem" else body, transform_user="transformer"
+        monkeypatch,
+        private_key=key_pem(None),
+        transform_private_key=pem if form == "pem" else body,
+        transform_user="transformer",
     )
     assert given.private_key is not None and given.private_key.split() == pem.split()
     assert (given.private_key_path, given.password, given.user) == (None, None, "transformer")

@@ -19,8 +19,8 @@ from pipeline.sources import MARKETING_SPEND, SOURCES, source
 from tests.builders.postgres_shop import Shop
 
 if TYPE_CHECKING:
-    from tests.builders.fake_snowflake import FakeAccount
     from tests.builders.source_database import SourceDatabase
+    from tests.snowflake_double.server import FakeAccount
     from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
 

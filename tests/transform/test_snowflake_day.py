@@ -28,7 +28,7 @@ from warehouse import open_warehouse
 from warehouse.runs import RawState, Run, record_run
 
 if TYPE_CHECKING:
-    from tests.builders.fake_snowflake import FakeAccount
+    from tests.snowflake_double.server import FakeAccount
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

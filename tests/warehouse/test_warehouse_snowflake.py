@@ -43,7 +43,7 @@ from warehouse.snowflake.warehouse import SnowflakeWarehouse, sweep
 from warehouse.staging import safe
 
 if TYPE_CHECKING:
-    from tests.builders.fake_snowflake import FakeAccount
+    from tests.snowflake_double.server import FakeAccount
 
 SECRET = "Sesame-4711-open"
 
