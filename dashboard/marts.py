@@ -113,13 +113,16 @@ def _snowflake(account: SnowflakeSettings, report: ReportSettings) -> Iterator[Q
     from warehouse.session import ANALYTICS
     from warehouse.snowflake.session import session
 
-    # the loader's way to sign in, in the analyst's place
-    analyst = account.model_copy(
-        update={
-            "user": report.user or account.user,
-            "load_role": report.role,
-            "load_warehouse": report.warehouse,
-        }
+    signed_in = account.signed_in_by(
+        "SNOWFLAKE_REPORT",
+        report.user,
+        private_key_file=report.private_key_file,
+        private_key=report.private_key,
+        private_key_file_pwd=report.private_key_file_pwd,
+        token=report.token,
+    )
+    analyst = signed_in.model_copy(
+        update={"load_role": report.role, "load_warehouse": report.warehouse}
     )
     with session(analyst, doing="read the published marts", database=ANALYTICS) as connection:
         visible = (

@@ -12,6 +12,7 @@ grant usage, create table, create stage on schema ${p}ECOMMERCE_RAW.LOADS to rol
 
 -- TRANSFORMER: reads raw tables, those of tomorrow too; builds everything behind them.
 grant usage on warehouse ${p}TRANSFORMING_WH to role ${p}TRANSFORMER;
+grant usage on warehouse ${p}MARTS_WH to role ${p}TRANSFORMER;
 grant usage on database ${p}ECOMMERCE_RAW to role ${p}TRANSFORMER;
 grant usage on all schemas in database ${p}ECOMMERCE_RAW to role ${p}TRANSFORMER;
 grant usage on future schemas in database ${p}ECOMMERCE_RAW to role ${p}TRANSFORMER;
@@ -34,6 +35,7 @@ grant usage on database ${p}ECOMMERCE_ANALYTICS to role ${p}ANALYST;
 -- ADMIN: looks after the warehouses.
 grant monitor, operate on warehouse ${p}LOADING_WH to role ${p}ADMIN;
 grant monitor, operate on warehouse ${p}TRANSFORMING_WH to role ${p}ADMIN;
+grant monitor, operate on warehouse ${p}MARTS_WH to role ${p}ADMIN;
 grant monitor, operate on warehouse ${p}REPORTING_WH to role ${p}ADMIN;
 
 use role ACCOUNTADMIN;

@@ -9,6 +9,7 @@ drop user if exists ${p}ECOMMERCE_TRANSFORMER;
 drop user if exists ${p}ECOMMERCE_REPORTING;
 drop warehouse if exists ${p}LOADING_WH;
 drop warehouse if exists ${p}TRANSFORMING_WH;
+drop warehouse if exists ${p}MARTS_WH;
 drop warehouse if exists ${p}REPORTING_WH;
 drop resource monitor if exists ${p}LOADING_BUDGET;
 drop resource monitor if exists ${p}TRANSFORMING_BUDGET;

@@ -106,3 +106,8 @@ def _check(account: Account) -> None:
             raise ValueError(f"there is no service user {user}; there are {', '.join(USERS)}")
         if not re.fullmatch(r"[A-Za-z0-9+/=]+", key):
             raise ValueError(f"the public key of {user} is not Base64")
+    if len(set(account.public_keys.values())) < len(account.public_keys):
+        raise ValueError(
+            "two users have the same public key: whoever holds it would have the roles of both. "
+            "Make a key for each"
+        )

@@ -362,8 +362,10 @@ def test_snowflake_gives_the_same_figures_to_the_analyst(
         inner.setattr(snowflake.connector, "connect", connect)
         account = SnowflakeSettings(_env_file=None, account="shop", user="loader", password="x")  # type: ignore[call-arg,arg-type]
         reading: Any = partial(
-            marts._snowflake, account, ReportSettings(_env_file=None, user="analyst_user")
-        )  # type: ignore[call-arg]
+            marts._snowflake,
+            account,
+            ReportSettings(_env_file=None, user="analyst_user", token="analysts"),  # type: ignore[call-arg,arg-type]
+        )
         with pytest.raises(
             MissingInputError,
             match="Nothing has been published yet, or the role ANALYST may not read it",

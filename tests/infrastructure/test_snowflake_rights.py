@@ -12,7 +12,14 @@ import sqlglot
 from sqlglot import exp
 
 from infrastructure.snowflake.__main__ import DONE, FAILED, main
-from infrastructure.snowflake.statements import FOLDER, Account, public_key_body, read, statements
+from infrastructure.snowflake.statements import (
+    FOLDER,
+    USERS,
+    Account,
+    public_key_body,
+    read,
+    statements,
+)
 from pipeline.sources import SOURCES
 
 ACCOUNT = Account(
@@ -154,6 +161,28 @@ def test_each_service_user_has_one_role_no_password_and_no_second_role() -> None
     ]
 
 
+def test_the_sessions_of_each_service_user_have_utc_no_zone_and_no_statement_without_a_client() -> (
+    None
+):
+    """dbt opens its sessions without parameters: they come from the user."""
+    for user in USERS:
+        (found,) = [
+            s for s in statements(ACCOUNT) if s.startswith(f"alter user {user} set timezone")
+        ]
+        assert "timezone = 'UTC'" in found and "timestamp_type_mapping = 'TIMESTAMP_NTZ'" in found
+        assert "timestamp_ntz_output_format = 'YYYY-MM-DD HH24:MI:SS.FF9'" in found
+        assert "abort_detached_query = true" in found
+
+
+def test_the_warehouse_of_the_marts_is_dbts_and_has_a_budget() -> None:
+    assert Right("TRANSFORMER", "USAGE", "WAREHOUSE", "MARTS_WH") in RIGHTS
+    assert Right("ADMIN", "OPERATE", "WAREHOUSE", "MARTS_WH") in RIGHTS
+    found = "\n".join(statements(ACCOUNT))
+    assert "alter warehouse MARTS_WH set resource_monitor = TRANSFORMING_BUDGET" in found
+    made = re.search(r"create warehouse if not exists MARTS_WH .*", found)
+    assert made and "auto_suspend = 60" in made[0] and "initially_suspended = true" in made[0]
+
+
 @pytest.mark.parametrize("warehouse", ["LOADING", "TRANSFORMING", "REPORTING"])
 def test_each_warehouse_sleeps_and_has_a_budget_with_three_thresholds(warehouse: str) -> None:
     found = "\n".join(statements(ACCOUNT))
@@ -200,7 +229,7 @@ def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(
         re.MULTILINE,
     )
     gone = "\n".join(read(FOLDER / "destroy.sql", Account(prefix="X_")))
-    assert len(made) == 3 + 3 + 3 + 3 + 1 + 4
+    assert len(made) == 3 + 3 + 4 + 3 + 1 + 4
     for kind, name in made:
         assert f"drop {kind} if exists {name}" in gone
     assert main(["destroy", "--dry-run"]) == FAILED

@@ -26,8 +26,8 @@ from warehouse.duckdb.lock import warehouse_lock
 if TYPE_CHECKING:
     from sandbox.slack_inbox import SlackInbox
     from sandbox.stripe_emulator import StripeEmulator
-    from tests.builders.fake_snowflake import FakeAccount
     from tests.builders.source_database import SourceDatabase
+    from tests.snowflake_double.server import FakeAccount
 
 WRONG = "Wr0ng-Secret-4711"
 PREFIXES = {"POSTGRES", "STRIPE", "CSV", "WAREHOUSE", "SLACK", "ALERT", "SNOWFLAKE"}
@@ -263,23 +263,14 @@ def test_a_snowflake_account_is_examined_in_both_roles(
     fake_snowflake.reset()
     for name, value in fake_snowflake.variables.items():
         monkeypatch.setenv(name, value)
-    first = states(
-        check_warehouse()
-    )  # creates the databases on the way; their schemas are not there yet
+    monkeypatch.setenv("SNOWFLAKE_MARTS_WAREHOUSE", "MARTS_WH")
+    fake_snowflake.execute('drop schema "ECOMMERCE_RAW"."STRIPE" cascade')
+    first = states(check_warehouse())
     assert (
         first["loader: schemas"][0] == "fails"
         and "infrastructure.snowflake apply" in first["loader: schemas"][1]
     )
-    for schema in ("POSTGRES", "STRIPE", "CSV_UPLOADS", "LOADS"):
-        fake_snowflake.execute(f'create schema if not exists "ECOMMERCE_RAW"."{schema}"')
-    import snowflake.connector
-
-    with snowflake.connector.connect(
-        account="fakesnow", user="x", password="x", host="127.0.0.1", port=fake_snowflake.port,
-        protocol="http",
-        database="ECOMMERCE_STAGING", schema="STAGING",
-    ):  # fmt: skip
-        pass
+    fake_snowflake.reset()
     found = states(check_warehouse())
     assert {what: state for what, (state, _) in found.items()} == dict.fromkeys(
         [
@@ -293,6 +284,9 @@ def test_a_snowflake_account_is_examined_in_both_roles(
         "works",
     )
     assert "by password" in found["sign-in"][1]
+    monkeypatch.setenv("SNOWFLAKE_MARTS_WAREHOUSE", "REPORTING_WH")
+    settings.cache_clear()
+    assert states(check_warehouse())["dbt: marts"][0] == "fails"
     assert fake_snowflake.staged_files() == []
     monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE", str(tmp_path / "absent.p8"))
     settings.cache_clear()

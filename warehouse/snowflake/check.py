@@ -118,6 +118,8 @@ def _transformer_writes() -> str:
         configured, "transform", database=ANALYTICS, doing="build marts as dbt does", tag="doctor"
     ) as connection:
         try:
+            if configured.marts_warehouse:
+                connection.execute(f"use warehouse {configured.named(configured.marts_warehouse)}")
             connection.execute(f"create transient schema {name}")
             connection.execute(f"create transient table {name}.A (a number(1,0))")
             connection.execute(

@@ -62,10 +62,12 @@ def explain(error: Exception, settings: SnowflakeSettings, doing: str) -> Pipeli
         "JWT token is invalid" in text or "Incorrect username or password" in text
     ):
         reason = "the key, token or password does not belong to the user"
+    if reason is None and "network policy is required" in text.lower():
+        reason = "a service user's token needs a network policy (apply --allow-ip)"
     if reason:
         return CredentialsError(
             f"Snowflake refuses {settings.user} on account {settings.account}: {reason}. Check "
-            "SNOWFLAKE_USER, its key, token or "
+            "the user, its key, token or "
             f"password, and its role (docs/snowflake.md, Sign-in). Snowflake said: {text}"
         )
     if number in _NO_SUCH_ACCOUNT and "404" in f"{number} {text}":

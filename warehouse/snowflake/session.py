@@ -160,10 +160,8 @@ def connect(
 ) -> Any:
     """A new session in the role and warehouse of its purpose. Errors are the connector's own.
 
-    Every use that ends with an error of ours goes through ``session``.
+    Every use that ends with an error of ours goes through ``session``, which also chooses the user.
     """
-    if purpose == "transform":
-        settings = settings.as_transformer()
     given = sign_in(settings)
     mask_logs(settings, given)
     address = {"host": settings.host, "port": settings.port, "protocol": settings.protocol}
@@ -206,6 +204,8 @@ def session(
     tag: str = "",
 ) -> Iterator[SnowflakeSession]:
     """A session that is closed when the block ends; the connector's errors become ours."""
+    if purpose == "transform":
+        settings = settings.as_transformer()
     connection = None
     try:
         connection = connect(settings, purpose, database=database, tag=tag)

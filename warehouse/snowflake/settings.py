@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from pipeline.errors import SettingsError
 from pipeline.settings import PROJECT, FromEnvironment, in_project
 
 
@@ -20,8 +21,8 @@ class SnowflakeSettings(FromEnvironment):
         private_key: the key as PEM, or its Base64 body alone, for places without files.
         private_key_file_pwd: the passphrase of the key, wherever it comes from.
         transform_user: who dbt signs in as; default: ``user``.
-        transform_private_key: the key of that user, as PEM or its Base64 body; default: the
-            loader's.
+        transform_private_key_file, transform_private_key, transform_private_key_file_pwd,
+        transform_token: that user's own; another user than ``user`` must have them.
         marts_warehouse: where dbt builds the marts; default: ``transform_warehouse``, where it does
             everything else.
         host, port, protocol: only for private links and test servers; the connector finds the
@@ -46,7 +47,10 @@ class SnowflakeSettings(FromEnvironment):
     token: SecretStr | None = None
     password: SecretStr | None = None
     transform_user: str | None = None
+    transform_private_key_file: Path | None = None
     transform_private_key: SecretStr | None = None
+    transform_private_key_file_pwd: SecretStr | None = None
+    transform_token: SecretStr | None = None
     load_role: str = "LOADER"
     load_warehouse: str = "LOADING_WH"
     transform_role: str = "TRANSFORMER"
@@ -64,7 +68,7 @@ class SnowflakeSettings(FromEnvironment):
     statement_timeout_seconds: int = Field(default=3600, gt=0)
     max_tries: int = Field(default=4, ge=1)
 
-    @field_validator("staging_dir", "private_key_file")
+    @field_validator("staging_dir", "private_key_file", "transform_private_key_file")
     @classmethod
     def _same_path_for_every_process(cls, path: Path | None) -> Path | None:
         return in_project(path) if path else None
@@ -79,11 +83,53 @@ class SnowflakeSettings(FromEnvironment):
         return account
 
     def as_transformer(self) -> SnowflakeSettings:
-        """The same account, with dbt's own user and key where they are set."""
-        own: dict[str, object] = {"user": self.transform_user or self.user}
-        if self.transform_private_key:
-            own |= {"private_key": self.transform_private_key, "private_key_file": None}
-        return self.model_copy(update=own)
+        """The same account, signed in to by dbt's own user where one is set."""
+        return self.signed_in_by(
+            "SNOWFLAKE_TRANSFORM",
+            self.transform_user,
+            private_key_file=self.transform_private_key_file,
+            private_key=self.transform_private_key,
+            private_key_file_pwd=self.transform_private_key_file_pwd,
+            token=self.transform_token,
+        )
+
+    def signed_in_by(
+        self,
+        variables: str,
+        user: str | None,
+        *,
+        private_key_file: Path | None,
+        private_key: SecretStr | None,
+        private_key_file_pwd: SecretStr | None,
+        token: SecretStr | None,
+    ) -> SnowflakeSettings:
+        """The same account, signed in to by another user: with that user's own key or token, never
+        with the loader's. Whoever has one of them has one role.
+
+        Args:
+            variables: what the names of that user's settings begin with.
+            user: None for the loader's own.
+
+        Raises:
+            SettingsError: it is another user, and nothing of its own is set.
+        """
+        if private_key_file or private_key or token:
+            own = {
+                "user": user or self.user,
+                "private_key_file": private_key_file,
+                "private_key": private_key,
+                "private_key_file_pwd": private_key_file_pwd,
+                "token": token,
+                "password": None,
+            }
+            return self.model_copy(update=own)
+        if user and user.upper() != self.user.upper():
+            raise SettingsError(
+                f"{variables}_USER is {user}, another user than SNOWFLAKE_USER, so it signs in "
+                f"with a key or token of its own: set {variables}_PRIVATE_KEY_FILE, "
+                f"{variables}_PRIVATE_KEY or {variables}_TOKEN (docs/snowflake.md, Sign-in)."
+            )
+        return self
 
     def named(self, name: str) -> str:
         """The name of a database, role or warehouse in this environment."""
