@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pipeline.errors import WarehouseUnavailableError
 from warehouse.base import retried
 from warehouse.snowflake.errors import explain
 from warehouse.snowflake.session import SnowflakeSession, connect, query_tag
-from warehouse.staging import Files
+from warehouse.staging import Files, safe
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -25,13 +26,18 @@ STAGE = "LOADS.STAGED"
 
 
 class Uploads(Files):
-    """Each upload under way has a connection of its own, used again by the next."""
+    """Each upload under way has a connection of its own, used again by the next.
+
+    The folder here is this process's alone, also where others work on the same load; on the stage
+    each load has one.
+    """
 
     compression: Literal["none", "zstd"] = "zstd"
 
     def __init__(self, warehouse: SnowflakeWarehouse, load_id: str, **about: str) -> None:
         self._settings, self._warehouse, self._about = warehouse.settings, warehouse, about
-        super().__init__(self._settings.staging_dir, load_id)
+        own = f"{safe(load_id)}-{secrets.token_hex(3)}"
+        super().__init__(self._settings.staging_dir / own, load_id)
         self.file_bytes = self._settings.part_mb * 2**20
         at_once = self._settings.parallel_uploads
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="upload")
