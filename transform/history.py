@@ -24,8 +24,8 @@ SELECTION: dict[Layer, tuple[str, ...]] = {
 
 
 def locked(here: Project) -> AbstractContextManager[None]:
-    """DuckDB has one writer at a time, and dbt holds the file for its whole run. Snowflake needs no
-    such lock.
+    """One process at a time builds: dbt holds DuckDB's file for its whole run, and on Snowflake a
+    statement of a killed run may still write.
     """
     return open_warehouse(here.warehouse).lock()
 

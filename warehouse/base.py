@@ -73,7 +73,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def lock(self) -> AbstractContextManager[None]:
-        """Held while dbt runs, where an engine has one writer at a time."""
+        """Held by who builds or publishes the marts: one process at a time."""
 
     @abstractmethod
     def marts(self, *, read_only: bool = True) -> AbstractContextManager[Session]:

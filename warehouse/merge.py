@@ -90,7 +90,11 @@ def _one_row_per_key(
     others = [c for c in columns if c.name not in (*table.key, table.version)]
     order = [session.quoted(table.version), *(_comparable(session, c) for c in others)]
     newest = ", ".join(f"{expression} desc nulls last" for expression in order)
-    once = [f"select * from ({p}) staged where ({key}) not in ({twice})" for p in pieces]
+    same = " and ".join(f"twice.{k} = staged.{k}" for k in map(session.quoted, table.key))
+    once = [
+        f"select * from ({p}) staged where not exists (select 1 from ({twice}) twice where {same})"
+        for p in pieces
+    ]
     return [
         *once,
         f"select * from ({_all(pieces)}) staged where ({key}) in ({twice}) "

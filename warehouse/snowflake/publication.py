@@ -13,8 +13,8 @@ PUBLICATION says; a name that says otherwise was left by a killed process, and i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from warehouse.publication import (
@@ -46,7 +46,13 @@ class SnowflakePublications(Publications):
     def __init__(self, warehouse: SnowflakeWarehouse) -> None:
         self._warehouse = warehouse
 
-    def working(self) -> AbstractContextManager[Session]:
+    @contextmanager
+    def working(self) -> Iterator[Session]:
+        with self._warehouse.lock(), self._warehouse.marts() as session:
+            yield session
+
+    def _choosing(self) -> AbstractContextManager[Session]:
+        """A rollback does not wait for a dbt run to end: SWAP is one statement."""
         return self._warehouse.marts()
 
     def current(self) -> Publication | None:

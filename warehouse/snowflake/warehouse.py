@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
@@ -21,6 +21,7 @@ from warehouse.load import COMMITS_LOCK
 from warehouse.manifest import KEPT, StagedPart
 from warehouse.records import create_record_tables
 from warehouse.session import ANALYTICS, Session, utc_now
+from warehouse.snowflake.lease import lease
 from warehouse.snowflake.publication import SnowflakePublications
 from warehouse.snowflake.session import query_tag, session
 from warehouse.snowflake.settings import SnowflakeSettings
@@ -57,7 +58,8 @@ class SnowflakeWarehouse(Warehouse):
     @contextmanager
     def files(self, load_id: str, *, shared: bool, **about: str) -> Iterator[Files]:
         uploads = Uploads(self, load_id, **about)
-        with load_folder(uploads.folder, shared=False):
+        with load_folder(uploads.root, shared=False):
+            uploads.folder.mkdir()
             try:
                 yield uploads
             finally:
@@ -108,8 +110,8 @@ class SnowflakeWarehouse(Warehouse):
         return [f"select {', '.join(values)} from {name}"]
 
     def lock(self) -> AbstractContextManager[None]:
-        """None is needed: readers and writers do not exclude each other."""
-        return nullcontext()
+        """Readers and writers do not exclude each other; those who build or publish do."""
+        return lease(self.marts, self.settings.statement_timeout_seconds)
 
     def marts(self, *, read_only: bool = True) -> AbstractContextManager[Session]:
         return session(self.settings, "transform", database=ANALYTICS, doing="look after the marts")
@@ -164,24 +166,25 @@ class SnowflakeWarehouse(Warehouse):
 
 def create_loads(session: Session) -> None:
     """Everything in LOADS that is missing. DDL commits: never call it inside a transaction."""
-    if not create_record_tables(session) and _locks(session):
-        return
-    session.execute(f"create stage if not exists {STAGE}")
-    for name in (DAYS_LOCK, COMMITS_LOCK):
+    wanted = {f"LOCK_{name.upper()}" for name in (DAYS_LOCK, COMMITS_LOCK)}
+    made = create_record_tables(session)
+    there = {
+        name
+        for (name,) in session.rows(
+            "select table_name from information_schema.tables "
+            "where table_schema = 'LOADS' and startswith(table_name, 'LOCK_')"
+        )
+    }
+    for name in sorted(there - wanted):  # each source had a lock of its own once
+        session.execute(f"drop table if exists LOADS.{name}")
+    if made or wanted - there:
+        session.execute(f"create stage if not exists {STAGE}")
+    for name in sorted(wanted - there):
         # Made with its row in one statement: without a row the table would lock nothing.
         session.execute(
-            f"create table if not exists LOADS.LOCK_{name.upper()} as "
+            f"create table if not exists LOADS.{name} as "
             "select cast(null as timestamp_ntz) as held_since"
         )
-
-
-def _locks(session: Session) -> bool:
-    found = (
-        "select count(*) from information_schema.tables "
-        "where table_schema = 'LOADS' and table_name in (?, ?)"
-    )
-    names = [f"LOCK_{name.upper()}" for name in (DAYS_LOCK, COMMITS_LOCK)]
-    return bool(session.rows(found, names)[0][0] == len(names))
 
 
 def _incoming(load_id: str) -> str:
