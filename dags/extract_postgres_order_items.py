@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from wiring.extraction import extraction_dag
+from wiring.on_call import postgres_doc
 
-DOC = """
-### What it does
-Every day at 06:00 UTC it loads the lines of the shop's orders that changed up to 06:00 UTC of
-that day from PostgreSQL into `RAW_ORDER_ITEMS`, then announces the day on the Dataset
-`raw_order_items`. When all six sources have announced the same day, `ecommerce_dbt` runs for it.
-
-### When it fails
-Nothing half-loaded is left: clear the task, or trigger the DAG for the day, and it finishes the
-job. The alert names the error; the runbook (docs/runbook.md) has a section for each. The other
-five sources are not held up; dbt waits for this one.
-
-### Who cares
-Revenue by product, and the check that an order equals the sum of its lines.
-"""
-
+DOC = postgres_doc(
+    "order_items",
+    rows="the lines of the shop's orders",
+    who_cares="Revenue by product, and the check that an order equals the sum of its lines.",
+)
 dag = extraction_dag("order_items", DOC)
