@@ -62,7 +62,9 @@ class RawTable:
         key: the columns that identify a row.
         version: the column that orders two versions of a row; an older version never replaces a
             newer one.
-        append_only: rows never change in the source, so ``version`` is the time of their creation.
+        append_only: ``version`` is the time of a row's creation: it stays when the row changes.
+        part_of: the table whose rows own these, by a column called like its key: when one of them
+            is touched, those it owns are read again, as an order's lines are.
     """
 
     name: str
@@ -71,6 +73,7 @@ class RawTable:
     key: tuple[str, ...]
     version: str
     append_only: bool = False
+    part_of: RawTable | None = None
 
     @property
     def raw_name(self) -> str:
@@ -88,7 +91,7 @@ METADATA_COLUMNS: tuple[Column, ...] = (
     Column("_load_id", TEXT, nullable=False),  # the load that last changed the row
     Column("_loaded_at", TIMESTAMP, nullable=False),  # when that load committed its rows
     Column("_day", DATE, nullable=False),  # the day that load was for
-    Column("_deleted_at", TIMESTAMP),  # set by reconciliation when the row is gone from the source
+    Column("_deleted_at", TIMESTAMP),  # set when the row is gone from the source
 )
 
 

@@ -21,13 +21,17 @@ class Window:
 
 @dataclass(frozen=True)
 class TableCounts:
-    """Rows of one raw table in one load; ``extracted = inserted + updated + unchanged``."""
+    """Rows of one raw table in one load; ``extracted = inserted + updated + unchanged``.
+
+    ``deleted`` were marked, because their keys are gone from the source.
+    """
 
     table: str
     extracted: int = 0
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,16 @@ class LoadRecord:
     @property
     def summary(self) -> str:
         """One line about the load, for a log or a terminal."""
-        inserted, updated, unchanged = (
+        inserted, updated, unchanged, deleted = (
             sum(getattr(table, count) for table in self.tables)
-            for count in ("inserted", "updated", "unchanged")
+            for count in ("inserted", "updated", "unchanged", "deleted")
         )
+        gone = f", {deleted:,} gone from the source" if deleted else ""
         rejected = f", {self.rows_rejected:,} rejected" if self.rows_rejected else ""
         return (
             f"{self.source} {self.day}: {self.rows_extracted:,} rows read ({inserted:,} new, "
-            f"{updated:,} changed, {unchanged:,} unchanged{rejected}) in {self.seconds:.1f} s, "
-            f"load {self.load_id}"
+            f"{updated:,} changed, {unchanged:,} unchanged{rejected}{gone}) "
+            f"in {self.seconds:.1f} s, load {self.load_id}"
         )
 
     def as_event(self) -> dict[str, Any]:

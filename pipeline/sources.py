@@ -90,6 +90,7 @@ ORDER_ITEMS = RawTable(
     key=("order_item_id",),
     version="created_at",
     append_only=True,
+    part_of=ORDERS,
     columns=(
         Column("order_item_id", BIGINT, nullable=False),
         Column("order_id", BIGINT),
@@ -232,7 +233,7 @@ SOURCES: tuple[Source, ...] = (
         "postgres",
         "extract_postgres_order_items",
         (ORDER_ITEMS,),
-        "Order lines, append-only by created_at.",
+        "Order lines: new ones by created_at, changed ones with their order.",
     ),
     Source(
         "charges",

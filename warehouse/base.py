@@ -102,9 +102,18 @@ class Warehouse(ABC):
 
     @contextmanager
     def begin_load(
-        self, source: Source, day: date, window: Window, *, load_id: str | None = None
+        self,
+        source: Source,
+        day: date,
+        window: Window,
+        *,
+        load_id: str | None = None,
+        started_at: datetime | None = None,
     ) -> Iterator[Load]:
         """Start a load. Nothing in the raw tables is touched before ``commit``.
+
+        ``started_at``, UTC without a zone, is a moment before the source was looked at; by default
+        this one.
 
         With a ``load_id`` the load is shared: begun by the first process that names it, joined by
         the others, whose ``window`` is that of the first. One that was committed already returns
@@ -122,9 +131,9 @@ class Warehouse(ABC):
 
         with self.files(name, shared=load_id is not None, **about) as files:
             manifest: Manifest = (
-                SharedManifest(writing, name, source, day, window)
+                SharedManifest(writing, name, source, day, window, started_at or utc_now())
                 if load_id
-                else OwnManifest(name, day, window, files.folder)
+                else OwnManifest(name, day, window, started_at or utc_now(), files.folder)
             )
             yield Load(self, source, manifest, files)
 
@@ -171,6 +180,11 @@ class Warehouse(ABC):
             marked = self.ask(doing, mark, writes=True, source=source.name)
             files.are_loaded = True
             return marked
+
+    def now(self) -> datetime:
+        """Now, UTC without a zone: later than every commit so far, whatever clock stamped it."""
+        newest = self.ask("read the newest commit", records.newest_commit)
+        return max(utc_now(), newest) if newest else utc_now()
 
     def watermark(self, source: Source) -> datetime | None:
         """The newest committed watermark of a source; None before its first load."""

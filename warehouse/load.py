@@ -12,6 +12,7 @@ where SQL can read them, and then writes in one transaction: the rows of every t
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -24,7 +25,7 @@ from pipeline.rejects import Reject
 from warehouse import manifest as manifests
 from warehouse import records, rejected, tables
 from warehouse.manifest import Manifest, SharedManifest, StagedPart, checksum
-from warehouse.merge import Stamp, merge
+from warehouse.merge import Stamp, mark_deleted, merge
 from warehouse.parquet import write_part
 from warehouse.session import Session, utc_now
 from warehouse.staging import Files, safe
@@ -91,24 +92,50 @@ class Load:
             part = f"part-{self._unnamed:05d}"
             self._unnamed += 1
         columns = (*table.columns, *self._added.get(table.name, ()))
+        written = self._write(table, columns, batches, part)
+        self._manifest.add_part(written)
+        return written.rows
+
+    def stage_gone(
+        self, table: RawTable, keys: Iterable[pa.RecordBatch], *, part: str = "gone"
+    ) -> int:
+        """Stage the keys of rows that are gone from the source; return how many they are.
+
+        ``commit`` marks these rows as deleted, but for those that another load has changed since
+        this one began. Staged rows with such a key are there again.
+
+        Args:
+            keys: batches with the key columns of the table.
+            part: staging under the same name again replaces it.
+        """
+        columns = tuple(table.column(name) for name in table.key)
+        written = self._write(table, columns, keys, part)
+        if written.rows:
+            self._manifest.add_gone(written)
+        return written.rows
+
+    def _write(
+        self,
+        table: RawTable,
+        columns: tuple[Column, ...],
+        batches: Iterable[pa.RecordBatch],
+        part: str,
+    ) -> StagedPart:
         # A folder for each try: files of an earlier one are never mixed in.
         folder = self._files.folder / table.name / f"{safe(part)}-{secrets.token_hex(3)}"
         written = write_part(table, columns, batches, self._files, folder)
         if isinstance(self._manifest, SharedManifest):
             self._files.finish()  # the part counts from now on, for processes elsewhere too
         names = tuple(str((folder / n).relative_to(self._files.root)) for n in written.names)
-        self._manifest.add_part(
-            StagedPart(
-                table=table.name,
-                name=part,
-                files=names,
-                columns=tuple(column.name for column in columns),
-                rows=written.rows,
-                digest=written.digest,
-                finished_at=utc_now(),
-            )
+        return StagedPart(
+            table=table.name,
+            name=part,
+            files=names,
+            columns=tuple(column.name for column in columns),
+            rows=written.rows,
+            digest=written.digest,
+            finished_at=utc_now(),
         )
-        return written.rows
 
     def reject(self, table: RawTable, rejects: Sequence[Reject]) -> None:
         """Set rows aside; they reach ``LOADS.REJECTED_ROWS`` with ``commit``."""
@@ -141,7 +168,9 @@ class Load:
         are lineage (when fetched, from which file): they make no row different, and move on by
         themselves in a row that is otherwise equal. A row without version is older than any with
         one. Of several staged rows with one key the newest counts. A row marked as deleted before
-        this load began is there again. Every row that is written gets a ``_loaded_at`` later than
+        this load began is there again. A row of an append-only table, whose version never changes,
+        replaces what was there when this load began. Every row that is written, and every row that
+        is marked as deleted because its key was staged as gone, gets a ``_loaded_at`` later than
         that of any commit before.
 
         Args:
@@ -184,18 +213,30 @@ class Load:
                 tables.forget_columns(session, table, columns[table.name])
             else:
                 tables.refuse_changed_types(session, table, table.columns)
-        pieces = {}
+        pieces, gone = {}, {}
         for table in self._source.tables:
             tables.make_ready(session, table, columns[table.name])
             pieces[table.name] = self._arrive(
                 session, table, columns[table.name], staged[table.name]
             )
+            if keys := self._manifest.gone(session, table):
+                of_key = tuple(table.column(name) for name in table.key)
+                gone[table.name] = self._arrive(session, table, of_key, keys)
         with session.transaction(COMMITS_LOCK):
             stamp = Stamp(
                 self.load_id, next_commit(session), self._manifest.day, self._manifest.started_at
             )
+            # First what went: a row that is staged as well has come back.
+            marked = {
+                t.name: mark_deleted(session, t, gone[t.name], stamp.started_at, stamp)
+                for t in self._source.tables
+                if t.name in gone
+            }
             counts = tuple(
-                merge(session, t, columns[t.name], pieces[t.name], stamp, replace=replace)
+                dataclasses.replace(
+                    merge(session, t, columns[t.name], pieces[t.name], stamp, replace=replace),
+                    deleted=marked.get(t.name, 0),
+                )
                 for t in self._source.tables
             )
             aside = rejected.write(

@@ -89,6 +89,14 @@ class Manifest(ABC):
         said = {**asdict(part), "finished_at": part.finished_at.isoformat()}
         self._say("part", part.table, part.name, said)
 
+    def add_gone(self, part: StagedPart) -> None:
+        """The part has the keys of rows that are gone from the source."""
+        said = {**asdict(part), "finished_at": part.finished_at.isoformat()}
+        self._say("gone", part.table, part.name, said)
+
+    def gone(self, session: Session, table: RawTable) -> list[StagedPart]:
+        return [_part(said) for said in self._said(session, "gone", table.name).values()]
+
     def parts(
         self, session: Session, table: RawTable, names: Sequence[str] | None
     ) -> list[StagedPart]:
@@ -121,8 +129,10 @@ def _part(said: Said) -> StagedPart:
 class OwnManifest(Manifest):
     """Of a load that one process makes alone. Rejected rows, which can be many, are in a file."""
 
-    def __init__(self, load_id: str, day: date, window: Window, folder: Path) -> None:
-        super().__init__(load_id, day, window, utc_now())
+    def __init__(
+        self, load_id: str, day: date, window: Window, started_at: datetime, folder: Path
+    ) -> None:
+        super().__init__(load_id, day, window, started_at)
         self._rejects = folder / "rejected.jsonl"
         self._all: dict[tuple[str, str], dict[str, Said]] = {}
 
@@ -162,8 +172,9 @@ class SharedManifest(Manifest):
         source: Source,
         day: date,
         window: Window,
+        started_at: datetime,
     ) -> None:
-        super().__init__(load_id, day, window, utc_now())
+        super().__init__(load_id, day, window, started_at)
         self._writing = writing
         start = window.start.isoformat() if window.start else None
         said = {

@@ -141,6 +141,9 @@ def _upsert_clauses(session: Session, table: RawTable, columns: Sequence[Column]
     ]
     differs = f"({' or '.join(different) or '1 = 0'})"
     by_version = f"({newer} and {differs})" if table.version in lineage else newer
+    if table.append_only:  # its versions say nothing: what was read later counts
+        read_later = f'target."_LOADED_AT" <= staged."_STARTED_AT" and ({differs} or not {same})'
+        by_version = f"({by_version} or ({read_later}))"
     # Gone from the source before this load read it: the row has begun a new life, whatever its
     # version. Gone later: it was read before it went, and stays deleted.
     reborn = 'target."_DELETED_AT" <= staged."_STARTED_AT"'

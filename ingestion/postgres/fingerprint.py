@@ -28,7 +28,7 @@ def buckets(table: SourceTable, compared: Sequence[Column], watermark: datetime)
         by_bucket=sql.SQL(BY_BUCKET),
         row=_row(table, compared),
         table=table.address,
-        due=_due(table, watermark),
+        due=due(table, watermark),
     )
 
 
@@ -100,14 +100,14 @@ def _is_held(column: SourceColumn) -> sql.Composable:
     )
 
 
-def _due(table: SourceTable, watermark: datetime) -> sql.Composable:
-    """The rows that a load up to the watermark must have brought, in whatever version."""
+def due(table: SourceTable, until: datetime) -> sql.Composable:
+    """The rows that a load up to that moment must have brought, in whatever version."""
     version, born = table.by_name[table.contract.version], table.by_name.get("created_at")
-    conditions = [version.up_to(watermark)]
+    conditions = [version.up_to(until)]
     if born is None or born == version:
         conditions.append(sql.SQL("{} is null").format(version.identifier))
     else:
-        conditions.append(born.up_to(watermark))
+        conditions.append(born.up_to(until))
         conditions.append(
             sql.SQL("({} is null and {} is null)").format(version.identifier, born.identifier)
         )

@@ -6,18 +6,26 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from psycopg2 import sql
 
+from ingestion.postgres.keys import (
+    KeyDifferences,
+    can_be_compared,
+    having_keys,
+    key_differences,
+)
 from ingestion.postgres.parts import Part, estimated_rows, in_range, key_ranges
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
-from ingestion.postgres.window import in_window, window_of
+from ingestion.postgres.window import in_window, of_touched, window_of
+from ingestion.reconcile.dialect import dialect
 from pipeline.contracts import RawTable, Source
 from pipeline.days import upper_bound
 from pipeline.errors import MissingInputError, PermanentError
@@ -28,18 +36,37 @@ from warehouse import Load, Warehouse, open_warehouse
 
 logger = logging.getLogger(__name__)
 
+BORN_OLD = "born-old"  # the part of a plan with the rows that no window brings
+
 
 @dataclass(frozen=True)
 class _Before:
     """What the warehouse holds of a table before a load.
 
     Attributes:
+        asked_at: when this was asked, UTC without a zone.
         watermark: of the source; None before its first load.
         columns: of the raw table. Empty: there is none yet, or a full refresh starts afresh.
+        has_rows: the raw table has rows that are not marked as deleted.
     """
 
+    asked_at: datetime
     watermark: datetime | None
     columns: tuple[str, ...]
+    has_rows: bool
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a load reads, and what it takes away.
+
+    Attributes:
+        conditions: for the rows of the window and, apart, those that are part of a row in it.
+        differences: between the keys of the two sides.
+    """
+
+    conditions: tuple[sql.Composable, ...]
+    differences: KeyDifferences
 
 
 class PostgresExtractor:
@@ -63,8 +90,18 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            with self.warehouse.begin_load(source, day, window) as load:
-                _stage(load, snapshot, window)
+            reading = self._reading(snapshot, window, before)
+            with self.warehouse.begin_load(source, day, window, started_at=before.asked_at) as load:
+                load.stage_gone(raw, reading.differences.gone_batches(raw))
+                unseen = having_keys(snapshot, reading.differences.unseen)
+                rows = _stage(load, snapshot, [*reading.conditions, *unseen])
+                if not rows and before.watermark is None:
+                    logger.warning(
+                        "The first load of %s found no row up to %s UTC in the source. Is it the "
+                        "right database, and has it been filled?",
+                        source.name,
+                        window.end,
+                    )
                 # the commit may take a while: hold nothing in the source meanwhile
                 snapshot.connection.close()
                 return load.commit(self._watermark(snapshot, window), replace=full_refresh)
@@ -82,11 +119,20 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            rows = estimated_rows(
-                snapshot.connection, snapshot.query(in_window(raw, snapshot.table.by_name, window))
+            reading = self._reading(snapshot, window, before)
+            rows = sum(
+                estimated_rows(snapshot.connection, snapshot.query(condition))
+                for condition in reading.conditions
             )
             count = min(-(-rows // self.settings.split_rows), self.settings.max_parts)
             load_id = f"{source.name}-{day}-{secrets.token_hex(6)}"
+            differences = reading.differences
+            if differences.gone or differences.unseen:
+                with self.warehouse.begin_load(
+                    source, day, window, load_id=load_id, started_at=before.asked_at
+                ) as load:
+                    load.stage_gone(raw, differences.gone_batches(raw))
+                    _stage(load, snapshot, having_keys(snapshot, differences.unseen), BORN_OLD)
             return [
                 Part(
                     load_id=load_id,
@@ -95,6 +141,7 @@ class PostgresExtractor:
                     window=window,
                     watermark=self._watermark(snapshot, window),
                     full_refresh=full_refresh,
+                    further=(BORN_OLD,) if differences.gone or differences.unseen else (),
                     columns=tuple(column.name for column in snapshot.table.declared),
                     number=number,
                     low=low,
@@ -114,7 +161,12 @@ class PostgresExtractor:
             self._snapshot(raw, part.day, part.columns, may_gain=False) as snapshot,
             self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load,
         ):
-            return _stage(load, snapshot, part.window, part)
+            inside = in_range(snapshot.table, part.low, part.high)
+            conditions = [
+                sql.SQL("{} and {}").format(condition, inside)
+                for condition in _conditions(snapshot, part.window)
+            ]
+            return _stage(load, snapshot, conditions, part.name)
 
     def commit_parts(self, parts: Sequence[Part]) -> LoadRecord:
         """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same
@@ -130,9 +182,8 @@ class PostgresExtractor:
         with self.warehouse.begin_load(
             source, first.day, first.window, load_id=first.load_id
         ) as load:
-            return load.commit(
-                first.watermark, replace=first.full_refresh, parts=[part.name for part in parts]
-            )
+            names = [*(part.name for part in parts), *first.further]
+            return load.commit(first.watermark, replace=first.full_refresh, parts=names)
 
     def _snapshot(
         self, table: RawTable, day: date, remembered: tuple[str, ...], *, may_gain: bool = True
@@ -146,11 +197,32 @@ class PostgresExtractor:
         """The watermark is asked for first: if the very first load, of another day, commits in
         between, this one is a first load as well, up to the end of its own day, and not one of a
         table that has been dropped."""
-        watermark = self.warehouse.watermark(source)
-        return _Before(watermark, () if full_refresh else self.warehouse.raw_columns(table))
+        asked_at, watermark = self.warehouse.now(), self.warehouse.watermark(source)
+        columns = () if full_refresh else self.warehouse.raw_columns(table)
+        address = dialect(self.warehouse.dialect).address(table)
+        some = f"select 1 from {address} where _deleted_at is null limit 1"  # noqa: S608 - quoted
+        return _Before(
+            asked_at, watermark, columns, has_rows=bool(columns and self.warehouse.query(some))
+        )
+
+    def _reading(self, snapshot: Snapshot, window: Window, before: _Before) -> _Reading:
+        raw, conditions = snapshot.table.contract, _conditions(snapshot, window)
+        if not before.has_rows or not can_be_compared(raw):
+            return _Reading(conditions, KeyDifferences())
+        read = sql.SQL(" or ").join(conditions)
+        found = key_differences(snapshot, self.warehouse, window, read)
+        found.refuse_too_many(raw.name, self.settings.max_gone)
+        if found.gone or found.unseen:
+            logger.info(
+                "%s: %d rows are gone from the source, %d were born before the window.",
+                raw.name,
+                len(found.gone),
+                len(found.unseen),
+            )
+        return _Reading(conditions, found)
 
     def _window(self, snapshot: Snapshot, day: date, before: _Before) -> Window:
-        """From the beginning, if there is no table yet or a full refresh was asked for, or if the
+        """From the beginning, if there is no row yet or a full refresh was asked for, or if the
         source has gained a column: then rows that did not change have a value in it as well."""
         new = [column.name for column in snapshot.table.gained if column.name not in before.columns]
         if before.columns and new:
@@ -162,7 +234,7 @@ class PostgresExtractor:
             )
         overlap = timedelta(minutes=self.settings.overlap_minutes)
         return window_of(
-            day, before.watermark, overlap, from_the_beginning=not before.columns or bool(new)
+            day, before.watermark, overlap, from_the_beginning=not before.has_rows or bool(new)
         )
 
     def _watermark(self, snapshot: Snapshot, window: Window) -> datetime:
@@ -215,11 +287,22 @@ def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
     return owner, raw if isinstance(table, str) else table
 
 
-def _stage(load: Load, snapshot: Snapshot, window: Window, part: Part | None = None) -> int:
+def _conditions(snapshot: Snapshot, window: Window) -> tuple[sql.Composable, ...]:
+    """For the rows of a window and, apart so that each can use an index, those of touched ones."""
+    table = snapshot.table
+    inside = in_window(table.contract, table.by_name, window)
+    if snapshot.parent is None:
+        return (inside,)
+    touched = of_touched(table.by_name, snapshot.parent, window)
+    return inside, sql.SQL("({} and {} is not true)").format(touched, inside)
+
+
+def _stage(
+    load: Load, snapshot: Snapshot, conditions: Iterable[sql.Composable], part: str | None = None
+) -> int:
+    """Stage the rows that meet any of the conditions, of which no row meets two."""
     table = snapshot.table
     for column in table.undeclared:
         load.add_column(table.contract, column)
-    condition = in_window(table.contract, table.by_name, window)
-    if part is not None:
-        condition = sql.SQL("({}) and {}").format(condition, in_range(table, part.low, part.high))
-    return load.stage(table.contract, snapshot.batches(condition), part=part.name if part else None)
+    batches = chain.from_iterable(map(snapshot.batches, conditions))
+    return load.stage(table.contract, batches, part=part)

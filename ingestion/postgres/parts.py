@@ -21,6 +21,7 @@ class Part:
 
     Attributes:
         load_id: the shared load, the same for every part.
+        further: names of the parts that the plan itself has staged.
         low, high: keys in ``[low, high)``; None: without bound, so that rows born after the plan
             have their part as well.
         columns: the columns of the plan: one gained since waits for the next load, one lost since
@@ -36,6 +37,7 @@ class Part:
     watermark: datetime
     full_refresh: bool
     columns: tuple[str, ...]
+    further: tuple[str, ...] = ()
     number: int = 0
     low: int | None = None
     high: int | None = None
@@ -64,6 +66,7 @@ class Part:
                 ),
                 "watermark": datetime.fromisoformat(plain["watermark"]),
                 "columns": tuple(plain["columns"]),
+                "further": tuple(plain["further"]),
             }
         )
 

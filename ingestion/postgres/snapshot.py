@@ -28,12 +28,16 @@ from warehouse.arrow import arrow_type
 class Snapshot:
     """A table as it stands at one instant, for as long as the ``with`` block of ``open_snapshot``
     lasts.
+
+    Attributes:
+        parent: the table that the rows are part of, if any, at the same instant.
     """
 
     connection: Connection
     settings: PostgresSettings
     horizon: Horizon
     table: SourceTable
+    parent: SourceTable | None = None
 
     def query(self, condition: sql.Composable) -> sql.Composable:
         """The rows that meet a condition, all columns."""
@@ -85,22 +89,34 @@ def open_snapshot(
         try:
             if complete_until:
                 wait_until_complete(connection, settings, complete_until)
-            oid, can_be_locked = look_up(connection, table, settings)
+            known = [(one, *look_up(connection, one, settings)) for one in _with_parent(table)]
             horizon = look_around(connection, settings)
             begin_read(connection, settings)
-            if can_be_locked:
+            if to_lock := [
+                sql.Identifier(settings.source_schema, one.name)
+                for one, _, can_be_locked in known
+                if can_be_locked
+            ]:
                 # Before the snapshot: one taken while somebody rewrites the table would see it
                 # empty.
                 with connection.cursor() as cursor:
                     cursor.execute(
                         sql.SQL("lock table {} in access share mode").format(
-                            sql.Identifier(settings.source_schema, table.name)
+                            sql.SQL(", ").join(to_lock)
                         )
                     )
+            (_, oid, _), *of_parent = known
             checked = check_contract(
                 connection, table, oid, settings, remembered, may_gain=may_gain
             )
             check_keys(connection, checked)
-            yield Snapshot(connection, settings, horizon, checked)
+            parent = None
+            for one, its_oid, _ in of_parent:
+                parent = check_contract(connection, one, its_oid, settings, may_gain=False)
+            yield Snapshot(connection, settings, horizon, checked, parent)
         except psycopg2.Error as error:
             raise explain(error, settings, table.name) from error
+
+
+def _with_parent(table: RawTable) -> list[RawTable]:
+    return [table, table.part_of] if table.part_of else [table]

@@ -18,6 +18,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from ingestion.postgres.columns import SourceColumn
 from ingestion.postgres.completeness import standing
+from ingestion.postgres.contract import SourceTable
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.contracts import RawTable
 from pipeline.days import upper_bound
@@ -134,6 +135,19 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
         version=version.identifier,
         created=born.identifier,
         created_by_end=born.up_to(window.end),
+    )
+
+
+def of_touched(
+    columns: dict[str, SourceColumn], parent: SourceTable, window: Window
+) -> sql.Composable:
+    """The SQL condition for rows that are part of a row in the window."""
+    (key,) = parent.contract.key
+    return sql.SQL("{key} in (select {parent_key} from {parent} where {touched})").format(
+        key=columns[key].identifier,
+        parent_key=parent.by_name[key].identifier,
+        parent=parent.address,
+        touched=in_window(parent.contract, parent.by_name, window),
     )
 
 
