@@ -35,26 +35,28 @@ clean: stop  ## also remove the sandbox's data
 	@rm -rf .local
 
 # Linters run beside the tests; what they have to say comes at the end.
-define beside_linters
-@mkdir -p .local; $(MAKE) --no-print-directory lint > .local/lint.txt 2>&1 & linters=$$!; \
-$(1); tests=$$?; wait $$linters; lint=$$?; cat .local/lint.txt; exit $$((tests || lint))
-endef
+UNIT := $(PYTHON) -m pytest -n 2 --dist loadscope -m
+LINT := mkdir -p .local; $(MAKE) --no-print-directory lint > .local/lint.txt 2>&1 & lint=$$!
 
-test: setup  ## everything: linters, unit tests, real stand-ins, a real scheduler
-	$(call beside_linters,$(PYTHON) -m pytest -m "not scheduler and not browser and not compose" -n 2 \
-	  && $(PYTHON) -m pytest -m "scheduler and not browser")
-
-test-browser: setup  ## the pages in a real browser (needs chromium)
-	@$(PYTHON) -m pytest -m browser
+test: setup  ## everything: linters, unit tests, real stand-ins, a real scheduler; all at once
+	@$(LINT); $(PYTHON) -m pytest -m "scheduler and not browser" > .local/scheduler.txt 2>&1 & scheduler=$$!; \
+	trap 'kill -INT $$lint $$scheduler 2> /dev/null; wait' INT TERM; \
+	$(UNIT) "not scheduler and not browser and not compose"; unit=$$?; \
+	wait $$lint; lint=$$?; wait $$scheduler; scheduler=$$?; \
+	cat .local/lint.txt .local/scheduler.txt; exit $$((unit || lint || scheduler))
 
 test-fast: setup  ## linters, and the tests that are quick
-	$(call beside_linters,$(PYTHON) -m pytest -m "not scheduler and not browser and not compose and not slow" -n 2)
+	@$(LINT); $(UNIT) "not scheduler and not browser and not compose and not slow"; unit=$$?; \
+	wait $$lint; lint=$$?; cat .local/lint.txt; exit $$((unit || lint))
 
 test-long: setup  ## what is left to chance, with many examples and a seed of its own; a whole month on Snowflake's double
-	@TESTS_LONG=1 $(PYTHON) -m pytest -m "hypothesis or chance" -n 2 $(ARGS)
+	@TESTS_LONG=1 $(UNIT) "hypothesis or chance" $(ARGS)
 
 test-mutants: setup  ## break the code on purpose, rule by rule: a test has to notice each
 	@$(PYTHON) -m tests.mutants $(ARGS)
+
+test-browser: setup  ## the pages in a real browser (needs chromium)
+	@$(PYTHON) -m pytest -m browser
 
 test-snowflake: setup  ## everything on a real Snowflake account (SNOWFLAKE_*), in an environment of its own; says what is unproven without
 	@$(PYTHON) -m pytest tests/snowflake_account
@@ -103,4 +105,4 @@ LOCK := uv pip compile --override requirements-overrides.txt --quiet --universal
 lock: setup  ## compile the *.in files into locks
 	@for name in requirements requirements-container requirements-dev requirements-uv; do $(VENV)/bin/$(LOCK) $$name.in -o $$name.txt; done
 
-.PHONY: help dbt env test-compose setup demo status backfill stop clean test test-browser test-fast test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform bench-page lock
+.PHONY: help dbt env test-compose setup demo status backfill stop clean test test-browser test-fast test-long test-mutants test-snowflake lint docs screenshots bench-ingestion bench-scheduling bench-transform bench-page lock
