@@ -30,6 +30,7 @@ import stripe
 
 from benchmarks.report import ratio
 from ingestion.stripe_api.client import StripeApi
+from ingestion.stripe_api.contract import SetAside
 from ingestion.stripe_api.load import StripeConnector
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.days import upper_bound
@@ -90,7 +91,9 @@ def connector_listing(settings: StripeSettings) -> int:
     try:
         return sum(
             batch.num_rows
-            for batch in connector.listed(api, CHARGES, "/v1/charges", None, upper_bound(DAY))
+            for batch in connector.listed(
+                api, CHARGES, "/v1/charges", None, upper_bound(DAY), SetAside()
+            )
         )
     finally:
         api.close()

@@ -19,7 +19,7 @@ from pipeline.contracts import Column, RawTable, Source
 from pipeline.errors import PassingError, PermanentError
 from pipeline.records import DayState, LoadRecord, Window
 from pipeline.sources import SOURCES
-from warehouse import days, records, tables
+from warehouse import days, records, rejected, tables
 from warehouse.load import COMMITS_LOCK, Load, next_commit
 from warehouse.manifest import Manifest, OwnManifest, SharedManifest, StagedPart
 from warehouse.merge import Stamp, mark_deleted
@@ -189,6 +189,10 @@ class Warehouse(ABC):
     def watermark(self, source: Source) -> datetime | None:
         """The newest committed watermark of a source; None before its first load."""
         return self.ask("read the watermark", lambda session: records.watermark(session, source))
+
+    def keys_set_aside(self, source: Source) -> dict[str, set[str]]:
+        """Keys of rows that are set aside and not healed yet, by name of the table."""
+        return self.ask("read rows set aside", lambda s: rejected.standing_keys(s, source))
 
     def raw_columns(self, table: RawTable) -> tuple[str, ...]:
         """Columns the raw table has now, metadata columns included, in lower case; empty if it does

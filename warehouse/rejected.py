@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.contracts import RawTable, Source
 from pipeline.rejects import Reject
-from warehouse.records import with_columns
+from warehouse.records import missing_tables, with_columns
 from warehouse.session import ROWS_AT_ONCE, Session
 
 if TYPE_CHECKING:
@@ -87,6 +87,20 @@ def write(
             [stamp.loaded_at, *some],
         )
     return Aside(total, tuple(reject for _, reject in new.values()))
+
+
+def standing_keys(session: Session, source: Source) -> dict[str, set[str]]:
+    """Keys of rows that are set aside and not healed yet, by name of the table."""
+    found: dict[str, set[str]] = {table.name: set() for table in source.tables}
+    if "REJECTED_ROWS" not in missing_tables(session):
+        names = {table.raw_name.lower(): table.name for table in source.tables}
+        for table_name, key in session.rows(
+            "select table_name, key from LOADS.REJECTED_ROWS "
+            "where source = ? and healed_at is null and key is not null",
+            [source.name],
+        ):
+            found[names[table_name]].add(key)
+    return found
 
 
 def _staged(

@@ -4,16 +4,21 @@ errors.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import stripe
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from ingestion.stripe_api.settings import StripeSettings
 from ingestion.stripe_api.transport import RateLimit, session
@@ -27,6 +32,8 @@ from pipeline.errors import (
 
 Item = dict[str, Any]
 PAGE_SIZE = 100  # the most that Stripe gives: https://docs.stripe.com/api/pagination
+FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0  # seconds before a page is asked for again
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 # The client writes two lines for each request, thousands for a first load. Its own STRIPE_LOG=info
 # still prints them.
@@ -35,10 +42,42 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Answer:
-    """A parsed body, and the moment just before it was asked for (UTC without a zone)."""
+    """A parsed body, and the moment just before it was asked for (UTC without a zone), by Stripe's
+    clock.
+    """
 
     body: Item
     fetched_at: datetime
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """Up to 100 objects, newest first; ``fetched_at`` as in ``Answer``. ``next_after`` is the
+    cursor of the next page, None on the last one.
+    """
+
+    items: list[Item]
+    fetched_at: datetime
+    next_after: str | None
+
+
+class ObjectGoneError(SourceUnavailableError):
+    """Stripe does not know the object (404), as after its test data was deleted."""
+
+
+class BrokenPageError(SourceUnavailableError):
+    """A page that contradicts itself: it promises more and shows nothing to go on from."""
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Stripe's clock: what it showed at a moment of ``time.monotonic()``."""
+
+    showed: datetime
+    then: float
+
+    def at(self, monotonic: float) -> datetime:
+        return self.showed + timedelta(seconds=monotonic - self.then)
 
 
 class _Body:
@@ -88,20 +127,33 @@ class StripeApi:
         # raw_request() parses each body with the standard library before it is handed out; its
         # requestor does not.
         self._requestor = client._requestor
+        self._clock: _Clock | None = None
 
     def close(self) -> None:
         self._session.close()
+
+    def now(self) -> datetime:
+        """The time by Stripe's clock, UTC without a zone; never later than it is.
+
+        Bounds and versions are Stripe's times, so a worker's clock must not decide about them: it
+        would let a day end before it has, or an old version win over a newer one.
+        """
+        if self._clock is None:
+            self.get("/v1/charges", {"limit": 1})
+        assert self._clock is not None
+        return self._clock.at(time.monotonic())
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Answer:
         """One object or list page.
 
         Raises:
             CredentialsError: 401 or 403.
+            ObjectGoneError: Stripe does not know the object.
             RateLimitedError: still 429 after all retries, or a ``Retry-After`` too long to sit out.
             ContractError: Stripe finds the request itself wrong.
             SourceUnavailableError: everything else that went wrong.
         """
-        fetched_at = datetime.now(UTC).replace(tzinfo=None)
+        asked_at = time.monotonic()
         try:
             content, status, headers = self._requestor.request_raw(
                 "get", path, parameters, base_address="api", api_mode="V1", usage=["raw_request"]
@@ -111,15 +163,52 @@ class StripeApi:
                 raise SourceUnavailableError(
                     f"Stripe answered {path} with status {status}. Try again later."
                 )
-            body = orjson.loads(content.content)
+            body = _parsed(content.content)
         except stripe.StripeError as error:
             raise self._translated(error, path) from None
-        except orjson.JSONDecodeError:
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
             raise SourceUnavailableError(
                 f"What answers at {self._host} for {path} does not speak Stripe's API. Check "
                 "STRIPE_API_BASE, or try again later."
-            ) from None
-        return Answer(body, fetched_at)
+            )
+        if self._clock is None:
+            self._clock = _Clock(_date_of(headers), time.monotonic())
+        return Answer(body, self._clock.at(asked_at))
+
+    def page(self, path: str, parameters: Mapping[str, Any]) -> ListPage:
+        """One page of a list, asked for again while it contradicts itself.
+
+        ``BrokenPageError`` if it still does after ``STRIPE_MAX_RETRIES`` further tries: to end the
+        list there would lose what Stripe says is there. Otherwise raises as ``get`` does.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(BrokenPageError),
+            stop=stop_after_attempt(self._settings.max_retries + 1),
+            wait=wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+            reraise=True,
+        )
+        return retrying(self._page, path, parameters)
+
+    def _page(self, path: str, parameters: Mapping[str, Any]) -> ListPage:
+        answer = self.get(path, {"limit": PAGE_SIZE, **parameters})
+        items: Any = answer.body.get("data")
+        more = answer.body.get("has_more")
+        objects = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+        if not objects or not isinstance(more, bool):
+            raise BrokenPageError(
+                f"Stripe answered {path} with something that is no list. Try again later."
+            )
+        if not more:
+            return ListPage(items, answer.fetched_at, None)
+        last = items[-1].get("id") if items else None
+        if not last or last == parameters.get("starting_after"):
+            raise BrokenPageError(
+                f"A page of {path} says that there is more and shows nothing to go on from "
+                f"({len(items)} objects). Nothing was loaded; try again later."
+            )
+        return ListPage(items, answer.fetched_at, last)
 
     @property
     def _host(self) -> str:
@@ -150,6 +239,9 @@ class StripeApi:
                 retry_after,
             )
         if isinstance(error, stripe.InvalidRequestError):
+            one_object = path.count("/") > 2
+            if error.code == "resource_missing" or (error.http_status == 404 and one_object):
+                return ObjectGoneError(f"Stripe no longer has what {path} asked for. Try again.")
             said = str(error.user_message or "").replace(
                 self._settings.api_key.get_secret_value(), "***"
             )
@@ -173,3 +265,34 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) else None
+
+
+def _parsed(content: bytes) -> Any:
+    """A body as Python values; ``ValueError`` where it is no JSON.
+
+    Stripe passes on what a shop once sent, also text that is none: half of a surrogate pair, or
+    bytes that are no UTF-8, become U+FFFD.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _whole(json.loads(content.decode("utf-8", "replace")))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return HALF_A_PAIR.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
+
+
+def _date_of(headers: Mapping[str, str]) -> datetime:
+    """The ``Date`` of an answer; our own clock where a proxy has taken it away."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+    except ValueError:
+        date = datetime.now(UTC)
+    return date.astimezone(UTC).replace(tzinfo=None)

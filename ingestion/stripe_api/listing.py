@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ingestion.stripe_api.client import PAGE_SIZE, Item, StripeApi
+from ingestion.stripe_api.client import Item, StripeApi
 
 BEGINNING = 1_293_840_000  # 2011-01-01, before Stripe's first charge
 WORTH_SPLITTING = 4  # pages that a window must promise before an idle thread is given half of it
@@ -19,7 +19,7 @@ WORTH_SPLITTING = 4  # pages that a window must promise before an idle thread is
 @dataclass(frozen=True)
 class Page:
     """Up to 100 objects, newest first, and the moment just before they were asked for (UTC without
-    a zone).
+    a zone, by Stripe's clock).
     """
 
     items: list[Item]
@@ -130,16 +130,15 @@ class _Listing:
         cursor: dict[str, str] = {}
         while not self._stopped:
             created = {"gt": window.after, "lte": window.until}
-            answer = self._api.get(
-                self._path, {"limit": PAGE_SIZE, "created": created} | self._where | cursor
-            )
-            items = answer.body["data"]
-            if items:
-                self._give(Page(items, answer.fetched_at))
-            if not items or not answer.body["has_more"]:
+            page = self._api.page(self._path, {"created": created} | self._where | cursor)
+            if page.items:
+                self._give(Page(page.items, page.fetched_at))
+            if page.next_after is None:
                 return
-            cursor = {"starting_after": items[-1]["id"]}
-            window = self._share(window, newest=items[0]["created"], oldest=items[-1]["created"])
+            cursor = {"starting_after": page.next_after}
+            moments = [at for item in page.items if isinstance(at := item.get("created"), int)]
+            if moments:
+                window = self._share(window, newest=max(moments), oldest=min(moments))
 
     def _share(self, window: _Window, *, newest: int, oldest: int) -> _Window:
         """Give the older half of what is left to an idle thread, if there is one and enough to

@@ -5,7 +5,7 @@ repairs on request.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,6 +25,8 @@ from ingestion.reconcile.loads import NeverLoadedError, last_day
 from ingestion.reconcile.report import Difference, Report
 from ingestion.stripe_api.changes import Touched, touched_since
 from ingestion.stripe_api.client import StripeApi
+from ingestion.stripe_api.contract import SetAside
+from ingestion.stripe_api.identity import check_identity
 from ingestion.stripe_api.load import EVENTS_KEPT, LISTS, StripeConnector, epoch
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.contracts import RawTable, Source
@@ -36,7 +38,7 @@ from pipeline.sources import CHARGES, DISPUTES, REFUNDS
 from warehouse import Warehouse
 
 SECOND = timedelta(seconds=1)
-CLOCKS_DIFFER = timedelta(minutes=1)  # Stripe's clock and ours, at most
+DATE_IS_OLD = timedelta(minutes=1)  # the Date of an answer that is on its way, at most
 
 # The payload as a whole is not compared: Stripe adds fields to old objects whenever it likes, and
 # some, such as receipt_url, differ each time they are asked for. What staging reads from it is.
@@ -47,7 +49,7 @@ _FROM_PAYLOAD = {
         ("payload", ("payment_method_details", "type")),
         ("payload", ("payment_method_details", "card", "brand")),
     ),
-    REFUNDS.name: (_ID,),
+    REFUNDS.name: (_ID, ("payload", ("balance_transaction",))),
     DISPUTES.name: (_ID,),
 }
 
@@ -80,18 +82,20 @@ def reconcile_charges(
     Raises:
         NeverLoadedError: there is nothing to compare.
         PermanentError: the last load is older than Stripe's events.
+        OtherAccountError: the key opens another account or mode than the one that is loaded.
         PipelineError: Stripe or the warehouse could not be read.
     """
     cursor = warehouse.watermark(source)
     if cursor is None or not all(warehouse.raw_columns(table) for table in source.tables):
         raise NeverLoadedError(source)
-    if cursor < _now() - EVENTS_KEPT:
-        raise PermanentError(
-            f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach back "
-            "to it, so it cannot be said what is due. Load a day first, then reconcile."
-        )
     after = cursor - timedelta(days=settings.reconcile_days) if settings.reconcile_days else None
     with closing(StripeApi(settings)) as api:
+        if cursor < api.now() - EVENTS_KEPT:
+            raise PermanentError(
+                f"{source.name} was loaded up to {cursor} only, and Stripe's events do not reach "
+                "back to it, so it cannot be said what is due. Load a day first, then reconcile."
+            )
+        check_identity(api, settings, warehouse)
         comparison = _Comparison(source, settings, warehouse, api, cursor)
         report = comparison.compare(_Span(after, cursor))
         if not repair or not report.differences:
@@ -114,9 +118,9 @@ class _Comparison:
         return StripeConnector(self.settings, self.warehouse)
 
     def compare(self, span: _Span) -> Report:
-        asked_at = datetime.now(UTC).replace(tzinfo=None)
+        asked_at, aside = datetime.now(UTC).replace(tzinfo=None), SetAside()
         with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
-            listed = [self._listed(table, path, span, Path(folder)) for table, path in LISTS]
+            listed = [self._listed(table, path, span, Path(folder), aside) for table, path in LISTS]
             try:
                 # After the listing: what changed while it was read is not due either.
                 touched = self._touched_since_cursor()
@@ -128,7 +132,7 @@ class _Comparison:
                         shape, source_rows, self.warehouse, asked_at, pending
                     )
                     buckets, rows = buckets + days, rows + count
-                    found += of_table
+                    found += _but_for(aside, of_table, shape.table)
             finally:
                 for _, source_rows in listed:
                     source_rows.close()
@@ -140,12 +144,15 @@ class _Comparison:
         mark(self.warehouse, tables, found, "ahead", asked_at)
         day = last_day(self.source, self.warehouse)
         seen: dict[str, set[str]] = {table.name: set() for table in tables}
-        reloaded = 0
+        reloaded, aside = 0, SetAside()
         with self.warehouse.begin_load(self.source, day, Window(None, upper_bound(day))) as load:
             for table, path in LISTS:
                 for span in _spans(found, table, self.cursor):
-                    batches = self.connector.listed(self.api, table, path, span.after, span.until)
+                    batches = self.connector.listed(
+                        self.api, table, path, span.after, span.until, aside
+                    )
                     reloaded += load.stage(table, _noting(batches, table, seen[table.name]))
+            self.connector.set_aside(load, aside)
             load.commit(None)
         gone = [
             replace(one, deleted=tuple(key for key in one.deleted if key not in seen[one.table]))
@@ -157,7 +164,7 @@ class _Comparison:
         )
 
     def _listed(
-        self, table: RawTable, path: str, span: _Span, folder: Path
+        self, table: RawTable, path: str, span: _Span, folder: Path, aside: SetAside
     ) -> tuple[Shape, StreamedRows]:
         shape = Shape(
             table,
@@ -170,11 +177,11 @@ class _Comparison:
             due=_created_in(span),
         )
         rows = StreamedRows(shape, folder)
-        rows.add(self.connector.listed(self.api, table, path, span.after, span.until))
+        rows.add(self.connector.listed(self.api, table, path, span.after, span.until, aside))
         return shape, rows
 
     def _touched_since_cursor(self) -> Touched:
-        until = epoch(_now() + CLOCKS_DIFFER)
+        until = epoch(self.api.now() + DATE_IS_OLD)
         threads = self.settings.parallel_windows
         return touched_since(
             self.api, epoch(self.cursor), until, listed_after=until, threads=threads
@@ -188,6 +195,15 @@ def _pending(table: RawTable, touched: Touched) -> Pending:
         DISPUTES.name: touched.with_disputes,
     }[table.name]
     return lambda row, _: row.origin in charges or row.key in touched.loose_refunds
+
+
+def _but_for(aside: SetAside, found: Iterable[Difference], table: RawTable) -> Iterator[Difference]:
+    """The differences without objects that were set aside: they make no row, but are not gone."""
+    unfit = {reject.key for reject in aside.of(table)}
+    for one in found:
+        kept = replace(one, deleted=tuple(key for key in one.deleted if key not in unfit))
+        if kept.missing or kept.changed or kept.deleted or kept.ahead:
+            yield kept
 
 
 def _created_in(span: _Span) -> str:
@@ -226,8 +242,3 @@ def _noting(
     for batch in batches:
         seen.update(map(str, batch.column(table.key[0]).to_pylist()))
         yield batch
-
-
-def _now() -> datetime:
-    """By Stripe's clock, or near enough."""
-    return datetime.now(UTC).replace(tzinfo=None)

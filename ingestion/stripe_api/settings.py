@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.settings import FromEnvironment
 
+# "#131", "133.0", " 134 ", "ORDER-135", "Order No. 136": a number, alone or after a word for it.
+ORDER_NUMBER = r"(?:(?:order|ord|number|num|nr|no)[\s._:#-]*|#\s*)*([0-9]+)(?:\.0{1,2})?"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -23,6 +26,13 @@ class StripeSettings(FromEnvironment):
         relist_days: how far back a re-list reaches, for changes that no event told of.
         relist_weekday: whose loads re-list in any case; ``never``: only when the cursor is older
             than Stripe's events.
+        max_reject_ratio: share of the objects of a load that may be set aside.
+        max_wait_seconds: how long a load waits for the end of its day by Stripe's clock, where
+            ours is ahead.
+        order_keys: keys of a charge's metadata that name its order, the first of them that does;
+            ``orderId`` is taken for ``order_id``.
+        order_pattern: what such a text must be from end to end, in any case; its first group is
+            the order's number.
         reconcile_days: how far back a reconciliation compares; 0: everything there ever was.
     """
 
@@ -40,3 +50,18 @@ class StripeSettings(FromEnvironment):
         "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "never"
     ] = "sunday"
     reconcile_days: int = Field(default=400, ge=0)
+    max_reject_ratio: float = Field(default=0.10, ge=0, le=1)
+    max_wait_seconds: float = Field(default=120, ge=0)
+    order_keys: str = "order_id,order_number,order_no,order"
+    order_pattern: str = ORDER_NUMBER
+
+    @field_validator("order_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as problem:
+            raise ValueError(f"it is no regular expression: {problem}") from None
+        if not groups:
+            raise ValueError("it needs a group, in brackets, around the order's number")
+        return pattern

@@ -64,14 +64,13 @@ class Transitions:
 
 
 def is_settled(order_ids: Ints) -> Flags:
-    """Orders with a special payment, a goodwill refund or a dispute: paid at checkout, never
-    cancelled, never returned.
+    """Orders with a special payment, a goodwill refund or a dispute, and those paid in francs: paid
+    at checkout, never cancelled, never returned.
 
     So what is refunded never exceeds what was paid.
     """
-    special = chance(order_ids, "payment") < SPECIAL_PAYMENTS
     return np.asarray(
-        special | has_goodwill(order_ids) | has_dispute(order_ids) | is_authorised_only(order_ids)
+        _is_special(order_ids) | is_authorised_only(order_ids) | pays_in_francs(order_ids)
     )
 
 
@@ -85,12 +84,18 @@ def has_dispute(order_ids: Ints) -> Flags:
 
 def is_authorised_only(order_ids: Ints) -> Flags:
     """Orders whose charge is captured when they are shipped, not before."""
-    special = (
-        (chance(order_ids, "payment") < SPECIAL_PAYMENTS)
-        | has_goodwill(order_ids)
-        | has_dispute(order_ids)
-    )
-    return np.asarray((chance(order_ids, "authorised") < 0.01) & ~special)
+    return np.asarray((chance(order_ids, "authorised") < 0.01) & ~_is_special(order_ids))
+
+
+def pays_in_francs(order_ids: Ints) -> Flags:
+    """Orders from Switzerland, whose currency nobody has given a rate."""
+    others = _is_special(order_ids) | is_authorised_only(order_ids)
+    return np.asarray((chance(order_ids, "francs") < 0.0006) & ~others)
+
+
+def _is_special(order_ids: Ints) -> Flags:
+    special = chance(order_ids, "payment") < SPECIAL_PAYMENTS
+    return np.asarray(special | has_goodwill(order_ids) | has_dispute(order_ids))
 
 
 def pays_at_checkout(order_ids: Ints) -> Flags:

@@ -2,7 +2,8 @@
 charges nobody can place.
 
 Stripe counts in cents and whole seconds. Charges of orders are in USD, because orders carry no
-currency; only a few orphans (gift cards, invoices of other systems) are in EUR, GBP or JPY.
+currency, but for a few in CHF; a few orphans (gift cards, invoices of other systems) are in EUR,
+GBP or JPY. Some authorisations are voided, captured in part, or expire before the order is shipped.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from sandbox.shop.lifecycle import (
     is_authorised_only,
     is_settled,
     pays_at_checkout,
+    pays_in_francs,
 )
 from sandbox.shop.season import DAY, HOUR, SECOND
 
 Item = dict[str, Any]
+AUTHORISED_FOR = 7 * DAY  # then Stripe lets an authorisation expire
+FRANCS = 9, 10  # what a dollar's price is in francs
 REACH_BACK = 130 * DAY  # no scheduled event comes later after its order
 UNPAID, OVERPAID, TWICE = (
     0.003,
@@ -91,10 +95,12 @@ class Ledger:
             orders.customer_id.tolist(),
             orders.total.tolist(),
         )
-        kinds, authorised = (
+        kinds, authorised, francs = (
             chance(orders.order_id, "payment").tolist(),
             is_authorised_only(orders.order_id).tolist(),
+            pays_in_francs(orders.order_id).tolist(),
         )
+        expires = (orders.created_at + checkout_takes(orders.order_id) + AUTHORISED_FOR).tolist()
         for order, before, after, at in zip(
             steps.order.tolist(),
             steps.before.tolist(),
@@ -108,10 +114,15 @@ class Ledger:
                     continue
                 amount = total + 500 + number % 16 * 100 if UNPAID <= kind < OVERPAID else total
                 charge = self._charge(number, customers[order], amount, at)
-                if authorised[order]:
-                    charge["captured"] = False
+                if authorised[order]:  # some of them with room for what the parcel will cost
+                    room = total // 10 if number % 4 == 0 else 0
+                    charge |= {"captured": False, "amount": total + room}
+                if francs[order]:
+                    charge |= {"currency": "chf", "amount": total * FRANCS[0] // FRANCS[1]}
                 if OVERPAID <= kind < TWICE:
                     self._charge(number, customers[order], amount, at, attempt="again")
+            elif after == SHIPPED and authorised[order] and at > expires[order] - HOUR:
+                self._charge(number, customers[order], total, at, attempt="anew")
             elif after == SHIPPED and authorised[order]:
                 capture = {"captured": True, "amount_captured": total, "_at": self._seconds(at)}
                 self.captures.append(
@@ -175,8 +186,27 @@ class Ledger:
                 "duplicate",
                 "duplicate",
             )
+        self._void(orders)
         self._dispute(orders)
         self._orphans(orders)
+
+    def _void(self, orders: Paid) -> None:
+        """A card that was authorised beside the one that paid, and let go an hour later; one in
+        five is forgotten and expires.
+        """
+        numbers = orders.order_id
+        voided = (chance(numbers, "voided") < 0.002) & (chance(numbers, "payment") >= TWICE)
+        at = orders.created_at + checkout_takes(numbers)
+        for position in self._within(voided & pays_at_checkout(numbers), at):
+            number, customer = int(numbers[position]), int(orders.customer_id[position])
+            total = int(orders.total[position])
+            held = self._charge(number, customer, total, int(at[position]), attempt="held")
+            held["captured"] = False
+        let_go = voided & pays_at_checkout(numbers) & (numbers % 5 > 0)
+        for position in self._within(let_go, at + HOUR):
+            number, total = int(numbers[position]), int(orders.total[position])
+            moment = int(at[position]) + HOUR
+            self._refund(number, "held", total, moment, "requested_by_customer", "void")
 
     def _dispute(self, orders: Paid) -> None:
         numbers = orders.order_id

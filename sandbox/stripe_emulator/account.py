@@ -1,9 +1,17 @@
 """What happens in a Stripe account: charges, captures, refunds and disputes, with what they change
 and the events they emit.
+
+A charge that is only authorised holds money and moves none. What is not captured of it is given
+back by a refund that touches no balance: when it is voided (a refund of the whole), when a part of
+it is captured (of the rest), and when it expires
+(https://docs.stripe.com/payments/place-a-hold-on-a-payment-method,
+https://docs.stripe.com/api/charges/capture, ``charge.expired`` of
+https://docs.stripe.com/api/events/types).
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +20,7 @@ from typing import Any
 from sandbox.stripe_emulator import objects
 from sandbox.stripe_emulator.store import Object, Store
 
+AUTHORISED_FOR = 7 * 86400  # seconds until an authorisation that nobody captured expires
 EVENTS_REACH_BACK = 30 * 86400  # seconds; https://docs.stripe.com/api/events
 CLOSED = {"won", "lost", "warning_closed", "prevented"}
 
@@ -49,10 +58,16 @@ class Account:
     ``now`` gives seconds since 1970.
     """
 
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], *, livemode: bool = False) -> None:
         self.store = store
         self.now = now
+        self.livemode = livemode
         self.lock = threading.RLock()
+        # Moments of creation by id; those that were captured or voided since go when they are due.
+        self._authorised: dict[str, int] = {}
+        for body in store["charge"].bodies():
+            if b'"captured":false' in body:
+                self._note_authorised(json.loads(body))
 
     def get(self, kind: str, identifier: str, param: str = "id") -> Object:
         item = self.store[kind].get(identifier)
@@ -76,7 +91,7 @@ class Account:
             }
         fields["captured"] = fields.pop("capture", True) and not declined
         with self.lock:
-            item = objects.charge(fields | {"created": int(self.now())})
+            item = self._charge(fields | {"created": int(self.now())})
             self._new_charge(item, item["created"])
             if declined:
                 self.store.flush()
@@ -101,6 +116,12 @@ class Account:
                 )
             if item["status"] == "failed":
                 raise StripeError(400, f"Charge {identifier} failed and cannot be captured.")
+            if item["refunded"]:
+                raise StripeError(
+                    400,
+                    f"Charge {identifier} has been refunded and cannot be captured.",
+                    code="charge_already_refunded",
+                )
             taken = item["amount"] if amount is None else amount
             if not 0 < taken <= item["amount"]:
                 raise StripeError(
@@ -108,11 +129,7 @@ class Account:
                     "Invalid amount: it must be positive and at most the charge's.",
                     param="amount_to_capture",
                 )
-            changed = item | {
-                "captured": True,
-                "amount_captured": taken,
-                "balance_transaction": objects.new_id("txn"),
-            }
+            changed = item | {"captured": True, "amount_captured": taken}
             return self._changed(item, changed, int(self.now()))
 
     def create_refund(self, given: Mapping[str, Any]) -> Object:
@@ -125,6 +142,13 @@ class Account:
                     400,
                     f"Charge {of['id']} has already been refunded.",
                     code="charge_already_refunded",
+                )
+            if not of["captured"] and amount != left:
+                raise StripeError(
+                    400,
+                    "You cannot partially refund an uncaptured charge. Instead, capture the charge "
+                    "for an amount less than the original amount.",
+                    param="amount",
                 )
             if amount > left:
                 text = (
@@ -174,12 +198,14 @@ class Account:
                         existing, existing | fields, int(self.now()) if at is None else at
                     )
                 elif kind == "charge":
-                    self._new_charge(
-                        objects.charge(fields), fields["created"] if at is None else at
-                    )
+                    self._new_charge(self._charge(fields), fields["created"] if at is None else at)
                 else:
+                    at = fields["created"] if at is None else at
+                    if kind == "refund" and fields["charge"] is None:
+                        self._emit("refund.created", at, self._put(objects.refund(fields, None)))
+                        continue
                     make = self._new_refund if kind == "refund" else self._new_dispute
-                    make(fields, self._charge_of(fields), fields["created"] if at is None else at)
+                    make(fields, self._charge_of(fields), at)
             self.store.flush()
         return counts
 
@@ -199,7 +225,12 @@ class Account:
             for name in needed:
                 if name not in item:
                     raise StripeError(400, f"Line {number}: a new {kind} needs {name!r}.")
-            if (
+            if kind == "refund" and item["charge"] is None:
+                if not {"amount", "currency"} <= item.keys():
+                    raise StripeError(
+                        400, f"Line {number}: a refund without a charge needs amount and currency."
+                    )
+            elif (
                 kind != "charge"
                 and ("charge", item["charge"]) not in known
                 and str(item["charge"]) not in self.store["charge"]
@@ -215,8 +246,39 @@ class Account:
             400, "One of the following params should be provided for this request: charge."
         )
 
+    def expire_authorisations(self) -> None:
+        """What was authorised long enough ago and neither captured nor voided since, expires."""
+        with self.lock:
+            last = int(self.now()) - AUTHORISED_FOR
+            for identifier in [name for name, at in self._authorised.items() if at <= last]:
+                at = self._authorised.pop(identifier) + AUTHORISED_FOR
+                item = self.get("charge", identifier)
+                if not item["captured"] and not item["refunded"]:
+                    expired = self._release(item, item["amount"], at, "expired_uncaptured_charge")
+                    self._put_charge(item, expired, "charge.expired", at)
+                    self.store.flush()
+
+    def _charge(self, given: Mapping[str, Any]) -> Object:
+        return objects.charge({"livemode": self.livemode} | dict(given))
+
+    def _note_authorised(self, item: Object) -> None:
+        if item["status"] == "succeeded" and not item["captured"] and not item["refunded"]:
+            self._authorised[item["id"]] = item["created"]
+
+    def _release(self, of: Object, amount: int, at: int, reason: str | None) -> Object:
+        """Give back money that was never captured; the charge, which says so."""
+        given: Object = {"id": objects.derived_id("re", of["id"]), "amount": amount, "created": at}
+        self._put(objects.refund(given | {"reason": reason}, of, released=True))
+        refunded = of["amount_refunded"] + amount
+        return of | {"amount_refunded": refunded, "refunded": refunded >= of["amount"]}
+
+    def _put(self, item: Object) -> Object:
+        self.store.put(item)
+        return item
+
     def _new_charge(self, item: Object, at: int) -> None:
         self.store.put(item)
+        self._note_authorised(item)
         self._emit("charge.failed" if item["status"] == "failed" else "charge.succeeded", at, item)
 
     def _new_refund(self, given: Mapping[str, Any], of: Object, at: int) -> Object:
@@ -236,7 +298,7 @@ class Account:
     def _new_dispute(self, given: Mapping[str, Any], of: Object, at: int) -> Object:
         item = objects.dispute(given, of)
         self.store.put(item)
-        self.store.put(of | {"disputed": True, "dispute": item["id"]})
+        self.store.put(of | {"disputed": True})
         self._emit("charge.dispute.created", at, item)
         self._emit("charge.dispute.funds_withdrawn", at, item)
         if item["status"] in CLOSED:
@@ -248,6 +310,12 @@ class Account:
         Stripe.
         """
         kind = old["object"]
+        if kind == "charge" and new["captured"] and not old["captured"]:
+            taken = new["amount_captured"] or new["amount"]
+            transaction = objects.derived_id("txn", new["id"])
+            new = new | {"amount_captured": taken, "balance_transaction": transaction}
+            if taken < new["amount"]:
+                new = self._release(new, new["amount"] - taken, at, None)
         previous = {name: value for name, value in old.items() if new.get(name) != value}
         self.store.put(new)
         if kind == "charge":
@@ -258,7 +326,7 @@ class Account:
                 "failed",
                 "canceled",
             }
-            if gone:  # the money came back: Stripe takes the refund off its charge
+            if gone and old["charge"]:  # the money came back: Stripe takes it off the charge
                 of = self.get("charge", old["charge"])
                 left = of["amount_refunded"] - old["amount"]
                 self._put_charge(
@@ -286,4 +354,5 @@ class Account:
         self, kind: str, at: int, item: Object, previous: Mapping[str, Any] | None = None
     ) -> None:
         if at >= self.oldest_event():  # an older one could never be read
-            self.store.put(objects.event(kind, at, item, previous))
+            event = objects.event(kind, at, item, previous, livemode=self.livemode)
+            self.store.put(event)

@@ -50,8 +50,8 @@ _BOOLEANS = {"capture", "submit"}
 
 
 class Api:
-    """``answer`` maps one request to its body. ``api_key`` None lets in every key that begins with
-    ``sk_test_``.
+    """``answer`` maps one request to its body. ``api_key`` None lets in every secret key of the
+    account's mode.
     """
 
     def __init__(self, account: Account, api_key: str | None = None) -> None:
@@ -71,13 +71,15 @@ class Api:
                 "Bearer auth.",
             )
         hidden = f"{value[:8]}{'*' * 8}{value[-4:]}" if len(value) > 16 else "*" * 8
-        if value.startswith("rk_test_"):
+        mode = "live" if self._account.livemode else "test"
+        if value.startswith(f"rk_{mode}_"):
             raise StripeError(
                 403,
                 f"The provided key '{hidden}' does not have the required permissions for this "
                 "endpoint.",
             )
-        known = value.startswith("sk_test_") if self._api_key is None else value == self._api_key
+        any_secret_key = self._api_key is None and value.startswith(f"sk_{mode}_")
+        known = any_secret_key or value == self._api_key
         if not known:
             raise StripeError(401, f"Invalid API Key provided: {hidden}")
 
@@ -85,6 +87,7 @@ class Api:
         self, method: str, path: str, query: str, body: str, idempotency_key: str | None
     ) -> bytes:
         """Body of a successful answer; ``StripeError`` otherwise."""
+        self._account.expire_authorisations()
         parts = path.strip("/").split("/")[1:]
         kind = _PLURALS.get(parts[0]) if parts else None
         if kind is None or len(parts) > 3:

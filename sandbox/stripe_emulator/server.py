@@ -34,8 +34,10 @@ class StripeEmulator:
     Args:
         port: 0 takes a free one.
         store: folder that keeps the objects; None keeps them in memory only.
-        api_key: the only key let in; None lets in every one that begins with ``sk_test_``.
-        now: the clock, in seconds since 1970.
+        api_key: the only key let in; None lets in every secret key of the mode: ``sk_test_``, or
+            ``sk_live_`` with ``livemode``.
+        now: the clock, in seconds since 1970; the ``Date`` of each answer tells it.
+        livemode: whether it is the account's live mode, whose objects say so.
         host: another address than the loopback one only where others cannot reach it, as in a
             container.
     """
@@ -47,11 +49,12 @@ class StripeEmulator:
         *,
         api_key: str | None = None,
         now: Callable[[], float] = time.time,
+        livemode: bool = False,
         host: str = "127.0.0.1",
     ) -> None:
         self.faults = Faults()
         self.requests: deque[dict[str, Any]] = deque(maxlen=20_000)
-        self.account = Account(Store(store), now)
+        self.account = Account(Store(store), now, livemode=livemode)
         self.api = Api(self.account, api_key)
         self._server = _Server(self, (host, port))
         self._thread = threading.Thread(
@@ -138,6 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "StripeEmulator"
     disable_nagle_algorithm = True
     wbufsize = -1  # head and body leave in one packet
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The ``Date`` of an answer, by the emulator's clock."""
+        return super().date_time_string(self.server.emulator.account.now())
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are kept in memory, not printed."""

@@ -29,7 +29,11 @@ _OBJECT = b',"object":'  # ends the head of a stored line, see _line
 
 
 def encode(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """JSON in UTF-8; half of a surrogate pair, which has no bytes there, stays an escape."""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class Collection:
 
     def body(self, identifier: str) -> bytes | None:
         return self._bodies.get(identifier)
+
+    def bodies(self) -> Iterator[bytes]:
+        """All of them, in the order of their arrival."""
+        return iter(self._bodies.values())
 
     def get(self, identifier: str) -> Object | None:
         """A copy of the object, free to be changed."""

@@ -206,6 +206,12 @@ class RawShop:
             self.put(
                 "products", product_id=product["product_id"], cost=cost, updated_at=self.moment()
             )
+        for charge in self.alive("charges"):
+            held = charge["status"] == "succeeded" and not charge["is_captured"]
+            if held and not charge["is_refunded"] and self.random.random() < 0.5:
+                self.settle(charge)
+        if self.random.random() < 0.5:
+            self.authorise()
         for charge in self.some("charges", 4):
             self.refund(charge)
         for charge in self.some("charges", 2):
@@ -353,11 +359,16 @@ class RawShop:
         )
 
     def refund(self, charge: Row) -> None:
-        left = charge["amount_captured"] - charge["amount_refunded"]
+        if charge["status"] != "succeeded" or not charge["is_captured"]:
+            return
+        left = charge["amount"] - charge["amount_refunded"]
         if left <= 0:
             return
         amount = self.random.choice([left, round(left / 2, 2)])
         status = self.random.choices(["succeeded", "pending", "failed"], [8, 1, 1])[0]
+        self.new_refund(charge, amount, status, moves_money=True)
+
+    def new_refund(self, charge: Row, amount: Decimal, status: str, *, moves_money: bool) -> None:
         self.put(
             "refunds",
             refund_id=f"re_{len(self.tables['refunds']) + 1}",
@@ -368,7 +379,7 @@ class RawShop:
             amount_minor=int(amount * 100),
             amount=amount,
             created_at=self.moment(),
-            payload="{}",
+            payload=json.dumps({"balance_transaction": "txn_1" if moves_money else None}),
             _fetched_at=self.loaded_at,
         )
         if status == "succeeded":
@@ -377,11 +388,32 @@ class RawShop:
                 "charges",
                 charge_id=charge["charge_id"],
                 amount_refunded=refunded,
-                is_refunded=amount == left,
+                is_refunded=refunded == charge["amount"],
             )
 
+    def authorise(self) -> None:
+        """A charge that is only authorised, perhaps in a currency without a rate."""
+        order = self.random.choice(self.alive("orders"))
+        amount = order["total_amount"] + 10
+        self.new_charge(str(order["order_id"]), amount, self.moment())
+        charge = list(self.tables["charges"].values())[-1]
+        nothing = {"amount_captured": Decimal(0), "is_captured": False}
+        currency = self.random.choice([charge["currency"], "chf"])
+        self.put("charges", charge_id=charge["charge_id"], currency=currency, **nothing)
+
+    def settle(self, charge: Row) -> None:
+        """What becomes of an authorisation: voided, or captured in part or whole."""
+        share = self.random.choice([0, 0, Decimal("0.6"), 1])
+        taken = round(charge["amount"] * share, 2)
+        if taken:
+            self.put(
+                "charges", charge_id=charge["charge_id"], amount_captured=taken, is_captured=True
+            )
+        if taken < charge["amount"]:
+            self.new_refund(charge, charge["amount"] - taken, "succeeded", moves_money=False)
+
     def dispute(self, charge: Row) -> None:
-        if charge["is_disputed"] or charge["status"] != "succeeded":
+        if charge["status"] != "succeeded" or not charge["is_captured"]:
             return
         self.put(
             "disputes",
@@ -389,7 +421,7 @@ class RawShop:
             charge_id=charge["charge_id"],
             status="needs_response",
             reason="fraudulent",
-            currency=charge["currency"],
+            currency=self.random.choice([charge["currency"], "eur", "chf"]),
             amount_minor=charge["amount_minor"],
             amount=charge["amount"],
             created_at=self.moment(),

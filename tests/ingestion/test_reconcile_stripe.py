@@ -17,6 +17,7 @@ from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import PermanentError
 from pipeline.sources import CHARGES, source
 from sandbox.stripe_emulator import StripeEmulator
+from tests.builders.stripe_state import forget
 from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = date(2026, 11, 20)
@@ -53,15 +54,6 @@ class Account:
         """Stripe's state changes, and no event tells of it."""
         store = self.emulator.account.store
         store.put({**store[kind].get(identifier), **fields})  # type: ignore[dict-item]
-
-    def forget(self, kind: str, identifier: str) -> None:
-        """The object is gone, as test data that was removed is."""
-        collection = self.emulator.account.store[kind]
-        place = collection._places.pop(identifier)
-        del collection._bodies[identifier]
-        for order in (collection._order, *collection._indexes.values()):
-            if place in order:
-                order.remove(place)
 
     def spoil(self, statement: str) -> None:
         """Change the warehouse by hand."""
@@ -100,10 +92,8 @@ def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def account(warehouse: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+def account(warehouse: DuckDBWarehouse) -> Iterator[Account]:
     """Five charges on three days, a refund and a dispute, loaded."""
-    monkeypatch.setattr("ingestion.stripe_api.load._now", lambda: NOW)
-    monkeypatch.setattr("ingestion.stripe_api.reconcile._now", lambda: NOW)
     with StripeEmulator(now=lambda: NOW.replace(tzinfo=UTC).timestamp()) as emulator:
         emulator.import_objects(
             [
@@ -195,7 +185,7 @@ def test_an_object_gone_from_stripe_is_marked_and_one_that_comes_back_is_not(
     account: Account,
 ) -> None:
     kept = account.emulator.account.store["charge"].get("ch_2")
-    account.forget("charge", "ch_2")
+    forget(account.emulator, "charge", "ch_2")
     found = account.reconcile()
     assert keys(found, "deleted") == ["ch_2"] and not found.is_equal
     assert account.repaired().rows_marked == 1
@@ -275,6 +265,24 @@ def test_a_repair_leaves_other_rows_and_the_cursor_alone(account: Account) -> No
     assert report.repaired_day == DAY and account.warehouse.load_records(DAY)[0].source == "charges"
 
 
+def test_an_object_set_aside_is_no_difference(account: Account) -> None:
+    """The source has it, so it is not gone; its row stays as it was until it is right again."""
+    account.change_without_event("charge", "ch_1", amount=None)
+    report = account.reconcile(repair=True)
+    assert report.is_equal, str(report)
+    deleted = "select count(*) from stripe.raw_charges where _deleted_at is not null"
+    assert account.warehouse.query(deleted) == [(0,)]
+
+
+def test_another_account_is_not_compared(account: Account) -> None:
+    """Else a repair would mark every charge as deleted."""
+    with (
+        StripeEmulator(now=lambda: NOW.replace(tzinfo=UTC).timestamp()) as other,
+        pytest.raises(PermanentError, match="another account"),
+    ):
+        account.reconcile(repair=True, api_base=other.url)
+
+
 def test_only_so_many_days_back_are_compared(account: Account) -> None:
     account.spoil("update stripe.raw_charges set amount = 0 where charge_id in ('ch_1', 'ch_3')")
     assert keys(account.reconcile(reconcile_days=60), "changed") == ["ch_3"]
@@ -284,7 +292,8 @@ def test_only_so_many_days_back_are_compared(account: Account) -> None:
 def test_an_account_loaded_before_the_oldest_event_cannot_be_compared(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestion.stripe_api.reconcile._now", lambda: NOW + timedelta(days=30))
+    later = (NOW + timedelta(days=30)).replace(tzinfo=UTC).timestamp()
+    monkeypatch.setattr(account.emulator.account, "now", lambda: later)
     with pytest.raises(PermanentError, match="Load a day first, then reconcile"):
         account.reconcile()
 

@@ -16,18 +16,20 @@ from typing import Any
 import pytest
 
 from ingestion.stripe_api.load import StripeConnector, plan
+from ingestion.stripe_api.order_number import OrderNumber
 from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import (
-    ContractError,
     CredentialsError,
     PassingError,
     PermanentError,
     RateLimitedError,
     SourceUnavailableError,
+    TooManyRejectsError,
 )
 from pipeline.records import LoadRecord
 from pipeline.sources import source
 from sandbox.stripe_emulator import Fault, StripeEmulator
+from tests.builders.stripe_state import become, forget
 from warehouse.duckdb.warehouse import DuckDBWarehouse
 
 KEY = "sk_test_very_secret_51Hq9Zx"
@@ -88,17 +90,6 @@ class Account:
 def account(warehouse: DuckDBWarehouse) -> Iterator[Account]:
     with StripeEmulator(now=lambda: at(DAY, 6 + 48)) as emulator:  # two days after the day
         yield Account(emulator, warehouse)
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connector believes that it is two days after the day, as the emulator does."""
-    started = time.monotonic()
-    two_days_after = datetime(2026, 11, 22, 6)
-    monkeypatch.setattr(
-        "ingestion.stripe_api.load._now",
-        lambda: two_days_after + timedelta(seconds=time.monotonic() - started),
-    )
 
 
 def charge(number: int, created: int, **fields: Any) -> dict[str, Any]:
@@ -212,7 +203,7 @@ def test_a_refund_and_a_dispute_of_a_charge_from_three_months_ago_arrive(account
 
 
 def test_a_late_capture_arrives(account: Account) -> None:
-    account.has(charge(1, at(DAY - days(6)), captured=False))
+    account.has(charge(1, at(DAY - days(3)), captured=False))
     account.load(DAY - days(1))
     assert account.rows("charges", "is_captured, amount_captured") == [(False, Decimal("0.000"))]
 
@@ -403,8 +394,7 @@ def test_objects_created_while_listing_are_not_lost(
     """Here the day is loaded at its very bound: charges and a refund appear between two pages,
     within the window.
     """
-    now = datetime(2026, 11, 20, 5, 59, 50)
-    monkeypatch.setattr("ingestion.stripe_api.load._now", lambda: now)
+    monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 6))
     account.has(*(charge(n, at(DAY, 5) - 10 * n) for n in range(500)))
     appeared = 0
     answer = account.emulator.api.answer
@@ -428,8 +418,9 @@ def test_objects_created_while_listing_are_not_lost(
     monkeypatch.setattr(account.emulator.api, "answer", answer_and_go_on)
     record = account.load()
     assert appeared >= 5
-    assert record.watermark == now
+    assert record.watermark == datetime(2026, 11, 20, 6)
 
+    monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 30))
     monkeypatch.setattr(account.emulator.api, "answer", answer)
     account.load(DAY + days(1))
 
@@ -607,24 +598,340 @@ def test_a_server_that_is_not_there_is_named(account: Account, quick: None) -> N
         account.load(api_base="http://127.0.0.1:9", max_retries=1)
 
 
-def test_an_object_without_its_currency_is_refused_by_name(account: Account) -> None:
-    account.has(charge(1, at(DAY, 1)))
-    broken = account.emulator.account.get("charge", "ch_00001")
-    del broken["currency"]
-    account.emulator.account.store.put(broken)
+# What Stripe sends, and should not
 
-    with pytest.raises(ContractError, match=r"charges.*'currency'"):
+
+def answers(account: Account, monkeypatch: pytest.MonkeyPatch, changed: Any) -> None:
+    """``changed(path, query, body)`` has the last word on each answer of the emulator."""
+    answer = account.emulator.api.answer
+
+    def changed_answer(method: str, path: str, query: str, *rest: Any) -> bytes:
+        return changed(path, query, answer(method, path, query, *rest))  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(account.emulator.api, "answer", changed_answer)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingestion.stripe_api.client.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("ingestion.stripe_api.client.LONGEST_WAIT", 0.001)
+
+
+NOTHING_MORE = b'{"object":"list","data":[],"has_more":true}'
+NO_END = b'{"object":"list","data":[{"id":"ch_00350","created":1}]}'
+
+
+@pytest.mark.parametrize("broken", [NOTHING_MORE, NO_END, b'{"object":"list","has_more":false}'])
+def test_a_page_that_promises_more_is_asked_for_again_and_ends_no_list(
+    account: Account, monkeypatch: pytest.MonkeyPatch, impatient: None, broken: bytes
+) -> None:
+    account.has(*(charge(n, at(DAY) - n * 60) for n in range(350)))
+    breaks, left = True, 2
+
+    def later_pages(path: str, query: str, body: bytes) -> bytes:
+        nonlocal left
+        if path != "/v1/charges" or "starting_after" not in query or not (breaks or left):
+            return body
+        left -= 1
+        return broken
+
+    answers(account, monkeypatch, later_pages)
+    with pytest.raises(SourceUnavailableError, match="/v1/charges"):
+        account.load(max_retries=2, parallel_windows=1)
+    assert account.warehouse.watermark(source("charges")) is None
+    assert account.emulator.request_counts()["/v1/charges", 200] == 1 + 1 + 3  # the clock's first
+
+    breaks, left = False, 2
+    account.load(max_retries=2, parallel_windows=1)
+    assert account.rows("charges", "count(*)") == [(350,)]
+
+
+def test_a_list_that_goes_in_circles_ends_as_an_error(
+    account: Account, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    account.has(charge(1, at(DAY, 1)))
+    answers(
+        account,
+        monkeypatch,
+        lambda path, _, body: (
+            body.replace(b'"has_more":false', b'"has_more":true') if path == "/v1/refunds" else body
+        ),
+    )
+    account.has({"object": "refund", "charge": "ch_00001", "created": at(DAY, 2)})
+
+    with pytest.raises(SourceUnavailableError, match="says that there is more"):
+        account.load(max_retries=1)
+
+
+def test_an_object_that_is_gone_is_left_out_and_counted(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = at(DAY - days(60))
+    account.has(charge(1, old), charge(2, old), charge(3, at(DAY - days(2))))
+    loose = {"object": "refund", "charge": None, "amount": 5, "currency": "usd"}
+    account.load(DAY - days(1))
+    account.has(
+        {"object": "refund", "charge": "ch_00001", "created": at(DAY, 1)},
+        {"object": "refund", "charge": "ch_00002", "created": at(DAY, 1)},
+        {**loose, "id": "re_gone", "created": at(DAY - days(3))},
+        {"object": "refund", "id": "re_gone", "status": "failed", "_at": at(DAY, 2)},
+    )
+    forget(account.emulator, "charge", "ch_00001")
+    forget(account.emulator, "refund", "re_gone")
+
+    account.load()
+
+    assert account.rows("charges", "charge_id, is_refunded")[1] == ("ch_00002", True)
+    assert "2 objects that were to be read again are gone from Stripe (404)" in caplog.text
+    assert "ch_00001, re_gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (rb'"\ud83d cut"', "\ufffd cut"),
+        (rb'"cut \ud83d"', "cut \ufffd"),
+        (rb'"\udc00\ud83d\ude00"', "\ufffd\U0001f600"),
+        (b'"\xff raw"', "\ufffd raw"),
+    ],
+)
+def test_text_that_is_no_text_loads_with_a_replacement(
+    account: Account, monkeypatch: pytest.MonkeyPatch, sent: bytes, kept: str
+) -> None:
+    account.has(charge(1, at(DAY, 1), description="HERE", metadata={"order_id": "7"}))
+    answers(account, monkeypatch, lambda _, __, body: body.replace(b'"HERE"', sent))
+
+    account.load()
+
+    [(payload, order_id)] = account.rows("charges", "payload, order_id")
+    assert (json.loads(payload)["description"], order_id) == (kept, "7")
+
+
+def test_a_body_that_is_no_json_is_still_refused(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in (b"<html>", b'{"data": [', b"[]", b"null"):
+        answers(account, monkeypatch, lambda *_, body=body: body)
+        with pytest.raises(SourceUnavailableError, match="does not speak Stripe's API"):
+            account.load(max_retries=0)
+
+
+# One bad object
+
+
+BAD: dict[str, tuple[str, Any, str]] = {
+    "ch_00001": ("currency", None, "currency"),
+    "ch_00002": ("amount", "ten", "amount_minor"),
+    "ch_00003": ("amount", 10**30, "amount_minor"),
+    "ch_00004": ("created", None, "created_at"),
+    "ch_00005": ("created", 1_790_000_000_000, "created_at"),  # milliseconds
+    "ch_00006": ("status", None, "status"),
+    "ch_00007": ("captured", "yes", "is_captured"),
+    "ch_00008": ("failure_code", {"code": 1}, "failure_code"),
+    "ch_00009": ("currency", "dollars", "currency"),
+}
+
+
+def test_one_bad_object_is_set_aside_and_comes_when_it_is_right(account: Account) -> None:
+    account.has(*(charge(n, at(DAY) - n * 60) for n in range(120)))
+    account.has({"object": "refund", "id": "re_1", "charge": "ch_00020", "created": at(DAY) - 5})
+    store = account.emulator.account.store
+    good = {name: account.emulator.account.get("charge", name) for name in BAD}
+    refund = account.emulator.account.get("refund", "re_1")
+    for name, (field, value, _) in BAD.items():
+        become(account.emulator, good[name] | {field: value})
+    become(account.emulator, refund | {"currency": 7})
+
+    record = account.load()
+
+    aside = account.rows("charges", "count(*)"), account.rows("refunds", "count(*)")
+    assert aside == ([(120 - len(BAD),)], [(0,)])
+    assert (record.rows_rejected, record.rows_newly_rejected) == (len(BAD) + 1,) * 2
+    rejected = account.warehouse.query(
+        "select table_name, key, column_name from loads.rejected_rows order by table_name, key"
+    )
+    assert rejected == [
+        *(("raw_charges", name, column) for name, (*_, column) in BAD.items()),
+        ("raw_refunds", "re_1", "currency"),
+    ]
+
+    again = account.load()
+    assert (again.rows_rejected, again.rows_newly_rejected) == (len(BAD) + 1, 0)
+
+    for item in (*good.values(), refund):
+        store.put(item)
+    account.load()
+    assert account.rows("charges", "count(*)") == [(120,)]
+    standing = "select count(*) from loads.rejected_rows where healed_at is null"
+    assert account.warehouse.query(standing) == [(0,)]
+
+
+def test_too_many_bad_objects_stop_the_load(account: Account) -> None:
+    account.has(*(charge(n, at(DAY) - n * 60) for n in range(20)))
+    for n in range(3):
+        become(
+            account.emulator,
+            account.emulator.account.get("charge", f"ch_{n:05}") | {"amount": None},
+        )
+
+    with pytest.raises(TooManyRejectsError, match=r"3 of 20 .*STRIPE_MAX_REJECT_RATIO"):
         account.load()
 
+    assert account.warehouse.watermark(source("charges")) is None
+    assert account.load(max_reject_ratio=0.15).rows_rejected == 3
 
-def test_an_amount_that_is_no_integer_is_refused_by_name(account: Account) -> None:
-    account.has(charge(1, at(DAY, 1)))
-    account.emulator.account.store.put(
-        account.emulator.account.get("charge", "ch_00001") | {"amount": "ten"}
+
+def test_what_was_set_aside_is_read_again_until_it_is_right(account: Account) -> None:
+    """No event tells that it is right; and old faults do not stop a quiet day."""
+    old = at(DAY - days(9))
+    account.has(*(charge(n, old) for n in range(40)))
+    account.has({"object": "refund", "id": "re_1", "charge": "ch_00020", "created": old + 9})
+    account.has({"object": "dispute", "id": "du_1", "charge": "ch_00021", "created": old + 9})
+    good = [
+        account.emulator.account.get(kind, name)
+        for kind, name in (("charge", "ch_00001"), ("refund", "re_1"), ("dispute", "du_1"))
+    ]
+    for item in good:
+        become(account.emulator, item | {"amount": None})
+    account.load(DAY - days(1))
+    assert account.load().rows_rejected == 3
+
+    for item in good:
+        become(account.emulator, item)
+    account.load()
+
+    assert account.rows("charges", "count(*)") == [(40,)]
+    assert account.rows("refunds", "refund_id") == [("re_1",)]
+    assert account.rows("disputes", "dispute_id") == [("du_1",)]
+    assert account.warehouse.keys_set_aside(source("charges"))["charges"] == set()
+
+
+# Whose account, whose clock
+
+
+def test_another_account_or_mode_is_refused_and_a_full_refresh_starts_afresh(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.has(*(charge(n, at(DAY - days(1), n)) for n in range(5)))
+    account.load()
+    live_key = "sk_live_" + "x" * 24
+    with (
+        StripeEmulator(now=lambda: at(DAY, 54)) as other_test,
+        StripeEmulator(now=lambda: at(DAY, 54), livemode=True) as live,
+    ):
+        for emulator in (other_test, live):
+            emulator.import_objects([charge(100 + n, at(DAY, 1)) for n in range(3)])
+        for key, emulator in ((KEY, other_test), (live_key, live)):
+            with pytest.raises(PermanentError, match="python -m ingestion charges --full-refresh"):
+                account.load(DAY + days(1), api_key=key, api_base=emulator.url)
+        assert account.warehouse.load_records(DAY + days(1)) == ()
+
+        account.load(DAY + days(1), api_key=live_key, api_base=live.url, full_refresh=True)
+        kept = "_deleted_at is null, json_extract(payload, '$.livemode')"
+        assert set(account.rows("charges", kept)) == {(False, "false"), (True, "true")}
+
+        account.load(DAY + days(2), api_key=live_key, api_base=live.url)
+        with pytest.raises(PermanentError, match="STRIPE_API_KEY is a test key"):
+            account.load(DAY + days(2))
+
+
+def test_an_account_whose_newest_charge_is_gone_is_still_the_same(account: Account) -> None:
+    account.has(*(charge(n, at(DAY - days(1), n)) for n in range(5)))
+    account.load(DAY - days(1))
+    forget(account.emulator, "charge", "ch_00004")
+
+    account.load()
+
+    assert account.warehouse.watermark(source("charges")) == datetime(2026, 11, 20, 6)
+
+
+def test_bounds_are_stripes_moments_whatever_the_workers_clock_says(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker believes that the day is over: by Stripe's clock it ends in 90 minutes."""
+    monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 4.5))
+    account.has(charge(1, at(DAY, 4)))
+
+    with pytest.raises(SourceUnavailableError, match="clock stands at 2026-11-20 04:30:"):
+        account.load()
+
+    assert account.warehouse.load_records(DAY) == ()
+    account.has(charge(2, at(DAY, 4.7)), charge(3, at(DAY, 5.9)))
+    monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 6) + 30)
+    account.load()
+    assert account.rows("charges", "count(*)") == [(3,)]
+    [(fetched_at,)] = set(account.rows("charges", "_fetched_at - timestamp '2026-11-20 06:00:30'"))
+    assert abs(fetched_at) < timedelta(seconds=10)
+
+
+def test_a_day_that_ends_in_a_moment_is_waited_for(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 6) - 1)
+
+    started = time.monotonic()
+    record = account.load()
+
+    assert time.monotonic() - started > 0.9
+    assert record.watermark == datetime(2026, 11, 20, 6)
+
+
+# How shops write an order's number
+
+
+@pytest.mark.parametrize(
+    ("metadata", "number"),
+    [
+        ({"order_id": "129"}, "129"),
+        ({"orderId": "130"}, "130"),
+        ({"Order ID": "130"}, "130"),
+        ({"order_number": "130"}, "130"),
+        ({"Order #": "130"}, "130"),
+        ({"order_id": "#131"}, "131"),
+        ({"order_id": "133.0"}, "133"),
+        ({"order_id": "133.00"}, "133"),
+        ({"order_id": " 134 "}, "134"),
+        ({"order_id": "\u00a0134\u200a"}, "134"),
+        ({"order_id": "ORDER-135"}, "135"),
+        ({"order_id": "Order No. 136"}, "136"),
+        ({"order_id": "order_137"}, "137"),
+        ({"order_id": "00138"}, "138"),
+        ({"order_id": "\uff11\uff13\uff19"}, "139"),
+        ({"order_id": 140}, "140"),
+        ({"order_id": 141.0}, "141"),
+        ({"order_id": "n/a", "orderNumber": "142"}, "142"),
+        ({"order_id": "", "order": "143"}, "143"),
+        ({"order_id": "13.5"}, "13.5"),
+        ({"order_id": "1.000"}, "1.000"),
+        ({"order_id": "-5"}, "-5"),
+        ({"order_id": "GIFT-7"}, "GIFT-7"),
+        ({"order_id": "1 2"}, "1 2"),
+        ({"customer": "7"}, None),
+        ({"order_id": None}, None),
+        ({"order_id": {"id": 1}}, None),
+        ({}, None),
+        (None, None),
+        ([1], None),
+    ],
+)
+def test_the_usual_spellings_of_an_order_number_match(metadata: Any, number: str | None) -> None:
+    configured = StripeSettings(_env_file=None, api_key=KEY)
+    assert OrderNumber(configured.order_keys, configured.order_pattern)(metadata) == number
+
+
+def test_a_shop_says_by_settings_how_it_writes_an_order(account: Account) -> None:
+    account.has(
+        charge(1, at(DAY, 1), metadata={"basket": "SO-0131/2026"}),
+        charge(2, at(DAY, 1), metadata={"order_id": "132"}),
     )
 
-    with pytest.raises(ContractError, match=r"charges\.amount"):
-        account.load()
+    account.load(order_keys="basket, reference", order_pattern=r"so-(\d+)/\d{4}")
+
+    assert account.rows("charges", "order_id") == [("131",), (None,)]
+    with pytest.raises(ValueError, match="needs a group"):
+        account.settings(order_pattern=r"\d+")
+    with pytest.raises(ValueError, match="no regular expression"):
+        account.settings(order_pattern=r"(\d+")
 
 
 def test_no_log_holds_the_key_or_a_customer(

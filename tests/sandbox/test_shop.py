@@ -162,7 +162,9 @@ def test_sizes_are_as_announced(shop: Shop) -> None:
     assert counts.order_items == shop.one("select count(*) from order_items")
     assert 12_000 < counts.order_items < 13_000
     assert counts.charges == len(shop.objects("charges"))
-    assert counts.refunds == len(shop.objects("refunds"))
+    by_the_shop = {"requested_by_customer", "duplicate"}  # what is not captured Stripe gives back
+    refunds = [r for r in shop.objects("refunds").values() if r["reason"] in by_the_shop]
+    assert counts.refunds == len(refunds)
     assert counts.disputes == len(shop.objects("disputes"))
 
 
@@ -302,6 +304,11 @@ def test_the_year_has_growth_weekdays_and_a_holiday_season(shop: Shop) -> None:
     assert day_factor(date(2026, 5, 11)) > day_factor(date(2026, 5, 15))  # Monday, Friday
 
 
+def is_released(charge: dict[str, Any]) -> bool:
+    """An authorisation that was voided or has expired."""
+    return not charge["captured"] and bool(charge["refunded"])
+
+
 def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
     succeeded: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for charge in shop.objects("charges").values():
@@ -325,8 +332,14 @@ def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
     }
     outcome: Counter[str] = Counter()
     for number, (total, created, _) in orders.items():
-        charges = succeeded[number]
-        amount = sum(charge["amount"] for charge in charges)
+        charges = [charge for charge in succeeded[number] if not is_released(charge)]
+        if [charge["currency"] for charge in charges] == ["chf"]:
+            outcome["francs"] += 1
+            continue
+        amount = sum(
+            charge["amount_captured"] if charge["captured"] else charge["amount"]
+            for charge in charges
+        )
         assert all(charge["currency"] == "usd" for charge in charges)
         assert all(
             charge["created"] >= int(created.replace(tzinfo=UTC).timestamp()) for charge in charges
@@ -335,6 +348,7 @@ def test_every_paid_order_has_its_charge_of_that_amount(shop: Shop) -> None:
         assert not charges or amount >= total * 100
     assert outcome["unpaid"] > 0
     assert outcome["overpaid"] > 0
+    assert outcome["francs"] > 0
     assert outcome["exact"] > 0.99 * len(orders)
     known = {str(number) for (number,) in shop.query("select order_id from orders")}
     orphans = [charge for number in set(succeeded) - known for charge in succeeded[number]]
@@ -396,12 +410,23 @@ def test_some_charges_are_captured_only_when_the_order_is_shipped(shop: Shop) ->
     uncaptured = [
         c
         for c in shop.objects("charges").values()
-        if c["status"] == "succeeded" and not c["captured"]
+        if c["status"] == "succeeded" and not c["captured"] and not is_released(c)
     ]
     assert {statuses[charge["metadata"]["order_id"]] for charge in uncaptured} <= {"processing"}
-    late = [event["data"]["object"] for event in shop.events("charge.captured")]
-    assert late
-    assert all(charge["amount_captured"] == charge["amount"] for charge in late)
+    assert shop.events("charge.captured")
+
+
+def test_authorisations_are_voided_captured_in_part_and_expire(shop: Shop) -> None:
+    charges, refunds = shop.objects("charges"), shop.objects("refunds").values()
+    of_nothing = [refund for refund in refunds if refund["balance_transaction"] is None]
+    by_kind = Counter(
+        "part" if charges[refund["charge"]]["captured"] else refund["reason"]
+        for refund in of_nothing
+    )
+    assert set(by_kind) == {"part", "requested_by_customer", "expired_uncaptured_charge"}
+    for refund in of_nothing:
+        charge = charges[refund["charge"]]
+        assert refund["amount"] == charge["amount"] - charge["amount_captured"]
 
 
 def test_disputes_are_opened_and_closed(shop: Shop) -> None:

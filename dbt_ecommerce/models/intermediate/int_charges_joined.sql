@@ -27,6 +27,12 @@ disputes as (
 
 ),
 
+currency_rates as (
+
+    select * from {{ ref('currency_rates') }}
+
+),
+
 wanted as (
 
     select * from charges
@@ -50,15 +56,35 @@ refunds_of_charge as (
 
     select
         charge_id,
-        count(*) as refund_count,
-        sum(case when is_succeeded then amount else 0 end) as amount_refunded,
-        sum(case when is_succeeded then refunded_amount else 0 end) as refunded_amount,
+        cast(sum(case when is_release then 0 else 1 end) as bigint) as refund_count,
+        sum(case when is_succeeded then amount else 0 end) as amount_refunded_or_released,
+        sum(amount_given_back) as amount_refunded,
+        sum(refunded_amount) as refunded_amount,
         sum(revenue_refund_amount) as revenue_refund_amount,
-        max(case when is_succeeded then refunded_at end) as last_refunded_at,
+        max(case when amount_given_back > 0 then refunded_at end) as last_refunded_at,
         max(_loaded_at) as _loaded_at
     from refunds
     where charge_id in (select wanted.charge_id from wanted)
     group by charge_id
+
+),
+
+-- a dispute need not be in its charge's currency; as a refund, it is converted at the rate of its
+-- charge's day
+converted_disputes as (
+
+    select
+        disputes.charge_id,
+        disputes.status,
+        {{ to_shop_currency('disputes.amount', 'currency_rates.rate_to_usd') }} as disputed_amount,
+        disputes._loaded_at
+    from disputes
+    inner join wanted
+        on disputes.charge_id = wanted.charge_id and not wanted.is_deleted
+    left join currency_rates
+        on
+            disputes.currency = currency_rates.currency
+            and wanted.charge_date between currency_rates.valid_from and currency_rates.valid_to
 
 ),
 
@@ -67,12 +93,15 @@ disputes_of_charge as (
     select
         charge_id,
         count(*) as dispute_count,
-        sum(amount) as amount_disputed,
-        sum(case when status = 'lost' then amount else 0 end) as amount_lost,
+        case when count(disputed_amount) = count(*) then sum(disputed_amount) end
+            as disputed_amount,
+        case
+            when max(case when status = 'lost' and disputed_amount is null then 1 else 0 end) = 0
+                then sum(case when status = 'lost' then disputed_amount else 0 end)
+        end as lost_amount,
         max(case when status = 'open' then 1 else 0 end) = 1 as has_open_dispute,
         max(_loaded_at) as _loaded_at
-    from disputes
-    where charge_id in (select wanted.charge_id from wanted)
+    from converted_disputes
     group by charge_id
 
 ),
@@ -97,6 +126,7 @@ joined as (
         wanted.amount,
         wanted.amount_collected,
         coalesce(refunds_of_charge.amount_refunded, 0) as amount_refunded,
+        coalesce(refunds_of_charge.amount_refunded_or_released, 0) as amount_refunded_or_released,
         wanted.amount_refunded_by_charge,
 
         ---------- numerics, in the shop's currency
@@ -104,12 +134,20 @@ joined as (
         cast(coalesce(refunds_of_charge.refunded_amount, 0) as decimal(18, 2)) as refunded_amount,
         cast(coalesce(refunds_of_charge.revenue_refund_amount, 0) as decimal(18, 2))
             as revenue_refund_amount,
-        {{ to_shop_currency(
-            'coalesce(disputes_of_charge.amount_disputed, 0)', 'wanted.rate_to_usd'
-        ) }} as disputed_amount,
-        {{ to_shop_currency(
-            'coalesce(disputes_of_charge.amount_lost, 0)', 'wanted.rate_to_usd'
-        ) }} as lost_amount,
+        cast(
+            case
+                when disputes_of_charge.charge_id is null then 0
+                else disputes_of_charge.disputed_amount
+            end as decimal(18, 2)
+        ) as disputed_amount,
+        cast(
+            case
+                when disputes_of_charge.charge_id is null then 0
+                when disputes_of_charge.lost_amount > wanted.captured_amount
+                    then wanted.captured_amount
+                else disputes_of_charge.lost_amount
+            end as decimal(18, 2)
+        ) as lost_amount,
         orders_of_wanted.total_amount as order_total_amount,
         coalesce(refunds_of_charge.refund_count, 0) as refund_count,
         coalesce(disputes_of_charge.dispute_count, 0) as dispute_count,

@@ -22,6 +22,8 @@ summed as (
         cast(coalesce(sum(disputed_amount), 0) as decimal(18, 2)) as disputed_amount,
         cast(coalesce(sum(lost_amount), 0) as decimal(18, 2)) as lost_amount,
         max(case when is_foreign_currency then 1 else 0 end) = 1 as has_foreign_currency,
+        max(case when is_rate_missing and amount_collected <> 0 then 1 else 0 end) = 1
+            as is_rate_missing,
         min(case when captured_amount > 0 then charged_at end) as first_paid_at,
         max(last_refunded_at) as last_refunded_at,
         max(_loaded_at) as _loaded_at

@@ -43,6 +43,7 @@ joined as (
         coalesce(payments_of_order.revenue_refund_amount, 0) as revenue_refund_amount,
         coalesce(payments_of_order.disputed_amount, 0) as disputed_amount,
         coalesce(payments_of_order.lost_amount, 0) as lost_amount,
+        coalesce(payments_of_order.is_rate_missing, false) as is_rate_missing,
         payments_of_order.first_paid_at,
         case when orders.is_cancelled then 0 else orders.total_amount end as amount_due,
         case
@@ -80,8 +81,9 @@ priced as (
         ---------- text
         status,
         source_status,
-        {{ payment_status('amount_due', 'captured_amount', 'refunded_amount', 'tolerance') }}
-            as payment_status,
+        {{ payment_status(
+            'amount_due', 'captured_amount', 'refunded_amount', 'tolerance', 'is_rate_missing'
+        ) }} as payment_status,
         shipping_address,
         shipping_city,
         shipping_state,

@@ -59,6 +59,52 @@ captured_of_order as (
 
 ),
 
+-- Stripe also gives back by a refund what was authorised and never captured: when it is voided,
+-- expires, or is captured in part. Of a charge's refunds the first ones do so, up to what was not
+-- captured; only what goes beyond it is money that moved.
+given_back_by_charge as (
+
+    select
+        refunds.*,
+        case
+            when refunded_charges.amount > refunded_charges.amount_collected
+                then refunded_charges.amount - refunded_charges.amount_collected
+            else 0
+        end as never_captured,
+        case when refunds.is_succeeded then refunds.amount else 0 end as amount_succeeded,
+        sum(case when refunds.is_succeeded then refunds.amount else 0 end) over (
+            partition by refunds.charge_id
+            order by
+                case when refunds.reason = 'expired_uncaptured_charge' then 0 else 1 end,
+                case when refunds.has_balance_transaction then 1 else 0 end,
+                refunds.refunded_at,
+                refunds.refund_id
+            rows between unbounded preceding and current row
+        ) as amount_succeeded_so_far
+    from refunds
+    left join refunded_charges
+        on refunds.charge_id = refunded_charges.charge_id
+
+),
+
+moved as (
+
+    select
+        *,
+        case
+            when amount_succeeded_so_far > never_captured
+                then amount_succeeded_so_far - never_captured
+            else 0
+        end
+        - case
+            when amount_succeeded_so_far - amount_succeeded > never_captured
+                then amount_succeeded_so_far - amount_succeeded - never_captured
+            else 0
+        end as amount_given_back
+    from given_back_by_charge
+
+),
+
 -- a refund is converted at the rate of its charge's day, so that a full refund takes back exactly
 -- what was paid
 matched as (
@@ -68,9 +114,10 @@ matched as (
         refunded_orders.order_id,
         refunded_charges.charge_id is null as is_orphan_refund,
         coalesce(not refunded_orders.is_cancelled, false) as is_of_live_order,
-        {{ to_shop_currency('refunds.amount', 'currency_rates.rate_to_usd') }} as refunded_amount,
+        {{ to_shop_currency('refunds.amount_given_back', 'currency_rates.rate_to_usd') }}
+            as refunded_amount,
         captured_of_order.captured_amount - refunded_orders.total_amount as order_overpayment
-    from refunds
+    from moved as refunds
     left join refunded_charges
         on refunds.charge_id = refunded_charges.charge_id
     left join refunded_orders
@@ -89,8 +136,8 @@ summed as (
 
     select
         *,
-        case when is_succeeded then coalesce(refunded_amount, 0) else 0 end as given_back,
-        sum(case when is_succeeded then coalesce(refunded_amount, 0) else 0 end) over (
+        coalesce(refunded_amount, 0) as given_back,
+        sum(coalesce(refunded_amount, 0)) over (
             partition by order_id
             order by refunded_at, refund_id
             rows between unbounded preceding and current row
@@ -131,12 +178,14 @@ final as (
 
         ---------- numerics
         amount,
+        cast(amount_given_back as decimal(18, 3)) as amount_given_back,
         refunded_amount,
         cast(case when is_of_live_order then beyond_overpayment else 0 end as decimal(18, 2))
             as revenue_refund_amount,
 
         ---------- booleans
         is_succeeded,
+        is_succeeded and amount_given_back = 0 as is_release,
         is_orphan_refund,
 
         ---------- timestamps

@@ -61,7 +61,7 @@ refunds_of_day as (
         sum(refunded_amount) as refunds,
         sum(revenue_refund_amount) as revenue_refunds
     from refunds
-    where is_succeeded
+    where is_succeeded and not is_release
     group by refund_date
 
 ),

@@ -22,6 +22,7 @@ compared as (
         payments_of_order.captured_amount as order_captured_amount,
         payments_of_order.refunded_amount as order_refunded_amount,
         payments_of_order.charge_count as order_charge_count,
+        payments_of_order.is_rate_missing as is_order_rate_missing,
         case when charges.is_order_cancelled then 0 else charges.order_total_amount end
             as order_amount_due,
         case
@@ -32,6 +33,21 @@ compared as (
     from charges
     left join payments_of_order
         on charges.order_id = payments_of_order.order_id
+
+),
+
+weighed as (
+
+    select
+        *,
+        {{ payment_status(
+            'order_amount_due',
+            'order_captured_amount',
+            'order_refunded_amount',
+            'tolerance',
+            'is_order_rate_missing'
+        ) }} as order_status
+    from compared
 
 ),
 
@@ -50,9 +66,9 @@ final as (
         case
             when order_id is null then 'orphan_charge'
             when amount_collected = 0 then 'not_collected'
-            else {{ payment_status(
-                'order_amount_due', 'order_captured_amount', 'order_refunded_amount', 'tolerance'
-            ) }}
+            -- money came, be it less than a cent
+            when order_status = 'unpaid' then 'underpaid'
+            else order_status
         end as match_status,
         currency,
         failure_code,
@@ -81,13 +97,13 @@ final as (
         has_open_dispute,
         is_foreign_currency,
         is_rate_missing,
-        amount_refunded = amount_refunded_by_charge as is_refund_sum_consistent,
+        amount_refunded_or_released = amount_refunded_by_charge as is_refund_sum_consistent,
 
         ---------- timestamps
         charge_date,
         charged_at,
         _loaded_at
-    from compared
+    from weighed
 
 )
 

@@ -27,6 +27,7 @@ cleaned as (
 
         ---------- booleans
         coalesce(lower(status) = 'succeeded', false) as is_succeeded,
+        {{ json_text('payload', ['balance_transaction']) }} is not null as has_balance_transaction,
         _deleted_at is not null as is_deleted,
 
         ---------- timestamps
