@@ -8,10 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg2
 import requests
 
 from operations.airflow_api import AirflowApi
@@ -206,11 +208,20 @@ class Stack:
             prepare_metadata(env, log)
             marker.touch()
             say("Airflow's metadata database migrated, pool of one slot created")
-        self.launch_airflow(env)
-        self.await_airflow()
-        if complaint_about(self.api.pool_slots(PUBLISH_POOL)):
+        elif complaint_about(self._pool_slots()):  # Airflow would not start
             create_pool(env, log)
             say("Pool of one slot created again")
+        self.launch_airflow(env)
+        self.await_airflow()
+
+    def _pool_slots(self) -> int | None:
+        """Slots of the pool in which sources announce, from the table itself."""
+        with (
+            closing(psycopg2.connect(self.postgres.dsn(AIRFLOW_DATABASE))) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("select slots from slot_pool where pool = %s", (PUBLISH_POOL,))
+            return next((int(slots) for (slots,) in cursor.fetchall()), None)
 
     def launch_airflow(self, env: dict[str, str]) -> None:
         for process in components(self.layout, env).values():

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from operations.backfill import Range, check_ready, create
-from pipeline.pool import SET_POOL
+from pipeline.pool import PUBLISH_POOL, SET_POOL
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES
 from sandbox.airflow_local import components
@@ -139,6 +139,8 @@ def test_a_missing_pool_is_told_by_the_monitor_and_keeps_airflow_from_starting(
         assert "Airflow's pool 'publish' has 2 slots instead of 1" in refusal(
             pipeline, "dag-processor"
         )
+        pipeline.stack.start_airflow(print)  # as `make demo` does
+        assert pipeline.api.pool_slots(PUBLISH_POOL) == 1
     finally:
         pipeline.set_pool(1)
         pipeline.start_components()
