@@ -98,9 +98,8 @@ def _keep_secrets_out_of_the_log() -> None:
         from pipeline.masking import known_secrets
 
         for secret in known_secrets():
-            if (
-                len(secret) >= SHORTEST_SECRET and not secret.isalpha()
-            ):  # a word would be masked within names of tables, too
+            # A word would be masked within names of tables, too.
+            if len(secret) >= SHORTEST_SECRET and not secret.isalpha():
                 mask_secret(secret)
     except Exception as error:
         logger.error("Secrets are not masked in this log: %s", type(error).__name__)

@@ -23,12 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from airflow.sdk import (
-    ExceptionRetryPolicy,
-    RetryAction,
-    RetryDecision,
-    RetryRule,
-)
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
 from alerting.alert import PIPELINE_SLA
 from alerting.callbacks import on_execute, on_failure, on_retry

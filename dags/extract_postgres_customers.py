@@ -6,7 +6,6 @@ from wiring.extraction import extraction_dag
 from wiring.on_call import postgres_doc
 
 DOC = postgres_doc(
-    "customers",
-    who_cares="Customer tiers and lifetime value. Marketing and support read it.",
+    "customers", who_cares="Customer tiers and lifetime value. Marketing and support read it."
 )
 dag = extraction_dag("customers", DOC)

@@ -6,7 +6,6 @@ from wiring.extraction import extraction_dag
 from wiring.on_call import postgres_doc
 
 DOC = postgres_doc(
-    "orders",
-    who_cares="Revenue, and every mart that counts orders. Finance reads it first.",
+    "orders", who_cares="Revenue, and every mart that counts orders. Finance reads it first."
 )
 dag = extraction_dag("orders", DOC)

@@ -5,8 +5,5 @@ from __future__ import annotations
 from wiring.extraction import extraction_dag
 from wiring.on_call import postgres_doc
 
-DOC = postgres_doc(
-    "products",
-    who_cares="Margins and categories. Merchandising reads it.",
-)
+DOC = postgres_doc("products", who_cares="Margins and categories. Merchandising reads it.")
 dag = extraction_dag("products", DOC)

@@ -79,9 +79,8 @@ with DAG(
         if not report.is_equal:
             report_differences(context, name, str(report), report.advice)
         day = report.repaired_day
-        if (
-            repair and day is None and context["ti"].try_number > 1
-        ):  # the try before may have died after it repaired
+        # The try before may have died after it repaired.
+        if repair and day is None and context["ti"].try_number > 1:
             day = last_day(source(name), open_warehouse())
         return {
             "source": name,

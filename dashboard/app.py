@@ -19,9 +19,8 @@ from pipeline.errors import MissingInputError, PipelineError
 
 logger = logging.getLogger(__name__)
 
-ICON = Path(__file__).with_name(
-    "icon.svg"
-)  # one of Streamlit's own would be fetched from another host
+# One of Streamlit's own would be fetched from another host.
+ICON = Path(__file__).with_name("icon.svg")
 PERIODS = {"Last 7 days": 7, "Last 30 days": 30, "Last 90 days": 90, "Last 12 months": 365}
 OWN_DATES = "Own dates"
 MEASURES = {
@@ -90,9 +89,8 @@ def show_origin(published: Published) -> None:
 
 def choose(published: Published, first_day: date) -> Selection | None:
     """What the reader wants to see; None while only one end of a range is chosen."""
-    last_whole_day = max(
-        first_day, published.day - timedelta(days=1)
-    )  # the day it is as of is not over
+    # The day it is as of is not over.
+    last_whole_day = max(first_day, published.day - timedelta(days=1))
     when, which = st.columns([1, 1])
     with when:
         period = st.selectbox(

@@ -83,9 +83,8 @@ class Figures:
     selection: Selection
     totals: Totals
     totals_before: Totals | None
-    revenue: (
-        pd.DataFrame
-    )  # day, orders, gross_revenue, active_customers; the period before comes first
+    # Day, orders, gross_revenue, active_customers; the period before comes first.
+    revenue: pd.DataFrame
     by_category: pd.DataFrame
     by_product: pd.DataFrame
     refunds: pd.DataFrame

@@ -60,9 +60,8 @@ def bound(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]
 
     def replace(match: re.Match[str]) -> str:
         value = parameters[match[1]]
-        several = (
-            (value or (None,)) if isinstance(value, tuple) else (value,)
-        )  # `in (null)` is never true
+        # `in (null)` is never true.
+        several = (value or (None,)) if isinstance(value, tuple) else (value,)
         values.extend(several)
         return ", ".join("?" * len(several))
 

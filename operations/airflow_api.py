@@ -45,9 +45,8 @@ class AirflowApi:
         answer = self._session.request(
             method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments
         )
-        if (
-            answer.status_code == requests.codes.unauthorized and not self.token
-        ):  # our own token has run out
+        # Our own token has run out.
+        if answer.status_code == requests.codes.unauthorized and not self.token:
             self._sign_in()
             answer = self._session.request(
                 method, f"{self.url}/api/v2{path}", timeout=TIMEOUT_SECONDS, **arguments

@@ -66,9 +66,8 @@ class Following:
     days: Range
     started: Sequence[Started]
     say: Callable[[str], None]
-    _rebuilt: dict[str, bool] = field(
-        default_factory=dict
-    )  # run_id of a load -> whether it had its day rebuilt
+    # run_id of a load -> whether it had its day rebuilt.
+    _rebuilt: dict[str, bool] = field(default_factory=dict)
 
     def watch(self) -> list[DayOutcome]:
         """Wait for the last load and for dbt, telling the progress; then close the back-fill.

@@ -19,9 +19,8 @@ def on_starting(component: object) -> None:
     """
     from airflow.jobs.job import Job
 
-    if not isinstance(
-        component, Job
-    ):  # a task has no access to the metadata database, and started after the check
+    # A task has no access to the metadata database, and started after the check.
+    if not isinstance(component, Job):
         return
     from airflow.models.pool import Pool
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 # On a real account the same contract tests run again, so they are imported on purpose.
-RUN_AGAIN = {
-    ("snowflake_account/test_account_loader.py", "tests.warehouse"),
-}
+RUN_AGAIN = {("snowflake_account/test_account_loader.py", "tests.warehouse")}
 
 
 def imported_modules(file: Path) -> set[str]:

@@ -16,14 +16,7 @@ from transform.news import with_news
 from transform.outcomes import freshness_result, model_error, model_result, test_result
 from transform.project import project
 from transform.publication import read_publication
-from transform.results import (
-    DataTest,
-    FreshnessResult,
-    Layer,
-    LayerResult,
-    ModelResult,
-    TestResult,
-)
+from transform.results import DataTest, FreshnessResult, Layer, LayerResult, ModelResult, TestResult
 from warehouse import runs
 from warehouse.publication import KEYS_NAMED
 

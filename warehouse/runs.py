@@ -102,14 +102,7 @@ def latest_run(session: Session, step: str | None = None, *, succeeded: bool = F
     step_, day, started_at, finished_at, has_succeeded, project = values
     raw = RawState(state, json.loads(load_ids), json.loads(rows_loaded))
     return Run(
-        step_,
-        day,
-        started_at,
-        finished_at,
-        has_succeeded,
-        project,
-        raw,
-        json.loads(results),
+        step_, day, started_at, finished_at, has_succeeded, project, raw, json.loads(results)
     )
 
 

@@ -61,10 +61,7 @@ def _sign_in() -> str:
 
 def _read(table: RawTable) -> str:
     configured = settings(PostgresSettings)
-    with (
-        open_snapshot(configured, table) as snapshot,
-        snapshot.connection.cursor() as cursor,
-    ):
+    with open_snapshot(configured, table) as snapshot, snapshot.connection.cursor() as cursor:
         cursor.execute(sql.SQL("select * from {} limit 1").format(snapshot.table.address))
         said = "readable, as declared" + ("" if cursor.fetchall() else ", and empty")
     children = ", ".join(snapshot.table.children)

@@ -168,11 +168,7 @@ class StreamedRows:
 
 
 def differences(
-    shape: Shape,
-    source: SourceSide,
-    warehouse: Warehouse,
-    asked_at: datetime,
-    is_pending: Pending,
+    shape: Shape, source: SourceSide, warehouse: Warehouse, asked_at: datetime, is_pending: Pending
 ) -> tuple[int, int, list[Difference]]:
     """Number of buckets and of the source's rows that were compared, and what differs.
 

@@ -79,9 +79,8 @@ class PatientAdapter(HTTPAdapter):
             failure: requests.ConnectionError | ChunkedEncodingError | Timeout | None = None
             try:
                 response = super().send(request, True, timeout, verify, cert, proxies)
-                response._content = b"".join(
-                    response.iter_content(READ_SIZE)
-                )  # by itself, requests reads 10 KB at a time
+                # By itself, requests reads 10 KB at a time.
+                response._content = b"".join(response.iter_content(READ_SIZE))
             except SSLError:
                 raise
             except (requests.ConnectionError, ChunkedEncodingError, Timeout) as error:

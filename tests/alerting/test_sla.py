@@ -119,12 +119,13 @@ def test_a_breach_recorded_before_the_first_load_does_not_spoil_the_warehouse() 
     from pipeline.sources import source
     from warehouse import open_warehouse
 
+    # No channel.
     assert (
         report_breach(
             Breach("the pipeline", current_day(), timedelta(minutes=30), datetime.now(UTC))
         )
         is False
-    )  # no channel
+    )
     assert len(breaches()) == 1
     assert open_warehouse().watermark(source("orders")) is None
     assert open_warehouse().load_records(current_day()) == ()

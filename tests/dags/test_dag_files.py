@@ -99,10 +99,8 @@ def test_every_source_is_reconciled_by_a_task_of_its_own_on_sundays(bag: DagBag)
     for source in SOURCES:
         task = dag.task_dict[f"reconcile_{source.name}"]
         assert task.upstream_task_ids == set()
-        assert task.downstream_task_ids == {
-            "days_to_rebuild",
-            "done",
-        }  # `done` fails with it, the others go on
+        # `done` fails with it, the others go on.
+        assert task.downstream_task_ids == {"days_to_rebuild", "done"}
     assert dag.task_dict["days_to_rebuild"].trigger_rule == "all_done"
     assert dag.task_dict["build_day"].upstream_task_ids == {"days_to_rebuild"}
 

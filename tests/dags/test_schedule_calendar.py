@@ -32,9 +32,8 @@ def first_tick(after: timedelta) -> tuple[datetime, str]:
     """The first run after midnight of 1 October 2026 and its partition key, for the scheduler."""
     timetable = decode_timetable(encode_timetable(once_a_day(after)))
     assert isinstance(timetable, CronPartitionTimetable)
-    start = start_date().replace(
-        year=2030, month=10, day=1
-    )  # in the future, so that no tick is missed yet
+    # In the future, so that no tick is missed yet.
+    start = start_date().replace(year=2030, month=10, day=1)
     info = timetable.next_dagrun_info_v2(
         last_dagrun_info=None, restriction=TimeRestriction(start, None, catchup=False)
     )

@@ -218,9 +218,8 @@ def test_a_table_is_downloaded_as_the_file_that_its_chart_draws(
         table = seen.page.get_by_test_id("stExpander").nth(1)
         unfold(table)
         with seen.page.expect_download() as waiting:
-            table.get_by_role("button", name="Download CSV").press(
-                "Enter"
-            )  # a click would miss it while the table unfolds
+            # A click would miss it while the table unfolds.
+            table.get_by_role("button", name="Download CSV").press("Enter")
         assert waiting.value.suggested_filename == f"categories_{first}_{last}.csv"
         waiting.value.save_as(tmp_path / "categories.csv")
     with duckdb.connect() as connection:
@@ -254,9 +253,8 @@ def test_light_or_dark_wide_or_narrow_it_is_readable_and_asks_no_other_host(
         if (scheme, size) == ("light", DESKTOP):
             seen.page.set_viewport_size({"width": size[0], "height": 1080})
             for_the_documentation(seen.page, "business_view_light")
-        seen.page.set_viewport_size(
-            {"width": size[0], "height": 4000}
-        )  # axe looks at what is drawn
+        # axe looks at what is drawn.
+        seen.page.set_viewport_size({"width": size[0], "height": 4000})
         assert seen.serious_faults() == []
         unfold(seen.page.get_by_test_id("stExpander").first)
         seen.page.get_by_test_id("stDataFrame").first.wait_for()

@@ -349,10 +349,8 @@ def test_snowflake_gives_the_same_figures_to_the_analyst(
     import snowflake.connector
 
     seen: list[dict[str, Any]] = []
-    with (
-        fakesnow.patch(),
-        monkeypatch.context() as inner,
-    ):  # undone in this order, else the fake stays for all later tests
+    # Undone in this order, else the fake stays for all later tests.
+    with fakesnow.patch(), monkeypatch.context() as inner:
         faked = snowflake.connector.connect
 
         def connect(**arguments: Any) -> Any:

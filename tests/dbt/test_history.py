@@ -101,9 +101,8 @@ def test_a_change_that_leaves_no_time_behind_counts_from_the_load(diary: Diary) 
     order = diary.order(1, 600, "2026-11-01 09:30")
     diary.run()
     diary.next_day()
-    diary.shop.delete(
-        order
-    )  # the source no longer has it: the tier falls, and no updated_at says when
+    # The source no longer has it: the tier falls, and no updated_at says when.
+    diary.shop.delete(order)
     diary.customer(address="1 Main Street", updated_at=at("2026-01-01"))
     rows = diary.run()
     assert [row[0] for row in rows] == ["bronze", "silver", "bronze"]

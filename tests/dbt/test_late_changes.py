@@ -81,9 +81,8 @@ def test_late_changes_reach_old_rows_and_what_hangs_on_them(
 
     shop.day = TODAY
     shop.start_load()
-    shop.delete(
-        shop.tables["orders"][(1,)]
-    )  # the customer's first order is only marked: order 2 becomes the first
+    # The customer's first order is only marked: order 2 becomes the first.
+    shop.delete(shop.tables["orders"][(1,)])
     refund: Row = {
         "refund_id": "re_1",
         "charge_id": "ch_2",

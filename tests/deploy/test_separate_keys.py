@@ -25,9 +25,7 @@ from warehouse.snowflake.warehouse import SnowflakeWarehouse
 def pem() -> str:
     key = rsa.generate_private_key(65537, 2048)
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
 
 
@@ -61,10 +59,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def open_session(settings: SnowflakeSettings, purpose: session.Purpose) -> None:
-    with (
-        pytest.raises(NotReachedError),
-        session.session(settings, purpose, doing="sign in"),
-    ):
+    with pytest.raises(NotReachedError), session.session(settings, purpose, doing="sign in"):
         pass
 
 

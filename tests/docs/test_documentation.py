@@ -118,9 +118,8 @@ def test_every_alert_links_to_a_section_of_the_runbook(site: Path) -> None:
         for name in re.findall(r'link\("(\w+)"', file.read_text())
     }
     assert {"SlaBreach", "SourceDiffers"} <= named
-    classes = {
-        section for section in sections() if section.isidentifier()
-    }  # the others are headings for people only
+    # The others are headings for people only.
+    classes = {section for section in sections() if section.isidentifier()}
     assert named | {KILLED_SECTION, OTHER_SECTION} <= classes
     for section in classes:
         assert urlsplit(link(section, "https://docs.example/runbook.html")).fragment in ids, section

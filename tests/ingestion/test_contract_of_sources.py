@@ -7,12 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.contracts import (
-    METADATA_COLUMNS,
-    Column,
-    RawTable,
-    Source,
-)
+from pipeline.contracts import METADATA_COLUMNS, Column, RawTable, Source
 from pipeline.errors import MissingInputError
 from pipeline.settings import PROJECT
 from pipeline.sources import SOURCES, source

@@ -223,9 +223,8 @@ def test_a_hidden_transaction_that_commits_late_is_not_lost(shop: Shop, narrow_r
     )
     shop.order(1)
     extractor.extract_table("orders", DAY)
-    shop.order(
-        2, "2026-03-09 20:30:00"
-    )  # seen now only, nine hours behind the end of the first window
+    # Seen now only, nine hours behind the end of the first window.
+    shop.order(2, "2026-03-09 20:30:00")
     extractor.extract_table("orders", NEXT_DAY)
     shop.assert_equal()
 

@@ -15,9 +15,7 @@ from airflow.models.asset import AssetModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipeline.sources import (
-    SOURCES,
-)
+from pipeline.sources import SOURCES
 
 # A transaction that waits for the other one's lock goes on as soon as that has committed.
 SECONDS_FOR_BOTH_TO_LOOK = 5.0

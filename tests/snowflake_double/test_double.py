@@ -61,8 +61,7 @@ def refusal(cursor: Any, sql: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "condition",
-    ["(1 = 1) is true", "(1 = 2) is not true", "regexp_matches('a', 'a')"],
+    "condition", ["(1 = 1) is true", "(1 = 2) is not true", "regexp_matches('a', 'a')"]
 )
 def test_what_snowflake_does_not_compile_is_refused(connect: Connect, condition: str) -> None:
     assert refusal(connect(), f"select 1 as x where {condition}") == 1003

@@ -75,9 +75,10 @@ def test_a_changed_project_is_parsed_again(
     here = project(**shop.settings())
     before = parse(here)
     if change == "edited":
+        # Same size.
         shop.write(
             "models/marts/helper.sql", "{{ config(meta={'published': false}) }} select 2 as one"
-        )  # same size
+        )
     elif change == "added":
         shop.write("models/marts/fct_new.sql", "select 1 as one")
     elif change == "removed":

@@ -39,13 +39,7 @@ def test_a_warning_is_news_once(shop: Shop, caplog: pytest.LogCaptureFixture) ->
     assert first.as_dict()["tests"][0]["new_rows"] == 1
     publication = transform.publish_marts(DAY, **shop.settings())
     assert publication.warnings == [
-        {
-            "test": TEST,
-            "model": "fct_orders",
-            "rows": 1,
-            "new_rows": 1,
-            "keys": [{"order_id": "4"}],
-        }
+        {"test": TEST, "model": "fct_orders", "rows": 1, "new_rows": 1, "keys": [{"order_id": "4"}]}
     ]
     assert transform.read_publication(warehouse=shop.warehouse) == publication
 

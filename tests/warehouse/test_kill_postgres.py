@@ -103,8 +103,7 @@ class Round:
         """Load in a process killed after so many seconds: how long it took, if it was killed."""
         begun = _clean.Event()
         process = _clean.Process(
-            target=load,
-            args=(self.shop.source.settings, self.folder, self.kind, begun),
+            target=load, args=(self.shop.source.settings, self.folder, self.kind, begun)
         )
         process.start()
         assert begun.wait(60)
@@ -156,13 +155,9 @@ class Round:
 def test_a_load_from_postgres_killed_at_random_moments_is_finished_by_the_retry(
     source_db: SourceDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    for module, name in (
-        (parquet, "ROW_GROUP_ROWS"),
-        (LocalFiles, "file_bytes"),
-    ):
-        monkeypatch.setattr(
-            module, name, getattr(module, name)
-        )  # retries run in this process: put back afterwards
+    for module, name in ((parquet, "ROW_GROUP_ROWS"), (LocalFiles, "file_bytes")):
+        # Retries run in this process: put back afterwards.
+        monkeypatch.setattr(module, name, getattr(module, name))
     moments = random.Random(seed)
     shop = Shop.open(source_db, tmp_path / "before")
     whole = {

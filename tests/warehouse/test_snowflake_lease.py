@@ -47,9 +47,7 @@ def test_a_second_one_waits_and_says_who_builds(snowflake_warehouse: SnowflakeWa
         assert holder(snowflake_warehouse)[0] != name
 
 
-def test_who_waits_begins_when_the_first_has_ended(
-    snowflake_warehouse: SnowflakeWarehouse,
-) -> None:
+def test_who_waits_begins_when_the_first_has_ended(snowflake_warehouse: SnowflakeWarehouse) -> None:
     done: list[str] = []
 
     def build() -> None:

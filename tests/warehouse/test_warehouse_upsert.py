@@ -27,9 +27,8 @@ KEYS = st.integers(1, 3)
 # What happens, alone and in the combinations that go wrong: several times in a row it makes a
 # history.
 Step = tuple[object, ...]
-change = st.tuples(
-    st.just("change"), KEYS, st.sampled_from("abcd"), st.booleans()
-)  # with or without the clock moving on
+# With or without the clock moving on.
+change = st.tuples(st.just("change"), KEYS, st.sampled_from("abcd"), st.booleans())
 remove = st.tuples(st.just("remove"), KEYS)
 begin = st.tuples(st.just("begin"), st.integers(0, 8))  # a window that reaches back so far
 refresh = st.just(("refresh",))

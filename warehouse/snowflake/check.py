@@ -16,10 +16,7 @@ from pipeline.errors import CredentialsError
 from pipeline.settings import settings
 from pipeline.sources import SOURCES
 from warehouse.session import ANALYTICS, RAW, STAGING
-from warehouse.snowflake.session import (
-    Purpose,
-    session,
-)
+from warehouse.snowflake.session import Purpose, session
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.sign_in import fingerprint, sign_in
 from warehouse.snowflake.uploads import STAGE
@@ -123,7 +120,7 @@ def _transformer_writes() -> str:
             connection.execute(f"create transient schema {name}")
             connection.execute(f"create transient table {name}.A (a number(1,0))")
             connection.execute(
-                f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a",
+                f"create view {configured.named(STAGING)}.STAGING.{name} as select 1 as a"
             )
         finally:
             for drop in (
