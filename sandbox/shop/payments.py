@@ -1,5 +1,4 @@
-"""The shop's Stripe account: a charge per paid order, failed attempts, refunds, disputes, and
-charges nobody can place.
+"""The shop's Stripe account: charges, failed attempts, refunds, disputes, and orphans.
 
 Stripe counts in cents and whole seconds. Charges of orders are in USD, because orders carry no
 currency, but for a few in CHF; a few orphans (gift cards, invoices of other systems) are in EUR,
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.shop.chance import Ints, chance, stripe_id
+from sandbox.shop.chance import Floats, Ints, chance, stripe_id
 from sandbox.shop.lifecycle import (
     CANCELLED,
     PENDING,
@@ -37,11 +36,8 @@ Item = dict[str, Any]
 AUTHORISED_FOR = 7 * DAY  # then Stripe lets an authorisation expire
 FRANCS = 9, 10  # what a dollar's price is in francs
 REACH_BACK = 130 * DAY  # no scheduled event comes later after its order
-UNPAID, OVERPAID, TWICE = (
-    0.003,
-    0.005,
-    SPECIAL_PAYMENTS,
-)  # upper ends of the shares in chance(order_id, "payment")
+# Upper ends of the shares in chance(order_id, "payment").
+UNPAID, OVERPAID, TWICE = 0.003, 0.005, SPECIAL_PAYMENTS
 FAILURES = (
     ("card_declined", "Your card was declined."),
     ("insufficient_funds", "Your card has insufficient funds."),
@@ -87,27 +83,14 @@ class Ledger:
         yield from self.outcomes
 
     def follow(self, orders: Paid, steps: Transitions) -> None:
-        """Charges of orders that were paid, late captures, refunds of those that were cancelled
-        after it or sent back.
-        """
-        ids, customers, totals = (
-            orders.order_id.tolist(),
-            orders.customer_id.tolist(),
-            orders.total.tolist(),
-        )
-        kinds, authorised, francs = (
-            chance(orders.order_id, "payment").tolist(),
-            is_authorised_only(orders.order_id).tolist(),
-            pays_in_francs(orders.order_id).tolist(),
-        )
+        """What the steps of orders move: charges, late captures, refunds of what was sent back."""
+        ids, customers = orders.order_id.tolist(), orders.customer_id.tolist()
+        totals, kinds = orders.total.tolist(), chance(orders.order_id, "payment").tolist()
+        authorised = is_authorised_only(orders.order_id).tolist()
+        francs = pays_in_francs(orders.order_id).tolist()
         expires = (orders.created_at + checkout_takes(orders.order_id) + AUTHORISED_FOR).tolist()
-        for order, before, after, at in zip(
-            steps.order.tolist(),
-            steps.before.tolist(),
-            steps.after.tolist(),
-            steps.at.tolist(),
-            strict=True,
-        ):
+        taken = (steps.order, steps.before, steps.after, steps.at)
+        for order, before, after, at in zip(*(step.tolist() for step in taken), strict=True):
             number, total, kind = ids[order], totals[order], kinds[order]
             if (before, after) == (PENDING, PROCESSING):
                 if kind < UNPAID:
@@ -125,141 +108,92 @@ class Ledger:
                 self._charge(number, customers[order], total, at, attempt="anew")
             elif after == SHIPPED and authorised[order]:
                 capture = {"captured": True, "amount_captured": total, "_at": self._seconds(at)}
-                self.captures.append(
-                    {"object": "charge", "id": stripe_id("ch", number, "first"), **capture}
-                )
+                charged = {"object": "charge", "id": stripe_id("ch", number, "first")}
+                self.captures.append({**charged, **capture})
             elif after == REFUNDED or (after == CANCELLED and before != PENDING):
-                kept = (
-                    total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0
-                )  # a fee for restocking
+                # A fee for restocking is kept of some.
+                kept = total * 15 // 100 if after == REFUNDED and number % 10 < 3 else 0
                 self._refund(number, "first", total - kept, at, "requested_by_customer", "order")
 
     def attempt(self, orders: Paid) -> None:
         """Declined cards: before the payment that succeeded, and where it came late or never."""
-        late = ~pays_at_checkout(orders.order_id)
-        declined = late | (
-            (chance(orders.order_id, "declined") < 0.05) & ~is_settled(orders.order_id)
-        )
-        at = orders.created_at + checkout_takes(orders.order_id) // 2
-        for position in self._within(declined, at):
-            number = int(orders.order_id[position])
+        numbers = orders.order_id
+        once = (chance(numbers, "declined") < 0.05) & ~is_settled(numbers)
+        declined = once | ~pays_at_checkout(numbers)
+        for number, customer, total, at in self._due(
+            orders, declined, checkout_takes(numbers) // 2
+        ):
             code, message = FAILURES[number % 2]
-            charge = self._charge(
-                number,
-                int(orders.customer_id[position]),
-                int(orders.total[position]),
-                int(at[position]),
-                attempt="declined",
-            )
+            charge = self._charge(number, customer, total, at, attempt="declined")
             charge |= {"status": "failed", "failure_code": code, "failure_message": message}
 
     def later(self, orders: Paid) -> None:
-        """What follows weeks after an order: goodwill refunds, disputes and their outcome,
-        duplicate charges given back.
-        """
-        numbers = orders.order_id
-        at = orders.created_at + (3 * DAY + 55 * DAY * chance(numbers, "goodwill delay")).astype(
-            np.int64
-        )
-        for position in self._within(
-            has_goodwill(numbers) & (chance(numbers, "payment") >= TWICE), at
-        ):
-            number, total = int(numbers[position]), int(orders.total[position])
-            whole = number % 5 == 0
-            amount = total if whole else total * (10 + number % 41) // 100
-            self._refund(
-                number, "first", amount, int(at[position]), "requested_by_customer", "goodwill"
-            )
-        twice = (
-            (chance(numbers, "payment") >= OVERPAID)
-            & (chance(numbers, "payment") < TWICE)
-            & (numbers % 2 == 0)
-        )
-        at = orders.created_at + (1 * DAY + 6 * DAY * chance(numbers, "notices")).astype(np.int64)
-        for position in self._within(twice, at):
-            number = int(numbers[position])
-            self._refund(
-                number,
-                "again",
-                int(orders.total[position]),
-                int(at[position]),
-                "duplicate",
-                "duplicate",
-            )
+        """What follows after an order: refunds as goodwill or of doubles, voids, disputes."""
+        numbers, kind = orders.order_id, chance(orders.order_id, "payment")
+        goodwill, days = has_goodwill(numbers) & (kind >= TWICE), chance(numbers, "goodwill delay")
+        for number, _, total, at in self._due(orders, goodwill, 3 * DAY + 55 * DAY * days):
+            amount = total if number % 5 == 0 else total * (10 + number % 41) // 100
+            self._refund(number, "first", amount, at, "requested_by_customer", "goodwill")
+        twice = (kind >= OVERPAID) & (kind < TWICE) & (numbers % 2 == 0)
+        noticed = 1 * DAY + 6 * DAY * chance(numbers, "notices")
+        for number, _, total, at in self._due(orders, twice, noticed):
+            self._refund(number, "again", total, at, "duplicate", "duplicate")
         self._void(orders)
         self._dispute(orders)
         self._orphans(orders)
 
     def _void(self, orders: Paid) -> None:
-        """A card that was authorised beside the one that paid, and let go an hour later; one in
-        five is forgotten and expires.
+        """A card authorised beside the one that paid, and let go an hour later.
+
+        One in five is forgotten and expires.
         """
-        numbers = orders.order_id
+        numbers, delay = orders.order_id, checkout_takes(orders.order_id)
         voided = (chance(numbers, "voided") < 0.002) & (chance(numbers, "payment") >= TWICE)
-        at = orders.created_at + checkout_takes(numbers)
-        for position in self._within(voided & pays_at_checkout(numbers), at):
-            number, customer = int(numbers[position]), int(orders.customer_id[position])
-            total = int(orders.total[position])
-            held = self._charge(number, customer, total, int(at[position]), attempt="held")
-            held["captured"] = False
-        let_go = voided & pays_at_checkout(numbers) & (numbers % 5 > 0)
-        for position in self._within(let_go, at + HOUR):
-            number, total = int(numbers[position]), int(orders.total[position])
-            moment = int(at[position]) + HOUR
-            self._refund(number, "held", total, moment, "requested_by_customer", "void")
+        voided &= pays_at_checkout(numbers)
+        for number, customer, total, at in self._due(orders, voided, delay):
+            self._charge(number, customer, total, at, attempt="held")["captured"] = False
+        for number, _, total, at in self._due(orders, voided & (numbers % 5 > 0), delay + HOUR):
+            self._refund(number, "held", total, at, "requested_by_customer", "void")
 
     def _dispute(self, orders: Paid) -> None:
         numbers = orders.order_id
         disputed = has_dispute(numbers) & (chance(numbers, "payment") >= TWICE)
-        opened = orders.created_at + (9 * DAY + 60 * DAY * chance(numbers, "dispute delay")).astype(
-            np.int64
-        )
-        closed = opened + (20 * DAY + 30 * DAY * chance(numbers, "dispute length")).astype(np.int64)
-        for position in self._within(disputed, opened):
-            number = int(numbers[position])
+        opened = (9 * DAY + 60 * DAY * chance(numbers, "dispute delay")).astype(np.int64)
+        lasts = (20 * DAY + 30 * DAY * chance(numbers, "dispute length")).astype(np.int64)
+        for number, _, total, at in self._due(orders, disputed, opened):
             self.disputes.append(
                 {
                     "object": "dispute",
                     "id": stripe_id("du", number),
                     "charge": stripe_id("ch", number, "first"),
-                    "amount": int(orders.total[position]),
+                    "amount": total,
                     "currency": "usd",
-                    "created": self._seconds(int(opened[position])),
+                    "created": self._seconds(at),
                     "reason": REASONS[number % len(REASONS)],
                     "status": "needs_response",
                 }
             )
-        for position in self._within(disputed, closed):
-            number = int(numbers[position])
-            self.outcomes.append(
-                {
-                    "object": "dispute",
-                    "id": stripe_id("du", number),
-                    "status": "won" if number % 5 < 2 else "lost",
-                    "_at": self._seconds(int(closed[position])),
-                }
-            )
+        for number, _, _, at in self._due(orders, disputed, opened + lasts):
+            status = "won" if number % 5 < 2 else "lost"
+            outcome = {"id": stripe_id("du", number), "status": status, "_at": self._seconds(at)}
+            self.outcomes.append({"object": "dispute", **outcome})
 
     def _orphans(self, orders: Paid) -> None:
         numbers = orders.order_id
-        at = orders.created_at + (HOUR * chance(numbers, "orphan delay")).astype(np.int64) + SECOND
-        for position in self._within(chance(numbers, "orphan") < 0.002, at):
-            number = int(numbers[position])
+        orphan = chance(numbers, "orphan") < 0.002
+        delay = (HOUR * chance(numbers, "orphan delay")).astype(np.int64) + SECOND
+        for number, _, _, at in self._due(orders, orphan, delay):
             currency = ("usd", "eur", "gbp", "jpy")[number % 4]
-            metadata = (
-                {},
-                {"order_id": f"GIFT-{number}"},
-                {"order_id": str(900_000_000 + number)},
-            )[number // 4 % 3]
+            named = (None, f"GIFT-{number}", str(900_000_000 + number))[number // 4 % 3]
             self.charges.append(
                 {
                     "object": "charge",
                     "id": stripe_id("ch", number, "orphan"),
                     "amount": 5000 if currency == "jpy" else 2500 + number % 7 * 500,
                     "currency": currency,
-                    "created": self._seconds(int(at[position])),
+                    "created": self._seconds(at),
                     "description": "Gift card",
-                    "metadata": metadata,
+                    "metadata": {"order_id": named} if named else {},
                 }
             )
 
@@ -298,11 +232,14 @@ class Ledger:
             }
         )
 
-    def _within(self, chosen: Any, at: Ints) -> list[int]:
-        return [
-            int(position)
-            for position in np.flatnonzero(chosen & (at > self._start) & (at <= self._end))
-        ]
+    def _due(
+        self, orders: Paid, chosen: Any, delay: Ints | Floats
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """(number, customer, total, moment) of chosen orders whose moment lies in (start, end]."""
+        at = orders.created_at + delay.astype(np.int64)
+        due = np.flatnonzero(chosen & (at > self._start) & (at <= self._end))
+        columns = (orders.order_id, orders.customer_id, orders.total, at)
+        yield from zip(*(column[due].tolist() for column in columns), strict=True)
 
     def _seconds(self, at: int) -> int:
         """Whole seconds, still inside (start, end]."""
