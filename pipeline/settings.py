@@ -11,6 +11,7 @@ import os
 import re
 from datetime import UTC, date, datetime, time
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,16 @@ def in_project(path: Path) -> Path:
     share their settings.
     """
     return PROJECT / path.expanduser()
+
+
+def is_this_machine(host: str) -> bool:
+    """A name or address that never leaves this machine, a socket's folder included."""
+    if host in ("", "localhost") or host.startswith("/"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class FromEnvironment(BaseSettings):

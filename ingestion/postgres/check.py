@@ -17,7 +17,7 @@ from ingestion.postgres.snapshot import open_snapshot
 from ingestion.postgres.window import look_around
 from pipeline.checks import Finding, tried
 from pipeline.contracts import RawTable
-from pipeline.settings import settings
+from pipeline.settings import is_this_machine, settings
 from pipeline.sources import SOURCES
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -37,6 +37,7 @@ def check() -> Iterator[Finding]:
     yield signed_in
     if not signed_in.works:
         return
+    yield tried("postgres", "encryption", is_encrypted)
     readable = []
     for table in _TABLES:
         read = tried("postgres", f"table {table.name}", partial(_read, table))
@@ -57,6 +58,25 @@ def _sign_in() -> str:
     replica = f", a replica that holds everything up to {until}" if found.is_replica else ""
     where = f"{configured.host}:{configured.port}/{configured.db}"
     return f"{configured.user} on {where}, {version}{replica}."
+
+
+def is_encrypted() -> str | Finding:
+    """Whether what is read could be read by others on its way."""
+    configured = settings(PostgresSettings)
+    said = f"POSTGRES_SSLMODE is {configured.sslmode}"
+    if is_this_machine(configured.host):
+        return f"{said}; nothing leaves this machine."
+    if configured.sslmode in ("verify-ca", "verify-full"):
+        return f"{said}: encrypted, and the server's certificate is checked."
+    if configured.sslmode == "require":
+        return f"{said}: encrypted; only verify-full also makes sure that it is your server."
+    return Finding(
+        "postgres",
+        "encryption",
+        "look",
+        f"{said}: password and rows may travel in the clear to {configured.host}. Set it to "
+        "verify-full, or at least to require.",
+    )
 
 
 def _read(table: RawTable) -> str:

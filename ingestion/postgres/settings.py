@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator
@@ -37,7 +38,7 @@ class PostgresSettings(FromEnvironment):
     user: str
     password: SecretStr
     source_schema: str = "public"
-    sslmode: str = "prefer"
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     connect_timeout_seconds: int = 10
     timezone: str = "UTC"
     overlap_minutes: int = Field(default=60, ge=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.settings import FromEnvironment
@@ -54,6 +54,13 @@ class StripeSettings(FromEnvironment):
     max_wait_seconds: float = Field(default=120, ge=0)
     order_keys: str = "order_id,order_number,order_no,order"
     order_pattern: str = ORDER_NUMBER
+
+    @model_validator(mode="after")
+    def _a_live_key_travels_encrypted(self) -> StripeSettings:
+        live = self.api_key.get_secret_value().startswith(("sk_live_", "rk_live_"))
+        if live and not self.api_base.lower().startswith("https://"):
+            raise ValueError("STRIPE_API_BASE is not https, and STRIPE_API_KEY is a live key")
+        return self
 
     @field_validator("order_pattern")
     @classmethod

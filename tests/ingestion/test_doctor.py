@@ -18,6 +18,7 @@ from ingestion.__main__ import main
 from ingestion.csv_uploads.check import check as check_csv
 from ingestion.doctor import ACT_FIRST, HEALTHY, TRY_AGAIN, check_warehouse
 from ingestion.postgres.check import check as check_postgres
+from ingestion.postgres.check import is_encrypted
 from ingestion.stripe_api.check import check as check_stripe
 from pipeline.checks import Finding
 from pipeline.settings import settings
@@ -80,6 +81,7 @@ def test_a_source_that_can_be_read_works(source: SourceDatabase) -> None:
     found = states(check_postgres())
     assert list(found) == [
         "sign-in",
+        "encryption",
         "table orders",
         "table customers",
         "table products",
@@ -89,6 +91,19 @@ def test_a_source_that_can_be_read_works(source: SourceDatabase) -> None:
     ]
     assert {state for state, _ in found.values()} == {"works"}
     assert "readable, as declared, and empty." in found["table orders"][1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "state"), [("prefer", "look"), ("require", "works"), ("verify-full", "works")]
+)
+def test_a_connection_off_this_machine_is_to_be_encrypted(
+    mode: str, state: str, monkeypatch: Set
+) -> None:
+    for name, value in (("HOST", "db.example.com"), ("USER", "u"), ("PASSWORD", "p")):
+        monkeypatch.setenv(f"POSTGRES_{name}", value)
+    monkeypatch.setenv("POSTGRES_SSLMODE", mode)
+    found = is_encrypted()
+    assert (found.state if isinstance(found, Finding) else "works") == state
 
 
 def test_children_that_are_not_read_are_named(source: SourceDatabase) -> None:
@@ -199,7 +214,7 @@ def test_a_key_that_may_read_everything_works(stripe: StripeEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [f"sk_live_{WRONG}", f"rk_test_{WRONG}"], ids=["wrong key", "missing rights"]
+    "key", [f"pk_test_{WRONG}", f"rk_test_{WRONG}"], ids=["wrong key", "missing rights"]
 )
 def test_a_key_that_is_wrong_or_lacks_rights_fails_at_each_list(
     stripe: StripeEmulator, monkeypatch: Set, key: str

@@ -17,6 +17,7 @@ from ingestion.stripe_api.settings import StripeSettings
 from pipeline.errors import PermanentError, SettingsError
 from pipeline.settings import PROJECT, settings
 from warehouse.settings import WarehouseSettings
+from warehouse.snowflake.settings import SnowflakeSettings
 
 SECRET = "hunter2-sesame"
 EXAMPLE = (PROJECT / ".env.example").read_text()
@@ -86,6 +87,45 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
         assert SECRET not in str(error.value)
         assert error.value.__cause__ is None
         assert error.value.__suppress_context__
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_a_live_stripe_key_never_travels_in_the_clear(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", key)
+    assert settings(StripeSettings).api_base.startswith("https://")
+    settings.cache_clear()
+    monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:12111")
+    with pytest.raises(SettingsError, match="STRIPE_API_BASE is not https") as error:
+        settings(StripeSettings)
+    assert key not in str(error.value)
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_1")
+    assert settings(StripeSettings)
+
+
+@pytest.mark.parametrize(
+    ("host", "fits"), [("127.0.0.1", True), ("::1", True), ("db.example.com", False), ("", False)]
+)
+def test_snowflake_is_asked_in_the_clear_on_this_machine_only(
+    host: str, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ACCOUNT", "a"), ("USER", "u"), ("PASSWORD", "p"), ("PROTOCOL", "http")):
+        monkeypatch.setenv(f"SNOWFLAKE_{name}", value)
+    monkeypatch.setenv("SNOWFLAKE_HOST", host)
+    if fits:
+        assert settings(SnowflakeSettings).protocol == "http"
+        return
+    with pytest.raises(SettingsError, match="SNOWFLAKE_PROTOCOL=http is for a test server"):
+        settings(SnowflakeSettings)
+
+
+def test_an_sslmode_that_libpq_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOST", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"POSTGRES_{name}", "x")
+    monkeypatch.setenv("POSTGRES_SSLMODE", "verify_full")
+    with pytest.raises(SettingsError, match="POSTGRES_SSLMODE"):
+        settings(PostgresSettings)
 
 
 def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.errors import SettingsError
-from pipeline.settings import PROJECT, FromEnvironment, in_project
+from pipeline.settings import PROJECT, FromEnvironment, in_project, is_this_machine
 
 
 class SnowflakeSettings(FromEnvironment):
@@ -72,6 +72,14 @@ class SnowflakeSettings(FromEnvironment):
     @classmethod
     def _same_path_for_every_process(cls, path: Path | None) -> Path | None:
         return in_project(path) if path else None
+
+    @model_validator(mode="after")
+    def _nothing_leaves_unencrypted(self) -> Self:
+        if self.protocol == "http" and not (self.host and is_this_machine(self.host)):
+            raise ValueError(
+                "SNOWFLAKE_PROTOCOL=http is for a test server on this machine (SNOWFLAKE_HOST)"
+            )
+        return self
 
     @field_validator("account")
     @classmethod
