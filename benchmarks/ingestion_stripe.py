@@ -1,5 +1,4 @@
-"""100,000 charges out of the emulator: the connector's listing against the official SDK's
-auto-paging.
+"""100,000 charges out of the emulator: our listing against the official SDK's auto-paging.
 
     python -m benchmarks.ingestion_stripe [--charges 100000] [--rounds 3]
 

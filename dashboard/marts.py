@@ -32,14 +32,14 @@ _one_set_at_a_time = threading.Lock()
 
 class Query(Protocol):
     def __call__(self, name: str, /, **parameters: object) -> pd.DataFrame:
-        """The rows of ``queries/<name>.sql``. Decimals stay exact: such columns hold
-        ``decimal.Decimal``.
+        """The rows of ``queries/<name>.sql``.
+
+        Decimals stay exact: such columns hold ``decimal.Decimal``.
         """
 
 
 def published_marts() -> AbstractContextManager[Query]:
-    """The current publication of the configured warehouse, read-only, for as long as the context
-    lasts.
+    """The current publication of the configured warehouse, read-only while the context lasts.
 
     Raises:
         MissingInputError: nothing has been published yet.
@@ -53,9 +53,7 @@ def published_marts() -> AbstractContextManager[Query]:
 
 
 def bound(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
-    """The text with question marks, and the values in their order; a tuple becomes as many question
-    marks as it is long.
-    """
+    """The text with question marks, and the values in order; a tuple takes a mark per element."""
     values: list[object] = []
 
     def replace(match: re.Match[str]) -> str:

@@ -1,6 +1,4 @@
-"""Who the business view is on Snowflake: an analyst, who may read published marts and nothing
-else.
-"""
+"""Who the business view is on Snowflake: an analyst, who may read published marts only."""
 
 from __future__ import annotations
 

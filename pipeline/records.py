@@ -36,8 +36,9 @@ class TableCounts:
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """One load of one day of one source. Times are UTC without a zone; ``checksum`` identifies the
-    rows that were staged.
+    """One load of one day of one source.
+
+    Times are UTC without a zone; ``checksum`` identifies the rows that were staged.
 
     ``watermark`` is the moment up to which this source is known to be complete after this load: the
     next load starts there, less an overlap. Of ``rows_rejected``, ``rows_newly_rejected`` had not
@@ -127,9 +128,7 @@ class DayState:
         return max(self.builds.values(), default=None)
 
     def builds_since(self, moment: datetime) -> list[str]:
-        """Runs whose builds began after the moment (with its zone): they read all there was
-        then.
-        """
+        """Runs whose builds began after the moment (with a zone): they read all there was."""
         then = moment.astimezone(UTC).replace(tzinfo=None)
         return [run_id for run_id, began in self.builds.items() if began > then]
 

@@ -1,6 +1,4 @@
-"""What many tests share: a real PostgreSQL, an empty shop in it, the Stripe emulator, the Slack
-inbox, a warehouse.
-"""
+"""What many tests share: PostgreSQL with an empty shop, Stripe emulator, Slack inbox, warehouse."""
 
 from __future__ import annotations
 

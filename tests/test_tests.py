@@ -1,5 +1,6 @@
-"""How the tests are laid out: what they share lives in ``tests/builders``, and the double of
-Snowflake in ``tests/snowflake_double``, beside the tests of its rules.
+"""How the tests are laid out: what they share lives in ``tests/builders``.
+
+The double of Snowflake is in ``tests/snowflake_double``, beside the tests of its rules.
 """
 
 from __future__ import annotations

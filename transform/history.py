@@ -24,8 +24,10 @@ SELECTION: dict[Layer, tuple[str, ...]] = {
 
 
 def locked(here: Project) -> AbstractContextManager[None]:
-    """One process at a time builds: dbt holds DuckDB's file for its whole run, and on Snowflake a
-    statement of a killed run may still write.
+    """One process at a time builds.
+
+    dbt holds DuckDB's file for its whole run; on Snowflake a statement of a killed run may still
+    write.
     """
     return open_warehouse(here.warehouse).lock()
 
@@ -52,9 +54,11 @@ class Step:
             yield connection
 
     def kept_results(self) -> list[dict[str, Any]] | None:
-        """Results of the try before, if this one may build on them: it was the last thing that
-        happened here, it failed, and neither the project nor the raw tables have changed since.
-        Else None, and everything runs."""
+        """Results of the try before, if this one may build on them, else None: everything runs.
+
+        It may if that try was the last thing that happened here, it failed, and neither the project
+        nor the raw tables have changed since.
+        """
         with self.warehouse.marts() as connection:
             self._raw = runs.raw_state(connection, self.day)
             before: Run | None = runs.latest_run(connection)
@@ -76,8 +80,9 @@ class Step:
         return before.results
 
     def selection(self, layer: Layer) -> list[str]:
-        """What dbt is to build: the layer; all of them for marts whose intermediate models are of
-        other rules, because somebody has changed the project in between.
+        """What dbt is to build: the layer, or all of them for marts after a change of rules.
+
+        Somebody may have changed the project since the intermediate models were built.
         """
         if layer == "marts":
             with self.warehouse.marts() as connection:

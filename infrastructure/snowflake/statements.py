@@ -37,8 +37,9 @@ class Account:
 
 
 def statements(account: Account) -> list[str]:
-    """Everything that sets an account up. Running it again changes nothing, or what was changed in
-    the files.
+    """Everything that sets an account up.
+
+    Running it again changes nothing, or what was changed in the files.
     """
     files = sorted(FOLDER.glob("0*.sql"))
     found = [
@@ -79,8 +80,9 @@ def _keys(account: Account) -> Sequence[str]:
 
 
 def public_key_body(pem: str) -> str:
-    """The Base64 body of a public key in PEM. ``ValueError`` for anything else, a private key above
-    all.
+    """The Base64 body of a public key in PEM.
+
+    ``ValueError`` for anything else, a private key above all.
     """
     if "PRIVATE KEY" in pem:
         raise ValueError(

@@ -1,5 +1,6 @@
-"""Compares the keys of a source table with those of its raw table, in each load: rows that are gone
-from the source, and rows that were born old, which no window brings.
+"""Compares the keys of a source table with those of its raw table, in each load.
+
+It finds rows that are gone from the source, and rows that were born old, which no window brings.
 
 Both sides count and add up their keys by buckets of 10,000; only where these differ are the keys
 themselves looked at, some buckets at a time, so that memory is flat. On an ordinary day the newest
@@ -177,8 +178,10 @@ class _Comparison:
         return gone, unseen
 
     def _touched_later(self, owners: Iterable[int | None]) -> set[int]:
-        """Of the rows that lines belong to, those that were touched after the day's end: what went
-        of their lines goes with the load that brings them, so that an order is never seen without.
+        """Of the rows that lines belong to, those that were touched after the day's end.
+
+        What went of their lines goes with the load that brings them, so that an order is never seen
+        without.
         """
         parent = self._snapshot.parent
         assert parent is not None

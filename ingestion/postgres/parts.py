@@ -82,9 +82,7 @@ def estimated_rows(connection: Connection, query: sql.Composable) -> int:
 def key_ranges(
     connection: Connection, table: SourceTable, count: int
 ) -> list[tuple[int | None, int | None]]:
-    """``count`` ranges of equal width over the table's key; one without bounds where the key is no
-    single integer.
-    """
+    """``count`` equal ranges of the key; one without bounds unless it is a single integer."""
     if count > 1 and len(table.contract.key) == 1:
         key = table.by_name[table.contract.key[0]]
         if key.type is not None and key.type.name in ("integer", "bigint"):

@@ -1,6 +1,4 @@
-"""Finds what changed since a moment by Stripe's events, and fetches each touched charge in its
-current state.
-"""
+"""Finds by Stripe's events what changed since a moment, and fetches each touched charge anew."""
 
 from __future__ import annotations
 
@@ -44,9 +42,7 @@ EVENT_TYPES = (
 
 @dataclass
 class Touched:
-    """Ids to be read again: charges, the ones among them with events of refunds or disputes, and
-    refunds and disputes by themselves.
-    """
+    """Ids to read again: charges, those of them with refunds or disputes, and these."""
 
     charges: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     with_refunds: set[str] = field(default_factory=set)
@@ -103,8 +99,7 @@ def _note(found: Touched, item: Item, listed_after: int, until: int) -> None:
 def fetch_current(
     api: StripeApi, touched: Touched, until: int, *, threads: int
 ) -> Iterator[Current]:
-    """Touched charges with their refunds and disputes created up to ``until``, some hundred charges
-    at a time.
+    """Touched charges with refunds and disputes up to ``until``, some hundred at a time.
 
     An object that Stripe no longer has is left out: its event would fail every load for 30 days.
     """

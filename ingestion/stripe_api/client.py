@@ -1,5 +1,6 @@
-"""Reads Stripe's API through the official client, without its objects: one answer, one parse, our
-errors.
+"""Reads Stripe's API by the official client, without its objects: one answer, one parse.
+
+Errors become ours.
 """
 
 from __future__ import annotations
@@ -42,9 +43,7 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Answer:
-    """A parsed body, and the moment just before it was asked for (UTC without a zone), by Stripe's
-    clock.
-    """
+    """A parsed body, and the moment before it was asked for by Stripe's clock (UTC, no zone)."""
 
     body: Item
     fetched_at: datetime
@@ -52,8 +51,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class ListPage:
-    """Up to 100 objects, newest first; ``fetched_at`` as in ``Answer``. ``next_after`` is the
-    cursor of the next page, None on the last one.
+    """Up to 100 objects, newest first; ``fetched_at`` as in ``Answer``.
+
+    ``next_after`` is the cursor of the next page, None on the last one.
     """
 
     items: list[Item]
@@ -81,9 +81,7 @@ class _Clock:
 
 
 class _Body:
-    """A body with nothing to show: the client formats each one for its debug log, even where that
-    is off.
-    """
+    """A body that shows nothing: the client formats each for its debug log, even if off."""
 
     __slots__ = ("content",)
 
@@ -216,8 +214,9 @@ class StripeApi:
         return f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
 
     def _translated(self, error: stripe.StripeError, path: str) -> PipelineError:
-        """The same failure in our words. Stripe's own text is not passed on where it may show parts
-        of the key.
+        """The same failure in our words.
+
+        Stripe's own text is not passed on where it may show parts of the key.
         """
         if isinstance(error, stripe.AuthenticationError):
             return CredentialsError(

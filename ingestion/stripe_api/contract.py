@@ -112,8 +112,9 @@ class _UnfitError(Exception):
 def batches(
     table: RawTable, pages: Iterable[Page], order_number: OrderNumber, aside: SetAside
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of about a thousand rows in the table's schema; the pages are let go as they are
-    read. An object that does not fit is set aside, the others of its batch are not.
+    """Batches of about a thousand rows in the table's schema; pages are let go as they are read.
+
+    An object that does not fit is set aside, the others of its batch are not.
     """
     held: list[tuple[Item, datetime]] = []
     for page in pages:

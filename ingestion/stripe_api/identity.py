@@ -1,5 +1,4 @@
-"""One account, one mode: refuses to load another Stripe account, or its other mode, into raw tables
-that hold one already.
+"""One account, one mode: refuses another Stripe account or mode than the raw tables hold.
 
 A restricted key need not be allowed to read its account, so the account is known by its charges:
 Stripe answers 404 for those of another one, and for those of the other mode

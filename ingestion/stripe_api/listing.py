@@ -18,8 +18,9 @@ WORTH_SPLITTING = 4  # pages that a window must promise before an idle thread is
 
 @dataclass(frozen=True)
 class Page:
-    """Up to 100 objects, newest first, and the moment just before they were asked for (UTC without
-    a zone, by Stripe's clock).
+    """Up to 100 objects, newest first, and the moment before they were asked for.
+
+    The moment is UTC without a zone, by Stripe's clock.
     """
 
     items: list[Item]
@@ -141,9 +142,7 @@ class _Listing:
                 window = self._share(window, newest=max(moments), oldest=min(moments))
 
     def _share(self, window: _Window, *, newest: int, oldest: int) -> _Window:
-        """Give the older half of what is left to an idle thread, if there is one and enough to
-        share.
-        """
+        """Give the older half of what is left to an idle thread, if there is enough to share."""
         left = oldest - window.after
         promised = left / max(1, newest - oldest)
         with self._changed:

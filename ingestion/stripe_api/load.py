@@ -95,8 +95,7 @@ class StripeConnector:
         self._order_number = OrderNumber(settings.order_keys, settings.order_pattern)
 
     def load_charges(self, day: date, *, full_refresh: bool = False) -> LoadRecord:
-        """Load everything that was created or has changed up to 06:00 UTC of ``day``; memory is
-        flat.
+        """Load all that was created or has changed up to 06:00 UTC of ``day``, in flat memory.
 
         Objects are taken in their current state. The cursor of the next load is the moment before
         this one began to read, or the day's upper bound if that is earlier; it moves with the
@@ -167,9 +166,7 @@ class StripeConnector:
         until: datetime,
         aside: SetAside,
     ) -> Iterator[pa.RecordBatch]:
-        """Batches of all objects of one kind created in ``(after, until]``, but for those that are
-        set aside.
-        """
+        """Batches of all objects of a kind created in ``(after, until]`` but those set aside."""
         threads = self._settings.parallel_windows
         begin = None if after is None else epoch(after)
         pages = list_pages(api, path, begin, epoch(until), threads=threads)

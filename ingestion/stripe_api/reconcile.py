@@ -1,6 +1,4 @@
-"""Compares Stripe's charges, refunds and disputes with their raw tables, by their day of creation;
-repairs on request.
-"""
+"""Compares Stripe's objects with their raw tables by day of creation; repairs on request."""
 
 from __future__ import annotations
 
@@ -56,9 +54,7 @@ _FROM_PAYLOAD = {
 
 @dataclass(frozen=True)
 class _Span:
-    """Objects created in ``(after, until]``, UTC without a zone; ``after`` None: from the
-    beginning.
-    """
+    """Objects created in ``(after, until]``, UTC without a zone; ``after`` None: all before."""
 
     after: datetime | None
     until: datetime
@@ -72,8 +68,7 @@ def reconcile(source: Source, warehouse: Warehouse, repair: bool) -> Report:
 def reconcile_charges(
     source: Source, settings: StripeSettings, warehouse: Warehouse, *, repair: bool = False
 ) -> Report:
-    """Compare everything created in the last ``STRIPE_RECONCILE_DAYS`` up to the cursor of the last
-    load.
+    """Compare what was created in the last ``STRIPE_RECONCILE_DAYS`` up to the last load's cursor.
 
     What events have touched since that cursor is the next load's business and no difference.
     ``repair`` lists the days that differ again, and marks as deleted what that listing does not

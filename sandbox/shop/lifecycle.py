@@ -15,34 +15,22 @@ from sandbox.shop.season import DAY, HOUR, SECOND
 
 STATUSES = (
     *("pending", "processing", "shipped", "delivered", "completed"),
-    *(
-        "cancelled",
-        "returned",
-        "refunded",
-        "pending_review",
-    ),  # nobody ever documented pending_review
+    *("cancelled", "returned", "refunded"),
+    "pending_review",  # nobody ever documented it
 )
-(
-    PENDING,
-    PROCESSING,
-    SHIPPED,
-    DELIVERED,
-    COMPLETED,
-    CANCELLED,
-    RETURNED,
-    REFUNDED,
-    PENDING_REVIEW,
-) = range(len(STATUSES))
+PENDING, PROCESSING, SHIPPED, DELIVERED, COMPLETED = range(5)
+CANCELLED, RETURNED, REFUNDED, PENDING_REVIEW = range(5, 9)
 OPEN = (PENDING, PROCESSING, SHIPPED, DELIVERED, RETURNED, PENDING_REVIEW)
 
 SPECIAL_PAYMENTS = 0.007  # share of orders that are never paid, overpaid or paid twice
 
 # From a status: how long it lasts on average, and what comes next with which share.
 STEPS = {
+    # Those who did not pay at checkout.
     PENDING: (
         10 * HOUR,
         ((PROCESSING, 0.55), (CANCELLED, 0.45)),
-    ),  # those who did not pay at checkout
+    ),
     PROCESSING: (1.2 * DAY, ((SHIPPED, 0.955), (PENDING_REVIEW, 0.01), (CANCELLED, 0.035))),
     PENDING_REVIEW: (3 * DAY, ((PROCESSING, 0.75), (CANCELLED, 0.25))),
     SHIPPED: (3.2 * DAY, ((DELIVERED, 1.0),)),
@@ -53,8 +41,9 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Transitions:
-    """Steps of orders: position of the order, status before and after, and when. In order of time
-    per order.
+    """Steps of orders: position of the order, status before and after, and when.
+
+    In order of time per order.
     """
 
     order: Ints
@@ -64,8 +53,9 @@ class Transitions:
 
 
 def is_settled(order_ids: Ints) -> Flags:
-    """Orders with a special payment, a goodwill refund or a dispute, and those paid in francs: paid
-    at checkout, never cancelled, never returned.
+    """Orders that are paid at checkout and never cancelled or returned.
+
+    They have a special payment, a goodwill refund or a dispute, or are paid in francs.
 
     So what is refunded never exceeds what was paid.
     """

@@ -1,5 +1,4 @@
-"""A small stateful emulator of Stripe's charges, refunds, disputes and events: standard library
-only, one process.
+"""A small stateful emulator of Stripe's charges, refunds, disputes and events, in one process.
 
     python -m sandbox.stripe_emulator --port 12111 --store .local/stripe
 

@@ -1,5 +1,4 @@
-"""What happens in a Stripe account: charges, captures, refunds and disputes, with what they change
-and the events they emit.
+"""What happens in a Stripe account: charges, captures, refunds, disputes, and their events.
 
 A charge that is only authorised holds money and moves none. What is not captured of it is given
 back by a refund that touches no balance: when it is voided (a refund of the whole), when a part of
@@ -52,8 +51,9 @@ def missing(kind: str, identifier: str, param: str = "id") -> StripeError:
 
 
 class Account:
-    """The account's state. Every public method is one change: whole, under one lock, with its
-    events.
+    """The account's state.
+
+    Every public method is one change: whole, under one lock, with its events.
 
     ``now`` gives seconds since 1970.
     """
@@ -180,8 +180,9 @@ class Account:
             return self._changed(item, item | {"status": "lost"}, int(self.now()))
 
     def import_objects(self, items: Iterable[Object]) -> dict[str, int]:
-        """Take in objects with their own past; see the package's description. All of them, or
-        ``StripeError``.
+        """Take in objects with their own past; see the package's description.
+
+        All of them, or ``StripeError``.
         """
         counts = {"charge": 0, "refund": 0, "dispute": 0}
         with self.lock:
@@ -306,9 +307,7 @@ class Account:
         return item
 
     def _changed(self, old: Object, new: Object, at: int) -> Object:
-        """Store a new state of an existing object, with the events that this change has at
-        Stripe.
-        """
+        """Store a new state of an object, with the events that the change has at Stripe."""
         kind = old["object"]
         if kind == "charge" and new["captured"] and not old["captured"]:
             taken = new["amount_captured"] or new["amount"]

@@ -1,5 +1,6 @@
-"""Stripe's REST interface over an account: parameters in, bodies or Stripe's errors out. Knows
-nothing of sockets.
+"""Stripe's REST interface over an account: parameters in, bodies or Stripe's errors out.
+
+Knows nothing of sockets.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ _BOOLEANS = {"capture", "submit"}
 
 
 class Api:
-    """``answer`` maps one request to its body. ``api_key`` None lets in every secret key of the
-    account's mode.
+    """``answer`` maps one request to its body.
+
+    ``api_key`` None lets in every secret key of the account's mode.
     """
 
     def __init__(self, account: Account, api_key: str | None = None) -> None:

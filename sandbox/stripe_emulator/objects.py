@@ -38,9 +38,7 @@ def derived_id(prefix: str, identifier: str) -> str:
 
 
 def charge(given: Mapping[str, Any]) -> Object:
-    """A charge; ``amount``, ``currency`` and ``created`` are needed, the rest has Stripe's
-    defaults.
-    """
+    """A charge; ``amount``, ``currency`` and ``created`` are needed, the rest has defaults."""
     identifier = given.get("id") or new_id("ch")
     status = given.get("status", "succeeded")
     succeeded = status != "failed"

@@ -1,6 +1,4 @@
-"""The emulator as an HTTP server on 127.0.0.1, in threads of this process: keep-alive, no delay,
-faults on request.
-"""
+"""The emulator as an HTTP server in threads of this process: keep-alive, faults on request."""
 
 from __future__ import annotations
 
@@ -90,9 +88,7 @@ class StripeEmulator:
         self.faults.add(fault)
 
     def request_counts(self) -> Counter[tuple[str, int]]:
-        """How often each (path without query, status) was answered, among the latest requests;
-        status 0: no answer.
-        """
+        """How often each (path without query, status) was answered of late; status 0: no answer."""
         return Counter(
             (urlsplit(request["path"]).path, request["status"]) for request in list(self.requests)
         )

@@ -1,6 +1,4 @@
-"""Holds the emulator's objects: serialised once, in Stripe's order, in memory and (on request) in
-an append-only file.
-"""
+"""Holds the emulator's objects, serialised once, in memory and (on request) in a file."""
 
 from __future__ import annotations
 
@@ -14,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 Object = dict[str, Any]
-Place = tuple[
-    int, int, str
-]  # created (seconds since 1970), order of arrival, id: sorts as Stripe does, oldest first
+# Created (seconds since 1970), order of arrival, id: sorts as Stripe does, oldest first.
+Place = tuple[int, int, str]
 
 KINDS = ("charge", "refund", "dispute", "event")
 INDEXED = {
@@ -38,8 +35,9 @@ def encode(value: object) -> bytes:
 
 @dataclass(frozen=True)
 class Query:
-    """What a list asks for. ``after`` and ``before`` bound ``created`` inclusively; ``where`` holds
-    any of the values.
+    """What a list asks for.
+
+    ``after`` and ``before`` bound ``created`` inclusively; ``where`` holds any of the values.
     """
 
     limit: int = 10
@@ -79,9 +77,7 @@ class Collection:
         return None if body is None else json.loads(body)
 
     def put(self, identifier: str, created: int, keys: Mapping[str, str], body: bytes) -> None:
-        """Add an object, or replace its body; its place in the order and its index keys never
-        change.
-        """
+        """Add an object or replace its body; its place and its index keys never change."""
         if identifier not in self._bodies:
             place = (created, len(self._order), identifier)
             self._places[identifier] = place
@@ -91,8 +87,9 @@ class Collection:
         self._bodies[identifier] = body
 
     def page(self, query: Query) -> tuple[list[bytes], bool]:
-        """Bodies newest first, and whether there are more in the direction of travel. ``KeyError``:
-        unknown cursor.
+        """Bodies newest first, and whether there are more in the direction of travel.
+
+        ``KeyError``: unknown cursor.
         """
         if query.where is None:
             lists: Sequence[list[Place]] = (self._order,)
@@ -132,8 +129,7 @@ def _walk(places: list[Place], positions: range) -> Iterator[Place]:
 
 
 class Store:
-    """The collections, and the file ``objects.jsonl`` in ``folder`` that each change is appended
-    to.
+    """The collections, and ``objects.jsonl`` in ``folder``, to which each change is appended.
 
     At start the file is replayed, the last line of an object counts. A line cut short by a kill is
     dropped.
@@ -170,8 +166,9 @@ class Store:
             self._file.close()
 
     def _replay(self, path: Path) -> int:
-        """Read the lines back and return the size of the whole ones. Only the short head of a line
-        is parsed.
+        """Read the lines back and return the size of the whole ones.
+
+        Only the short head of a line is parsed.
         """
         size = 0
         with path.open("rb") as file:

@@ -1,6 +1,4 @@
-"""A morning of a whole shop: real PostgreSQL, the Stripe emulator and CSV files, loaded by the six
-loaders, built by dbt, tested and published.
-"""
+"""A morning of a whole shop: six loaders on real stand-ins, dbt, tests, publication."""
 
 from __future__ import annotations
 

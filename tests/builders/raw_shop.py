@@ -1,5 +1,4 @@
-"""A small shop in raw tables, for tests of the dbt project: it lives from day to day and leaves
-what the loaders would.
+"""A small shop in raw tables: it lives from day to day and leaves what the loaders would.
 
 The tables are those of ``pipeline/sources.py``. A day of changes is random, seeded and meant to be
 nasty: late lines, charges that move to another order, refunds of old charges, rows deleted in the
@@ -71,9 +70,7 @@ def _columns(table: RawTable) -> tuple[Column, ...]:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Empty raw tables, load records and rejected rows in the connection's database, as a loader
-    creates them.
-    """
+    """Empty raw tables, load records and rejected rows, as a loader creates them."""
     for table in TABLES.values():
         columns = ", ".join(
             f"{column.name} {_duckdb_type(column.type)}" for column in _columns(table)
@@ -88,8 +85,9 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class RawShop:
-    """Raw rows by table and key. Every change marks its row with the load of the day on which it is
-    loaded.
+    """Raw rows by table and key.
+
+    Every change marks its row with the load of the day on which it is loaded.
     """
 
     def __init__(self, seed: int, first_day: date) -> None:

@@ -1,6 +1,4 @@
-"""The business view's figures are the published marts', to the cent, from DuckDB and from Snowflake
-alike.
-"""
+"""The business view's figures are the published marts', to the cent, on both engines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The same project on Snowflake: it parses without credentials, signs in three ways, and its SQL is
-Snowflake's.
+"""The project on Snowflake: parses without credentials, signs in three ways, speaks its SQL.
 
 Models run here on fakesnow, through the real dbt-snowflake and the real connector, the days after
 the first one too. What only a real account can show (precision of sums, rights, locks) is not
@@ -248,9 +247,7 @@ def in_marts(account: dict[str, Any], question: str) -> list[Any]:
 def test_the_star_is_built_by_dbt_snowflake_day_by_day(
     account: dict[str, Any], fake_snowflake: FakeAccount, tmp_path: Path
 ) -> None:
-    """The first day creates, the next ones delete, insert and keep history; a full refresh
-    says the same.
-    """
+    """The first day creates, the next delete, insert and keep history, as a full refresh would."""
     (tmp_path / "profiles.yml").write_text(PROFILE.format(**account))
     paths = [
         "--project-dir",

@@ -1,5 +1,4 @@
-"""Whatever is built between two days, by whom and in what order, the next day equals a full
-refresh.
+"""Whatever is built between two days, in whatever order, the next day equals a full refresh.
 
 A person builds a few models by hand in the middle of a day, a build ends half-way, a table is
 dropped or refreshed alone: each model knows what it has seen, so none of that matters.

@@ -1,6 +1,4 @@
-"""The loader, dbt and the business view each sign in with a key or token of their own: whoever has
-one of them has one role.
-"""
+"""Loader, dbt and business view sign in with keys of their own: one key, one role."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A load in parts on machines that share no file: only Snowflake and PostgreSQL. One of them is
-killed on the way.
+"""A load in parts on machines that share no file: only Snowflake and PostgreSQL.
+
+One of them is killed on the way.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What no window brings arrives with the day all the same: rows that are gone, rows that were born
-old, and the lines of a touched order as they are now.
-"""
+"""What no window brings arrives with the day: deletions, rows born old, a touched order's lines."""
 
 from __future__ import annotations
 

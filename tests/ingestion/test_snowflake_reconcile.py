@@ -1,6 +1,4 @@
-"""Reconciliation compares with Snowflake as it does with DuckDB: the same rows give the same
-fingerprints on both sides.
-"""
+"""Reconciliation on Snowflake as on DuckDB: the same rows give the same fingerprints."""
 
 from __future__ import annotations
 

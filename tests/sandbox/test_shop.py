@@ -1,6 +1,4 @@
-"""The demo shop: its books are right to the cent, its data is messy on purpose, and it lives only
-inside its interval.
-"""
+"""The demo shop: books right to the cent, data messy on purpose, life inside its interval."""
 
 from __future__ import annotations
 
@@ -109,9 +107,8 @@ def new_shop(
     def make() -> Shop:
         name = f"shop_{uuid.uuid4().hex[:12]}"
         postgres.create_database(name)
-        emulator = StripeEmulator(
-            now=NOON.replace(tzinfo=UTC).timestamp
-        )  # its events reach back 30 days from here
+        # Its events reach back 30 days from here.
+        emulator = StripeEmulator(now=NOON.replace(tzinfo=UTC).timestamp)
         emulator.start()
         made.append((name, emulator))
         return Shop(postgres.dsn(name), emulator, tmp_path_factory.mktemp("inbox"))
@@ -504,9 +501,8 @@ def test_life_stays_in_its_interval(lived: Lived) -> None:
 
 
 def test_a_payment_right_after_the_start_counts_into_the_interval() -> None:
-    start = micros(
-        UNTIL
-    )  # Stripe knows whole seconds only, and this second began before the interval
+    # Stripe knows whole seconds only, and this second began before the interval.
+    start = micros(UNTIL)
     orders = Paid(*(np.array([value]) for value in (10, 1, start - 20_000_000, 5_000)))
     paid = Transitions(*(np.array([value]) for value in (0, PENDING, PROCESSING, start + 1)))
     ledger = Ledger(start, start + 60_000_000)

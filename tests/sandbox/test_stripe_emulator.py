@@ -1,6 +1,4 @@
-"""The emulator against the official SDK: what it serves is read by Stripe's own client, and behaves
-as Stripe documents it.
-"""
+"""The emulator against the official SDK, which reads it as it reads Stripe."""
 
 from __future__ import annotations
 
@@ -75,9 +73,8 @@ def event_types(client: stripe.StripeClient) -> list[str]:
 def test_lists_are_newest_first_and_auto_paging_sees_each_object_once(
     emulator: StripeEmulator, client: stripe.StripeClient
 ) -> None:
-    emulator.import_objects(
-        [charge(n, NOW - 1000 + n // 3) for n in range(250)]
-    )  # three in each second
+    # Three in each second.
+    emulator.import_objects([charge(n, NOW - 1000 + n // 3) for n in range(250)])
 
     listed = [item.id for item in client.v1.charges.list({"limit": 100}).auto_paging_iter()]
 
@@ -594,9 +591,8 @@ def test_a_hundred_thousand_charges_list_and_reload_fast(tmp_path: Path) -> None
 def test_the_server_is_reachable_from_this_machine_only() -> None:
     with StripeEmulator() as emulator:
         port = int(emulator.url.rsplit(":", 1)[1])
-        with pytest.raises(
-            ConnectionRefusedError
-        ):  # a server on all addresses would answer here, too
+        # A server on all addresses would answer here, too.
+        with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), timeout=2)
 
 

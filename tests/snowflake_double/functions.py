@@ -1,4 +1,5 @@
-"""Functions that the pipeline may call, each from Snowflake's reference:
+"""Functions that the pipeline may call, each from Snowflake's reference.
+
 https://docs.snowflake.com/en/sql-reference/functions/<name>. Whoever needs another adds it here
 after reading its page.
 """

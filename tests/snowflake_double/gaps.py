@@ -81,9 +81,7 @@ def _with_nulls(to_struct: Callable[[Any], pa.StructArray]) -> Callable[[Any], p
 
 
 def _qualified(merge: str) -> str:
-    """The statement with the source's name before each value that it inserts: fakesnow finds these
-    ambiguous.
-    """
+    """Name the source before each inserted value: fakesnow finds these ambiguous."""
     statement = sqlglot.parse_one(merge, dialect="snowflake")
     source = statement.args["using"].alias_or_name
     for insert in statement.find_all(exp.Insert):
@@ -100,9 +98,7 @@ def _remove(database: str, stage: str, path: str) -> None:
 
 
 def _exchange(connection: Any, database: str, first: str, second: str) -> None:
-    """Swap the tables of two schemas; a second one that is not there yet is created, and the first
-    is gone: a new name.
-    """
+    """Swap the tables of two schemas; if the second is missing, the first gets its name."""
     names = [re.sub(r'[";]', "", name).upper().split(".")[-1] for name in (first, second)]
     known = "select table_name from duckdb_tables() where database_name = ? and schema_name = ?"
     schemas = "select 1 from duckdb_schemas() where database_name = ? and schema_name = ?"

@@ -206,8 +206,9 @@ def findings(text: str) -> list[str]:
 
 
 def truth_tests(statement: exp.Expr) -> Iterator[str]:
-    """IS [NOT] TRUE and FALSE: https://docs.snowflake.com/en/sql-reference/functions/is-null is the
-    only IS beside IS [NOT] DISTINCT FROM.
+    """IS [NOT] TRUE and FALSE: Snowflake has only IS NULL and IS DISTINCT FROM.
+
+    https://docs.snowflake.com/en/sql-reference/functions/is-null
     """
     for test in statement.find_all(exp.Is):
         if isinstance(test.expression, exp.Boolean):
@@ -215,8 +216,9 @@ def truth_tests(statement: exp.Expr) -> Iterator[str]:
 
 
 def filters(statement: exp.Expr) -> Iterator[str]:
-    """FILTER of an aggregate: https://docs.snowflake.com/en/sql-reference/functions-aggregation has
-    none.
+    """FILTER of an aggregate, which Snowflake lacks.
+
+    https://docs.snowflake.com/en/sql-reference/functions-aggregation
     """
     for aggregate in statement.find_all(exp.Filter):
         yield f"there is no FILTER: {_short(aggregate)}"
@@ -259,9 +261,10 @@ def reserved_names(statement: exp.Expr) -> Iterator[str]:
 
 
 def kept_literals(statement: exp.Expr) -> Iterator[str]:
-    """A bare integer or text in a column that a table keeps: its type is as wide as the literal, so
-    the next value does not fit (``1`` is NUMBER(1,0), ``'a'`` VARCHAR(1)). A table that declares
-    its columns gives them their types.
+    """A bare integer or text in a column that a table keeps: the next value does not fit.
+
+    Its type is as wide as the literal (``1`` is NUMBER(1,0), ``'a'`` VARCHAR(1)). A table that
+    declares its columns gives them their types.
     """
     if not isinstance(statement, exp.Create) or str(statement.kind).upper() != "TABLE":
         return
@@ -335,8 +338,9 @@ def _is_bare(value: exp.Expr, ctes: dict[str, exp.Expr]) -> bool:
 
 
 def not_in_nullable(statement: exp.Expr) -> Iterator[str]:
-    """NOT IN over a subquery whose column may be null: one null, and no row is left. It is slow
-    besides, https://docs.snowflake.com/en/sql-reference/functions/in. Use NOT EXISTS.
+    """NOT IN over a subquery whose column may be null: one null, and no row is left.
+
+    It is slow besides, https://docs.snowflake.com/en/sql-reference/functions/in. Use NOT EXISTS.
     """
     for test in statement.find_all(exp.In, exp.NEQ):  # sqlglot reads NOT IN as <> ALL
         if isinstance(test, exp.NEQ):
@@ -358,8 +362,9 @@ def not_in_nullable(statement: exp.Expr) -> Iterator[str]:
 
 
 def quoted_lower_case(statement: exp.Expr) -> Iterator[str]:
-    """A quoted name in lower case is another name than the plain one:
-    https://docs.snowflake.com/en/sql-reference/identifiers-syntax.
+    """A quoted name in lower case, which is another name than the plain one.
+
+    https://docs.snowflake.com/en/sql-reference/identifiers-syntax
     """
     for name in statement.find_all(exp.Identifier):
         if name.quoted and re.fullmatch(r"[a-z_][a-z0-9_$]*", name.name):
@@ -367,7 +372,8 @@ def quoted_lower_case(statement: exp.Expr) -> Iterator[str]:
 
 
 def time_zones(statement: exp.Expr) -> Iterator[str]:
-    """A type with a time zone, or a table that keeps CURRENT_TIMESTAMP, which has one (LTZ):
+    """A type with a time zone, or a table that keeps CURRENT_TIMESTAMP, which has one (LTZ).
+
     https://docs.snowflake.com/en/sql-reference/data-types-datetime. All times are UTC without.
     """
     for type_ in statement.find_all(exp.DataType):

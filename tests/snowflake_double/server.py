@@ -1,6 +1,7 @@
-"""A Snowflake account to test with: a small server in front of fakesnow, stricter than reality
-where it must choose. Each rule is in a module of this folder, with its source in Snowflake's
-documentation beside it, and has a test in ``test_double.py``.
+"""A Snowflake account to test with: fakesnow behind a server that is stricter than reality.
+
+It is so where it must choose. Each rule is in a module of this folder, with its source in
+Snowflake's documentation beside it, and has a test in ``test_double.py``.
 
     refusals      what Snowflake's compiler does not know          rules.py, functions.py
     types         of literals, COUNT and SUM                       result_types.py
@@ -76,9 +77,7 @@ class FakeAccount:
         }
 
     def reset(self) -> None:
-        """An account as infrastructure/snowflake leaves it, but for the loader's own empty tables,
-        if they were there.
-        """
+        """An account as infrastructure/snowflake leaves it; the loader's own tables stay, empty."""
         self.sessions.clear()
         self.slow = None
         connection = _shared().cursor()

@@ -1,5 +1,4 @@
-"""Sessions of the double: transactions that DDL commits, locks that wait, statements that outlive
-their clients.
+"""Sessions of the double: transactions that DDL commits, waiting locks, orphaned statements.
 
 https://docs.snowflake.com/en/sql-reference/transactions says of each rule:
 

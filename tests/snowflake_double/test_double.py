@@ -1,6 +1,4 @@
-"""The double is as strict as Snowflake's documentation says: one test per rule, through the real
-connector.
-"""
+"""The double is as strict as Snowflake's documentation: a test per rule, by the real connector."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Rules over every statement for Snowflake: each finds a planted bad statement, and what the
-project sends keeps all of them. ``test_month.py`` asks the same of what dbt sends from day to day.
+"""Rules over every statement for Snowflake: each finds a planted one, the project's keep them all.
+
+``test_month.py`` asks the same of what dbt sends from day to day.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Publishing on Snowflake: only tested marts, by clones, all at once by one SWAP, with the readers'
-rights; and back again.
-"""
+"""Publishing on Snowflake: only tested marts, all at once by one SWAP, and back again."""
 
 from __future__ import annotations
 

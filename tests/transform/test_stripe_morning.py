@@ -1,5 +1,6 @@
-"""Mornings of real shops: what Stripe sends on an ordinary day, from its API to the published
-marts. Two days: what is there at once, and what comes later to charges of the day before.
+"""Mornings of real shops: what Stripe sends on two ordinary days, up to the published marts.
+
+The first has what is there at once, the second what comes later to charges of the day before.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""One process at a time builds or publishes the marts, on Snowflake too; a killed one loses its
-lease when nothing of it can run any more.
-"""
+"""One process at a time builds or publishes on Snowflake; a killed one loses its lease."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What only the Snowflake warehouse can get wrong: sign-in, its logs, its stage, lost answers,
-tags; on a fake account.
-"""
+"""What only the Snowflake warehouse can get wrong: sign-in, logs, stage, lost answers, tags."""
 
 from __future__ import annotations
 
@@ -163,9 +161,7 @@ def test_an_address_is_not_taken_for_an_account(
 
 
 def let_the_connector_log_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow, dbt and others set up logging when they are loaded, and silence loggers that exist
-    by then.
-    """
+    """Let all loggers speak: Airflow, dbt and others silence those that exist when they load."""
     monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
     names = [name for name in logging.root.manager.loggerDict if name.startswith("snowflake")]
     for logger in (

@@ -106,9 +106,7 @@ def _transformer_reads() -> str:
 
 
 def _transformer_writes() -> str:
-    """Creates a schema beside the marts, as a publication does, and a view in staging; both are
-    removed.
-    """
+    """Create a schema, as a publication does, and a view in staging; remove both."""
     configured = settings(SnowflakeSettings)
     name = f"DOCTOR_{secrets.token_hex(4).upper()}"
     with session(

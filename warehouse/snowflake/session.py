@@ -1,6 +1,4 @@
-"""Opens sessions of Snowflake: which role, what each query is tagged with, and Snowflake's
-words.
-"""
+"""Opens sessions of Snowflake: the role, each query's tag, Snowflake's words."""
 
 from __future__ import annotations
 
@@ -67,8 +65,9 @@ class SnowflakeSession(Session):
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[None]:
-        """Whoever updates the row of ``LOADS.LOCK_<lock>`` holds it until the transaction ends;
-        what was committed before is visible from then on.
+        """One transaction; ``lock`` holds the row ``LOADS.LOCK_<lock>`` until it ends.
+
+        What was committed before is visible from then on.
         """
         self.execute("begin")
         try:
@@ -90,9 +89,7 @@ class SnowflakeSession(Session):
         return self._settings.named(name)
 
     def quoted(self, name: str) -> str:
-        """So that whoever writes the name plainly, in any case, means the same; other names are
-        kept as they are.
-        """
+        """Quote a name so that writing it plainly means the same; others stay as they are."""
         return as_stored(name.upper() if _PLAIN.fullmatch(name) else name)
 
     def type_name(self, of: ColumnType) -> str:
@@ -134,9 +131,7 @@ def _cast(name: str, type_: str | None) -> str:
 
 
 def query_tag(**more: str | None) -> str:
-    """What each query of a session is tagged with, as JSON: DAG, task, day and try of the Airflow
-    task, if it runs in one.
-    """
+    """The tag of a session's queries as JSON: DAG, task, day and try of Airflow, if any."""
     environment = os.environ
     said = {
         "app": "ecommerce_pipeline",

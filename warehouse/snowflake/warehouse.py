@@ -1,6 +1,4 @@
-"""What is particular about Snowflake: sessions, a stage that files are copied from, locks in
-rows.
-"""
+"""What is particular to Snowflake: sessions, a stage that files are copied from, locks in rows."""
 
 # ruff: noqa: S608 - names come from the contract and are quoted, values are bound
 
@@ -81,8 +79,9 @@ class SnowflakeWarehouse(Warehouse):
         columns: Sequence[Column],
         parts: Sequence[StagedPart],
     ) -> list[str]:
-        """Copy the files into a transient table. JSON comes as its text, and is parsed on its way
-        into the raw table.
+        """Copy the files into a transient table.
+
+        JSON comes as its text, and is parsed on its way into the raw table.
         """
         name = f'LOADS."{_incoming(load_id)}_{table.name.upper()}"'
         definitions = [
