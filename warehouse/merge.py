@@ -140,6 +140,7 @@ def _upsert_clauses(session: Session, table: RawTable, columns: Sequence[Column]
         for c in content
     ]
     differs = f"({' or '.join(different) or '1 = 0'})"
+    newer = f"({newer} or {_is_sane_again(version)})"
     by_version = f"({newer} and {differs})" if table.version in lineage else newer
     if table.append_only:  # its versions say nothing: what was read later counts
         read_later = f'target."_LOADED_AT" <= staged."_STARTED_AT" and ({differs} or not {same})'
@@ -175,6 +176,18 @@ def _is_newer(version: str, one: str, other: str) -> str:
     return (
         f"(coalesce({one}.{version} > {other}.{version}, false) "
         f"or ({other}.{version} is null and {one}.{version} is not null))"
+    )
+
+
+def _is_sane_again(version: str) -> str:
+    """SQL: the version there is from the future, that of the staged row is not.
+
+    No clock can have meant it when it was loaded: a day is more than clocks differ.
+    """
+    day = "interval '1 day'"
+    return (
+        f'coalesce(target.{version} > target."_LOADED_AT" + {day} '
+        f'and staged.{version} <= staged."_STARTED_AT" + {day}, false)'
     )
 
 

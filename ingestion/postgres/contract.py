@@ -220,11 +220,11 @@ def _problems(table: RawTable, found: dict[str, SourceColumn]) -> list[str]:
 def _extent(
     connection: Connection, table: RawTable, oid: int, settings: PostgresSettings
 ) -> tuple[sql.Composable, tuple[str, ...], bool]:
-    """The address of the rows to read, the children that are left out, and whether all rows are in
-    one table (or in partitions, whose indexes PostgreSQL keeps together).
+    """Where the rows are: their address, children left out, whether they are in one table.
 
-    Children by inheritance are tables of their own, such as an archive: their rows are no rows of
-    this one. But a parent without a row of its own is partitioned in the way of old.
+    Partitions count as one table: PostgreSQL keeps their indexes together. Children by inheritance
+    are tables of their own, such as an archive: their rows are no rows of this one. But a parent
+    without a row of its own is partitioned in the way of old.
     """
     address = sql.Identifier(settings.source_schema, table.name)
     with connection.cursor() as cursor:

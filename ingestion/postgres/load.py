@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import chain
 from typing import Any
 
 from psycopg2 import sql
 
+from ingestion.postgres.aside import RowsAside
 from ingestion.postgres.keys import (
     KeyDifferences,
     can_be_compared,
@@ -32,7 +32,7 @@ from pipeline.errors import MissingInputError, PermanentError
 from pipeline.records import LoadRecord, Window
 from pipeline.settings import settings
 from pipeline.sources import SOURCES, source
-from warehouse import Load, Warehouse, open_warehouse
+from warehouse import Warehouse, open_warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +90,12 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            reading = self._reading(snapshot, window, before)
+            aside = RowsAside(self.warehouse, snapshot.table)
+            reading = self._reading(snapshot, window, before, aside)
             with self.warehouse.begin_load(source, day, window, started_at=before.asked_at) as load:
                 load.stage_gone(raw, reading.differences.gone_batches(raw))
                 unseen = having_keys(snapshot, reading.differences.unseen)
-                rows = _stage(load, snapshot, [*reading.conditions, *unseen])
+                rows = aside.stage(load, snapshot, [*reading.conditions, *unseen])
                 if not rows and before.watermark is None:
                     logger.warning(
                         "The first load of %s found no row up to %s UTC in the source. Is it the "
@@ -104,7 +105,8 @@ class PostgresExtractor:
                     )
                 # the commit may take a while: hold nothing in the source meanwhile
                 snapshot.connection.close()
-                return load.commit(self._watermark(snapshot, window), replace=full_refresh)
+                watermark = self._watermark(snapshot, window)
+                return _told(load.commit(watermark, replace=full_refresh))
 
     def plan_parts(
         self, table: RawTable | str, day: date, *, full_refresh: bool = False
@@ -119,7 +121,8 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            reading = self._reading(snapshot, window, before)
+            aside = RowsAside(self.warehouse, snapshot.table)
+            reading = self._reading(snapshot, window, before, aside)
             rows = sum(
                 estimated_rows(snapshot.connection, snapshot.query(condition))
                 for condition in reading.conditions
@@ -132,7 +135,8 @@ class PostgresExtractor:
                     source, day, window, load_id=load_id, started_at=before.asked_at
                 ) as load:
                     load.stage_gone(raw, differences.gone_batches(raw))
-                    _stage(load, snapshot, having_keys(snapshot, differences.unseen), BORN_OLD)
+                    unseen = having_keys(snapshot, differences.unseen)
+                    aside.stage(load, snapshot, unseen, BORN_OLD)
             return [
                 Part(
                     load_id=load_id,
@@ -161,12 +165,13 @@ class PostgresExtractor:
             self._snapshot(raw, part.day, part.columns, may_gain=False) as snapshot,
             self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load,
         ):
+            aside = RowsAside(self.warehouse, snapshot.table)
             inside = in_range(snapshot.table, part.low, part.high)
             conditions = [
                 sql.SQL("{} and {}").format(condition, inside)
-                for condition in _conditions(snapshot, part.window)
+                for condition in _conditions(snapshot, part.window, aside)
             ]
-            return _stage(load, snapshot, conditions, part.name)
+            return aside.stage(load, snapshot, conditions, part.name)
 
     def commit_parts(self, parts: Sequence[Part]) -> LoadRecord:
         """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same
@@ -183,7 +188,7 @@ class PostgresExtractor:
             source, first.day, first.window, load_id=first.load_id
         ) as load:
             names = [*(part.name for part in parts), *first.further]
-            return load.commit(first.watermark, replace=first.full_refresh, parts=names)
+            return _told(load.commit(first.watermark, replace=first.full_refresh, parts=names))
 
     def _snapshot(
         self, table: RawTable, day: date, remembered: tuple[str, ...], *, may_gain: bool = True
@@ -205,8 +210,10 @@ class PostgresExtractor:
             asked_at, watermark, columns, has_rows=bool(columns and self.warehouse.query(some))
         )
 
-    def _reading(self, snapshot: Snapshot, window: Window, before: _Before) -> _Reading:
-        raw, conditions = snapshot.table.contract, _conditions(snapshot, window)
+    def _reading(
+        self, snapshot: Snapshot, window: Window, before: _Before, aside: RowsAside
+    ) -> _Reading:
+        raw, conditions = snapshot.table.contract, _conditions(snapshot, window, aside)
         if not before.has_rows or not can_be_compared(raw):
             return _Reading(conditions, KeyDifferences())
         read = sql.SQL(" or ").join(conditions)
@@ -287,22 +294,26 @@ def _declared(table: RawTable | str) -> tuple[Source, RawTable]:
     return owner, raw if isinstance(table, str) else table
 
 
-def _conditions(snapshot: Snapshot, window: Window) -> tuple[sql.Composable, ...]:
-    """For the rows of a window and, apart so that each can use an index, those of touched ones."""
+def _told(record: LoadRecord) -> LoadRecord:
+    if record.rows_newly_rejected:
+        logger.warning(
+            "%d rows were set aside in LOADS.REJECTED_ROWS. The first: %s.",
+            record.rows_newly_rejected,
+            "; ".join(reject.sentence for reject in record.rejects),
+        )
+    return record
+
+
+def _conditions(snapshot: Snapshot, window: Window, aside: RowsAside) -> tuple[sql.Composable, ...]:
+    """For the rows of a window, with those set aside, and apart those of touched ones.
+
+    Apart so that each can use an index; no row meets both.
+    """
     table = snapshot.table
-    inside = in_window(table.contract, table.by_name, window)
+    inside = sql.SQL("({} or {})").format(
+        in_window(table.contract, table.by_name, window), aside.condition
+    )
     if snapshot.parent is None:
         return (inside,)
     touched = of_touched(table.by_name, snapshot.parent, window)
     return inside, sql.SQL("({} and {} is not true)").format(touched, inside)
-
-
-def _stage(
-    load: Load, snapshot: Snapshot, conditions: Iterable[sql.Composable], part: str | None = None
-) -> int:
-    """Stage the rows that meet any of the conditions, of which no row meets two."""
-    table = snapshot.table
-    for column in table.undeclared:
-        load.add_column(table.contract, column)
-    batches = chain.from_iterable(map(snapshot.batches, conditions))
-    return load.stage(table.contract, batches, part=part)

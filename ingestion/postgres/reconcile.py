@@ -11,6 +11,7 @@ import psycopg2
 from psycopg2 import sql
 
 from ingestion.postgres import fingerprint
+from ingestion.postgres.aside import RowsAside
 from ingestion.postgres.connection import explain
 from ingestion.postgres.settings import PostgresSettings
 from ingestion.postgres.snapshot import Snapshot, open_snapshot
@@ -64,6 +65,7 @@ class _Side:
     snapshot: Snapshot
     compared: tuple[Column, ...]
     watermark: datetime
+    aside: RowsAside
 
     def buckets(self) -> Rows:
         table = self.snapshot.table
@@ -73,7 +75,12 @@ class _Side:
         return self._ask(fingerprint.rows(self.snapshot.table, self.compared, buckets))
 
     def is_pending(self, row: SourceRow, known: RawRow | None) -> bool:
-        """Whether the next load brings the row: it came, or changed, after the watermark."""
+        """Whether the next load brings the row, or says again why not.
+
+        It came, or changed, after the watermark, or is set aside.
+        """
+        if str(row.key) in self.aside.keys:
+            return True
         if known is None:
             moments = [moment for moment in (row.version, row.origin) if moment is not None]
             return bool(moments) and min(moments) > self.watermark
@@ -111,7 +118,7 @@ def _compare(
             for column in (*table.columns, *snapshot.table.gained)
             if column.name in comparable
         )
-        side = _Side(snapshot, compared, watermark)
+        side = _Side(snapshot, compared, watermark, RowsAside(warehouse, snapshot.table))
         shape = Shape(table, bucket_of=table.key[0], compared=compared)
         buckets, rows, found = differences(shape, side, warehouse, asked_at, side.is_pending)
         report = Report(source.name, watermark, asked_at, buckets, rows, tuple(found))
@@ -152,9 +159,7 @@ def _reload(source: Source, report: Report, snapshot: Snapshot, warehouse: Wareh
         fingerprint.in_buckets(table, buckets),
     )
     with warehouse.begin_load(source, day, Window(None, end)) as load:
-        for column in table.undeclared:
-            load.add_column(table.contract, column)
-        reloaded = load.stage(table.contract, snapshot.batches(condition))
+        reloaded = RowsAside(warehouse, table).stage(load, snapshot, [condition])
         load.commit(None)
     return reloaded
 

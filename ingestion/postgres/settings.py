@@ -25,6 +25,7 @@ class PostgresSettings(FromEnvironment):
             upper bound of the day that is loaded.
         max_gone: largest share of a table's rows that may be gone from the source since the load
             before.
+        max_reject_ratio: largest share of rows that a load may set aside.
         statement_timeout_seconds: for each statement, the one that reads the whole table included.
         split_rows: a load in parts is split when it has more rows to read than this.
         max_parts: but into no more parts than this.
@@ -45,6 +46,7 @@ class PostgresSettings(FromEnvironment):
     blind_overlap_minutes: int = Field(default=24 * 60, ge=0)
     max_wait_seconds: int = Field(default=120, ge=0)
     max_gone: float = Field(default=0.05, ge=0, le=1)
+    max_reject_ratio: float = Field(default=0.10, ge=0, le=1)
     statement_timeout_seconds: int = Field(default=3600, gt=0)
     split_rows: int = Field(default=5_000_000, gt=0)
     max_parts: int = Field(default=16, ge=1)

@@ -18,6 +18,7 @@ from ingestion.postgres.completeness import wait_until_complete
 from ingestion.postgres.connection import begin_read, connect, explain
 from ingestion.postgres.contract import SourceTable, check_contract, check_keys, look_up
 from ingestion.postgres.settings import PostgresSettings
+from ingestion.postgres.sieve import Sieve
 from ingestion.postgres.stream import copy_batches
 from ingestion.postgres.window import Horizon, look_around
 from pipeline.contracts import RawTable
@@ -47,7 +48,7 @@ class Snapshot:
             condition,
         )
 
-    def batches(self, condition: sql.Composable) -> Iterator[pa.RecordBatch]:
+    def batches(self, condition: sql.Composable, sieve: Sieve) -> Iterator[pa.RecordBatch]:
         """The rows that meet a condition, as they come, in the types of the table's contract."""
         schema = pa.schema(
             [
@@ -56,8 +57,8 @@ class Snapshot:
             ]
         )
         try:
-            yield from copy_batches(
-                self.connection, self.query(condition), schema, self.table.contract.name
+            yield from sieve.watched(
+                copy_batches(self.connection, self.query(condition), schema, sieve.without_misfits)
             )
         except psycopg2.Error as error:
             raise explain(error, self.settings, self.table.contract.name) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import queue
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,6 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
-
-from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -47,30 +45,37 @@ BLOCK_BYTES = 2**20
 # With the one being filled and the one being parsed, 10 MB of text at most are in memory.
 QUEUED_BLOCKS = 8
 
-_BAD_VALUE = re.compile(r"In CSV column #(\d+): (.{1,200})", re.DOTALL)
-
 
 def copy_batches(
     connection: Connection,
     query: sql.Composable,
     schema: pa.Schema,
-    table: str,
+    without_misfits: Callable[[bytes], bytes],
     *,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of ``query``, whose columns are those of ``schema`` in order, while the server is
     still sending.
 
+    Args:
+        without_misfits: gives a block without the rows that the schema cannot hold. Asked where one
+            has such rows.
+
     Raises:
-        ContractError: a value that the declared type cannot hold (infinity, NaN); names table and
-            column. psycopg2.Error: the server broke off.
+        psycopg2.Error: the server broke off.
     """
     blocks = _Blocks()
     with ThreadPoolExecutor(1, thread_name_prefix="copy") as executor:
         copying = executor.submit(_copy, connection, query, blocks, block_bytes)
         try:
             while (block := blocks.next()) is not None:
-                yield from _parse(block, schema, table)
+                try:
+                    rows = parsed(block, schema)
+                except pa.ArrowInvalid:
+                    if not (block := without_misfits(block)):
+                        continue
+                    rows = parsed(block, schema)
+                yield from rows.to_batches()
             copying.result()
         except BaseException:
             # The reader gives up first: free the writer, and do not wait for rows nobody wants.
@@ -144,49 +149,33 @@ class _Blocks(io.RawIOBase):
                 return
 
 
-def _parse(block: bytes, schema: pa.Schema, table: str) -> Iterator[pa.RecordBatch]:
-    try:
-        rows = pyarrow.csv.read_csv(
-            pa.BufferReader(block),  # type: ignore[arg-type]
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=schema.names, block_size=len(block) + 1
-            ),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter="\t", quote_char=False, ignore_empty_lines=False
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=schema,
-                null_values=[NULL],
-                strings_can_be_null=True,
-                true_values=["t"],
-                false_values=["f"],
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _refused(error, schema, table) from None
+def parsed(block: bytes, schema: pa.Schema) -> pa.Table:
+    """The rows of a block; ``pa.ArrowInvalid`` if a type cannot hold a value, or must have one."""
+    rows = pyarrow.csv.read_csv(
+        pa.BufferReader(block),  # type: ignore[arg-type]
+        read_options=pyarrow.csv.ReadOptions(column_names=schema.names, block_size=len(block) + 1),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter="\t", quote_char=False, ignore_empty_lines=False
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=schema,
+            null_values=[NULL],
+            strings_can_be_null=True,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    )
+    for field in schema:
+        if not field.nullable and rows.column(field.name).null_count:
+            raise pa.ArrowInvalid(f"{field.name} has no value")
     has_escapes = _ESCAPE.search(block) is not None
-    for batch in rows.to_batches():
-        columns = [_unescaped(column) if has_escapes else column for column in batch.columns]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+    columns = [_unescaped(column) if has_escapes else column for column in rows.columns]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _unescaped(column: pa.Array[Any]) -> pa.Array[Any]:
+def _unescaped(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     if not pa.types.is_string(column.type) or not pc.any(pc.match_substring(column, "\\")).as_py():
         return column
     for written, meant in ESCAPES:
         column = pc.replace_substring(column, written, meant)
     return column
-
-
-def _refused(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> ContractError:
-    found = _BAD_VALUE.search(str(error))
-    where = (
-        f"Column {schema.field(int(found.group(1))).name} of the source table {table}"
-        if found
-        else f"The source table {table}"
-    )
-    reason = (found.group(2) if found else str(error)).splitlines()[0].rstrip(".")
-    return ContractError(
-        f"{where} holds a value that is not as declared: {reason}. Nothing was loaded. Correct it "
-        "in the source."
-    )

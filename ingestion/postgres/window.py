@@ -115,7 +115,7 @@ def window_of(
 
 
 def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window) -> sql.Composable:
-    """The SQL condition for the rows of a window.
+    """The SQL condition for the rows of a window, and those whose version no window holds.
 
     A row born in the window but touched after it is taken as it is now, else it would be missing
     while the rows that refer to it are there. A row without a version cannot be told unchanged, so
@@ -124,10 +124,12 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
     version, born = columns[table.version], columns.get("created_at")
     changed = _between(version, window)
     if born is None or table.append_only:
-        return sql.SQL("({} or {} is null)").format(changed, version.identifier)
+        return sql.SQL("({} or {} is null or {})").format(
+            changed, version.identifier, _in_no_window(version)
+        )
     return sql.SQL(
         "({changed} or {start} and {born} or {version} is null and ({created} is null or "
-        "{created_by_end}))"
+        "{created_by_end}) or {in_no_window})"
     ).format(
         changed=changed,
         start=_after(version, window.start),
@@ -135,6 +137,7 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
         version=version.identifier,
         created=born.identifier,
         created_by_end=born.up_to(window.end),
+        in_no_window=_in_no_window(version),
     )
 
 
@@ -149,6 +152,14 @@ def of_touched(
         parent=parent.address,
         touched=in_window(parent.contract, parent.by_name, window),
     )
+
+
+def _in_no_window(version: SourceColumn) -> sql.Composable:
+    """``infinity``, before Christ, or so late that no clock can have meant it."""
+    now = sql.SQL("now()" if version.has_zone else "(now() at time zone 'utc')")
+    return sql.SQL(
+        "({version} > {now} + interval '1 day' or {version} < timestamp '0001-01-01')"
+    ).format(version=version.identifier, now=now)
 
 
 def _between(column: SourceColumn, window: Window) -> sql.Composable:

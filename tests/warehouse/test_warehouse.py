@@ -143,6 +143,16 @@ def test_the_same_version_with_other_content_replaces(warehouse: Warehouse) -> N
     assert products(warehouse, "cost") == [(None,)]
 
 
+def test_a_version_from_the_future_is_replaced_by_any_sane_one(warehouse: Warehouse) -> None:
+    load(warehouse, product(1, "wrong", updated_at=datetime(2099, 1, 1)))
+    load(warehouse, product(1, "wrong later", updated_at=datetime(2099, 1, 2)))
+    load(warehouse, product(1, "wrong", updated_at=datetime(2099, 1, 1)))
+    assert names(warehouse) == {1: "wrong later"}
+    load(warehouse, product(1, "right", updated_at=T0))
+    load(warehouse, product(1, "older", updated_at=T0 - timedelta(days=1)))
+    assert names(warehouse) == {1: "right"}
+
+
 def test_a_row_without_version_is_loaded_and_is_older_than_any_with_one(
     warehouse: Warehouse,
 ) -> None:
