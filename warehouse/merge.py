@@ -161,8 +161,9 @@ def _upsert_clauses(session: Session, table: RawTable, columns: Sequence[Column]
 
 
 def _refresh_clauses(session: Session, table: RawTable, names: Sequence[str]) -> list[str]:
-    """Every staged row replaces the one with its key, but for what has happened since it was read:
-    another load brought a newer version, or the row went.
+    """Every staged row replaces the one with its key, unless that has changed since it was read.
+
+    Another load may have brought a newer version, or the row went.
     """
     older = _is_newer(session.quoted(table.version), "target", "staged")
     since = 'target."_LOADED_AT" > staged."_STARTED_AT" and target."_LOAD_ID" <> staged."_LOAD_ID"'

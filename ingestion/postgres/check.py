@@ -1,6 +1,4 @@
-"""Checks the source database: sign-in, each table as declared and readable, open transactions,
-clocks.
-"""
+"""Checks the source database: sign-in, declared tables, open transactions, clocks."""
 
 from __future__ import annotations
 

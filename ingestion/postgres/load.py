@@ -1,6 +1,4 @@
-"""Loads one day of one PostgreSQL table: in one go, or in parts that several tasks read for one
-load.
-"""
+"""Loads a day of one PostgreSQL table, in one go or in parts that several tasks read."""
 
 from __future__ import annotations
 
@@ -83,8 +81,9 @@ class PostgresExtractor:
     def extract_table(
         self, table: RawTable | str, day: date, *, full_refresh: bool = False
     ) -> LoadRecord:
-        """Load what changed up to 06:00 UTC of the day. ``full_refresh`` reads all rows and swaps
-        them in.
+        """Load what changed up to 06:00 UTC of the day.
+
+        ``full_refresh`` reads all rows and swaps them in.
         """
         source, raw = _declared(table)
         before = self._before(source, raw, full_refresh)
@@ -111,8 +110,7 @@ class PostgresExtractor:
     def plan_parts(
         self, table: RawTable | str, day: date, *, full_refresh: bool = False
     ) -> list[Part]:
-        """The parts in which to read the table: one, unless more rows are to be read than
-        ``POSTGRES_SPLIT_ROWS``.
+        """The parts to read the table in: one, up to ``POSTGRES_SPLIT_ROWS`` rows to read.
 
         Hand each to ``extract_part``, in any process and any number of times, and all of them to
         ``commit_parts``.
@@ -157,8 +155,9 @@ class PostgresExtractor:
             ]
 
     def extract_part(self, part: Part) -> int:
-        """Read and stage one part; nothing is visible yet. Returns its rows. Doing it again
-        replaces what was staged.
+        """Read and stage one part; nothing is visible yet.
+
+        Returns its rows. Doing it again replaces what was staged.
         """
         source, raw = _declared(part.table)
         with (
@@ -174,8 +173,9 @@ class PostgresExtractor:
             return aside.stage(load, snapshot, conditions, part.name)
 
     def commit_parts(self, parts: Sequence[Part]) -> LoadRecord:
-        """Commit all parts of a plan as one load: all or nothing. Doing it again returns the same
-        record.
+        """Commit all parts of a plan as one load: all or nothing.
+
+        Doing it again returns the same record.
         """
         if not parts or len({part.load_id for part in parts}) != 1:
             raise PermanentError(
@@ -199,9 +199,11 @@ class PostgresExtractor:
         )
 
     def _before(self, source: Source, table: RawTable, full_refresh: bool) -> _Before:
-        """The watermark is asked for first: if the very first load, of another day, commits in
-        between, this one is a first load as well, up to the end of its own day, and not one of a
-        table that has been dropped."""
+        """What is known before the read; the watermark is asked for first.
+
+        If the very first load, of another day, commits in between, this one is a first load as
+        well, up to the end of its own day, and not one of a table that has been dropped.
+        """
         asked_at, watermark = self.warehouse.now(), self.warehouse.watermark(source)
         columns = () if full_refresh else self.warehouse.raw_columns(table)
         address = dialect(self.warehouse.dialect).address(table)
@@ -229,8 +231,10 @@ class PostgresExtractor:
         return _Reading(conditions, found)
 
     def _window(self, snapshot: Snapshot, day: date, before: _Before) -> Window:
-        """From the beginning, if there is no row yet or a full refresh was asked for, or if the
-        source has gained a column: then rows that did not change have a value in it as well."""
+        """The window; from the beginning without rows yet, after a new column, or on request.
+
+        After a new column, rows that did not change have a value in it as well.
+        """
         new = [column.name for column in snapshot.table.gained if column.name not in before.columns]
         if before.columns and new:
             name = snapshot.table.contract.name

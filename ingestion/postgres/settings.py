@@ -60,9 +60,11 @@ class PostgresSettings(FromEnvironment):
 
 
 class SplitSettings(FromEnvironment):
-    """Which tables are loaded in parts, by tasks of their own (``POSTGRES_SPLIT_TABLES``): names of
-    PostgreSQL sources, separated by commas. Apart from the others because DAG files read it to be
-    drawn, without a database at hand."""
+    """Which tables are loaded in parts: ``POSTGRES_SPLIT_TABLES``, separated by commas.
+
+    They are names of PostgreSQL sources. Apart from the other settings because DAG files read it to
+    be drawn, without a database at hand.
+    """
 
     model_config = SettingsConfigDict(env_prefix="POSTGRES_")
 

@@ -1,6 +1,4 @@
-"""One consistent read of one table: the transaction around it, the checks before it, the query for
-its rows.
-"""
+"""One consistent read of one table: its transaction, the checks before, the query for its rows."""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ from warehouse.arrow import arrow_type
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A table as it stands at one instant, for as long as the ``with`` block of ``open_snapshot``
-    lasts.
+    """A table as it stands at one instant, while the ``with`` block of ``open_snapshot`` lasts.
 
     Attributes:
         parent: the table that the rows are part of, if any, at the same instant.
@@ -73,8 +70,7 @@ def open_snapshot(
     may_gain: bool = True,
     complete_until: datetime | None = None,
 ) -> Iterator[Snapshot]:
-    """Read one table in one ``REPEATABLE READ READ ONLY`` transaction, after it was checked against
-    its contract.
+    """Check one table against its contract, then read it in one ``REPEATABLE READ`` transaction.
 
     Args:
         remembered: the columns of the raw table so far; one that the source has lost is empty.

@@ -1,5 +1,4 @@
-"""Streams the rows of a query out of PostgreSQL: COPY as text in one thread, typed Arrow batches in
-another.
+"""Streams a query out of PostgreSQL: COPY as text in a thread, typed Arrow batches in another.
 
 PostgreSQL's text format is a row per line and a tab between values, whatever the values hold: tabs,
 newlines and backslashes in them are escaped, NULL is ``\\N``. The server writes it 1.4 times as
@@ -54,8 +53,7 @@ def copy_batches(
     *,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of ``query``, whose columns are those of ``schema`` in order, while the server is
-    still sending.
+    """The rows of ``query``, with the columns of ``schema``, while the server still sends.
 
     Args:
         without_misfits: gives a block without the rows that the schema cannot hold. Asked where one
@@ -107,8 +105,7 @@ class _OverError(Exception):
 
 
 class _Blocks(io.RawIOBase):
-    """Hands blocks of rows from the thread that writes them to the one that reads them, through a
-    bounded queue.
+    """Hands blocks of rows from the writing to the reading thread through a bounded queue.
 
     A ``BufferedWriter`` in front gathers the rows: it writes out its buffer before a row that no
     longer fits, so a block always ends where a row ends. Rows number in the millions: none of them

@@ -1,5 +1,6 @@
-"""Which rows a load reads, and how far the source is complete after it: window, overlap, watermark,
-open transactions.
+"""Which rows a load reads and how far the source is complete: window, overlap, watermark.
+
+Open transactions bound it.
 
 ``updated_at`` is the start of the transaction that changed a row, but the row is seen from its
 commit on. So a row can appear behind a watermark. Two things keep it from being lost: a window
@@ -40,8 +41,7 @@ select (select min(xact_start) from pg_stat_activity
 
 @dataclass(frozen=True)
 class Horizon:
-    """What went on in the source just before its table was read; times by the source's clock, UTC
-    without a zone.
+    """What went on in the source just before its table was read, by its clock (UTC, no zone).
 
     Attributes:
         complete_until: the server held every commit up to here.
@@ -56,8 +56,9 @@ class Horizon:
     blind_because: str | None
 
     def watermark(self, end: datetime, blind_overlap: timedelta) -> datetime:
-        """Up to here nothing can appear any more. What cannot be seen is taken to be no older than
-        ``blind_overlap``.
+        """Up to here nothing can appear any more.
+
+        What cannot be seen is taken to be no older than ``blind_overlap``.
         """
         marks = [end, self.complete_until]
         if self.oldest_open:
@@ -69,9 +70,7 @@ class Horizon:
 
 
 def look_around(connection: Connection, settings: PostgresSettings) -> Horizon:
-    """To be called *before* the snapshot is taken: a transaction that begins in between starts
-    after ``complete_until``.
-    """
+    """Call *before* the snapshot: a transaction in between starts after ``complete_until``."""
     found = standing(connection)
     with connection.cursor() as cursor:
         cursor.execute(_HORIZON)

@@ -28,7 +28,7 @@ _HEAD = """<!doctype html>
 <style>
 body { max-width: 54rem; margin: 0 auto; padding: 1rem; font: 15px/1.5 system-ui, sans-serif; }
 article { border: 1px solid #8884; border-radius: 8px; padding: .6rem 1rem; margin: .6rem 0; }
-p { margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.text { margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 pre { margin: .2rem 0; padding: .4rem .6rem; background: #8882; white-space: pre-wrap; }
 time { opacity: .7; font-size: .85rem; }
 .attachment { border-left: 4px solid; padding-left: .8rem; margin: .4rem 0; }
@@ -71,7 +71,7 @@ def _blocks(blocks: Sequence[Mapping[str, Any]] | None) -> str:
 
 
 def _paragraphs(part: object) -> str:
-    return "".join(f"<p>{to_html(text)}</p>" for text in texts(part))
+    return "".join(f'<div class="text">{to_html(text)}</div>' for text in texts(part))
 
 
 def to_html(text: str) -> str:

@@ -1,6 +1,4 @@
-"""The doctor finds what is wrong with a connection, says what to do, shows no secret, and leaves
-nothing behind.
-"""
+"""The doctor finds what is wrong, says what to do, shows no secret, leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The contract of a warehouse. Every implementation of ``Warehouse`` passes the same tests
-(parametrise ``warehouse``).
+"""The contract of a warehouse.
+
+Every implementation of ``Warehouse`` passes the same tests (parametrise ``warehouse``).
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from pipeline.settings import PROJECT, FromEnvironment, in_project, is_this_mach
 
 
 class SnowflakeSettings(FromEnvironment):
-    """The Snowflake account, for the loader and dbt alike. Signs in with what is set, in this
-    order: a key pair (``SNOWFLAKE_PRIVATE_KEY_FILE`` or, in the environment,
-    ``SNOWFLAKE_PRIVATE_KEY``), a programmatic access token, a password.
+    """The Snowflake account, for the loader and dbt alike.
+
+    Signs in with what is set, in this order: a key pair (``SNOWFLAKE_PRIVATE_KEY_FILE`` or, in the
+    environment, ``SNOWFLAKE_PRIVATE_KEY``), a programmatic access token, a password.
 
     Attributes:
         private_key: the key as PEM, or its Base64 body alone, for places without files.
@@ -111,8 +112,9 @@ class SnowflakeSettings(FromEnvironment):
         private_key_file_pwd: SecretStr | None,
         token: SecretStr | None,
     ) -> SnowflakeSettings:
-        """The same account, signed in to by another user: with that user's own key or token, never
-        with the loader's. Whoever has one of them has one role.
+        """The same account for another user, with that user's own key or token, never the loader's.
+
+        Whoever has one of them has one role.
 
         Args:
             variables: what the names of that user's settings begin with.
