@@ -24,16 +24,16 @@ class OtherAccountError(PermanentError):
     """The key opens another account, or another mode, than the one that is loaded."""
 
 
-def check_identity(api: StripeApi, settings: StripeSettings, warehouse: Warehouse) -> None:
-    """``OtherAccountError`` unless the key knows one of the newest charges that are loaded."""
+def check_identity(api: StripeApi, settings: StripeSettings, warehouse: Warehouse) -> bool:
+    """Whether charges are loaded; ``OtherAccountError`` unless the key knows one of the newest."""
     if not warehouse.raw_columns(CHARGES):
-        return
+        return False
     newest = warehouse.query(
         "select charge_id, payload from stripe.raw_charges where _deleted_at is null "
         "order by created_at desc, charge_id limit 3"  # one may be gone, if it was a test's
     )
     if not newest:
-        return
+        return False
     loaded, key = _mode_of(json.loads(str(newest[0][1]))), _mode_of_key(settings)
     if loaded and key and loaded != key:
         raise OtherAccountError(_refusal(f"is a {key} key, and {loaded} charges are loaded"))
@@ -42,6 +42,7 @@ def check_identity(api: StripeApi, settings: StripeSettings, warehouse: Warehous
         raise OtherAccountError(
             _refusal(f"does not know the newest charges that are loaded ({names})")
         )
+    return True
 
 
 def _refusal(found: str) -> str:

@@ -117,9 +117,13 @@ class StripeConnector:
         cursor = self._warehouse.watermark(STRIPE)
         with closing(StripeApi(self._settings)) as api:
             began = self._end_of(day, api)
+            seen = cursor
             if cursor is not None and not full_refresh:
-                check_identity(api, self._settings, self._warehouse)
-            planned = plan(self._settings, day, cursor, now=began, full_refresh=full_refresh)
+                # Where nothing is loaded, anything may be older than the cursor: all of an account
+                # that went live after weeks of empty loads.
+                is_loaded = check_identity(api, self._settings, self._warehouse)
+                seen = cursor if is_loaded else None
+            planned = plan(self._settings, day, seen, now=began, full_refresh=full_refresh)
             reached = min(began, planned.window.end)
             aside = SetAside({} if cursor is None else self._warehouse.keys_set_aside(STRIPE))
             with self._warehouse.begin_load(STRIPE, day, planned.window) as load:

@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 from pipeline.settings import FromEnvironment
 
 # "#131", "133.0", " 134 ", "ORDER-135", "Order No. 136": a number, alone or after a word for it.
-ORDER_NUMBER = r"(?:(?:order|ord|number|num|nr|no)[\s._:#-]*|#\s*)*([0-9]+)(?:\.0{1,2})?"
+ORDER_NUMBER = r"(?:(?:order|ord|number|num|nr|no|id)[\s._:#-]*|#\s*)*([0-9]+)(?:\.0{1,2})?"
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 

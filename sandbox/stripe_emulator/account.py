@@ -284,6 +284,9 @@ class Account:
 
     def _new_refund(self, given: Mapping[str, Any], of: Object, at: int) -> Object:
         item = objects.refund(given, of)
+        # An import may tell what became of an authorisation without having told how.
+        if of["amount_refunded"] + item["amount"] <= of["amount"] - of["amount_captured"]:
+            item = objects.refund(item | {"balance_transaction": None}, of, released=True)
         self.store.put(item)
         if item["status"] not in {"failed", "canceled"}:
             total = of["amount_refunded"] + item["amount"]

@@ -11,7 +11,7 @@ from calendar import timegm
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,10 @@ from sandbox.stripe_emulator import Fault, StripeEmulator
 from tests.builders.stripe_state import become, forget
 from warehouse.duckdb.warehouse import DuckDBWarehouse
 
+if TYPE_CHECKING:
+    from warehouse import Warehouse
+    from warehouse.snowflake.warehouse import SnowflakeWarehouse
+
 KEY = "sk_test_very_secret_51Hq9Zx"
 DAY = date(2026, 11, 20)  # a Friday
 HOUR = 3_600
@@ -49,7 +53,7 @@ def days(count: int) -> timedelta:
 class Account:
     """An emulated account whose clock the test sets, and a connector that loads it."""
 
-    def __init__(self, emulator: StripeEmulator, warehouse: DuckDBWarehouse) -> None:
+    def __init__(self, emulator: StripeEmulator, warehouse: Warehouse) -> None:
         self.emulator = emulator
         self.warehouse = warehouse
 
@@ -690,6 +694,7 @@ def test_an_object_that_is_gone_is_left_out_and_counted(
     ("sent", "kept"),
     [
         (rb'"\ud83d cut"', "\ufffd cut"),
+        (rb'"nul \u0000"', "nul \0"),
         (rb'"cut \ud83d"', "cut \ufffd"),
         (rb'"\udc00\ud83d\ude00"', "\ufffd\U0001f600"),
         (b'"\xff raw"', "\ufffd raw"),
@@ -835,6 +840,17 @@ def test_another_account_or_mode_is_refused_and_a_full_refresh_starts_afresh(
             account.load(DAY + days(2))
 
 
+def test_an_account_that_was_empty_so_far_is_read_from_its_beginning(account: Account) -> None:
+    account.load(DAY - days(1))
+    with StripeEmulator(now=lambda: at(DAY, 54), livemode=True) as live:
+        live.import_objects([charge(1, at(DAY - days(400))), charge(2, at(DAY, 1))])
+
+        account.load(api_key="sk_live_" + "x" * 24, api_base=live.url)
+
+    assert account.rows("charges", "charge_id") == [("ch_00001",), ("ch_00002",)]
+    assert account.warehouse.watermark(source("charges")) == datetime(2026, 11, 20, 6)
+
+
 def test_an_account_whose_newest_charge_is_gone_is_still_the_same(account: Account) -> None:
     account.has(*(charge(n, at(DAY - days(1), n)) for n in range(5)))
     account.load(DAY - days(1))
@@ -894,6 +910,7 @@ def test_a_day_that_ends_in_a_moment_is_waited_for(
         ({"order_id": "\u00a0134\u200a"}, "134"),
         ({"order_id": "ORDER-135"}, "135"),
         ({"order_id": "Order No. 136"}, "136"),
+        ({"order_id": "Order ID: 136"}, "136"),
         ({"order_id": "order_137"}, "137"),
         ({"order_id": "00138"}, "138"),
         ({"order_id": "\uff11\uff13\uff19"}, "139"),
@@ -992,3 +1009,28 @@ def test_the_plan_of_a_load(account: Account) -> None:
         datetime(2026, 11, 15, 6),
     )
     assert stale.list_from == datetime(2026, 10, 10, 5) - days(180)
+
+
+# On Snowflake
+
+
+def test_two_days_on_snowflake_with_an_object_set_aside_and_another_account(
+    snowflake_warehouse: SnowflakeWarehouse,
+) -> None:
+    with (
+        StripeEmulator(now=lambda: at(DAY, 54)) as emulator,
+        StripeEmulator(now=lambda: at(DAY, 54)) as other,
+    ):
+        account = Account(emulator, snowflake_warehouse)
+        account.has(*(charge(n, at(DAY - days(1), 5) - n * 60) for n in range(20)))
+        good = emulator.account.get("charge", "ch_00001")
+        become(emulator, good | {"amount": None})
+        account.load(DAY - days(1))
+        become(emulator, good)
+
+        record = account.load()
+
+        assert counts(record, "charges") == (1, 0)
+        assert snowflake_warehouse.keys_set_aside(source("charges"))["charges"] == set()
+        with pytest.raises(PermanentError, match="another account"):
+            account.load(DAY + days(1), api_base=other.url)

@@ -60,8 +60,9 @@ captured_of_order as (
 ),
 
 -- Stripe also gives back by a refund what was authorised and never captured: when it is voided,
--- expires, or is captured in part. Of a charge's refunds the first ones do so, up to what was not
--- captured; only what goes beyond it is money that moved.
+-- expires, or is captured in part. Such refunds touch no balance. Of a charge's refunds the first
+-- ones without a balance transaction are such, up to what was not captured, and all of a charge
+-- that brought nothing; everything else is money that moved.
 given_back_by_charge as (
 
     select
@@ -71,6 +72,8 @@ given_back_by_charge as (
                 then refunded_charges.amount - refunded_charges.amount_collected
             else 0
         end as never_captured,
+        refunds.has_balance_transaction and refunded_charges.amount_collected > 0
+            as touched_balance,
         case when refunds.is_succeeded then refunds.amount else 0 end as amount_succeeded,
         sum(case when refunds.is_succeeded then refunds.amount else 0 end) over (
             partition by refunds.charge_id
@@ -92,13 +95,10 @@ moved as (
     select
         *,
         case
+            when touched_balance or amount_succeeded_so_far - amount_succeeded > never_captured
+                then amount_succeeded
             when amount_succeeded_so_far > never_captured
                 then amount_succeeded_so_far - never_captured
-            else 0
-        end
-        - case
-            when amount_succeeded_so_far - amount_succeeded > never_captured
-                then amount_succeeded_so_far - amount_succeeded - never_captured
             else 0
         end as amount_given_back
     from given_back_by_charge
