@@ -17,9 +17,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from pipeline.contracts import Column, RawTable, Source
 from pipeline.errors import PassingError, PermanentError
+from pipeline.files import FileRecord
 from pipeline.records import DayState, LoadRecord, Window
 from pipeline.sources import SOURCES
 from warehouse import days, records, rejected, tables
+from warehouse import files as ledger
 from warehouse.load import COMMITS_LOCK, Load, next_commit
 from warehouse.manifest import Manifest, OwnManifest, SharedManifest, StagedPart
 from warehouse.merge import Stamp, mark_deleted
@@ -185,6 +187,12 @@ class Warehouse(ABC):
         """Now, UTC without a zone: later than every commit so far, whatever clock stamped it."""
         newest = self.ask("read the newest commit", records.newest_commit)
         return max(utc_now(), newest) if newest else utc_now()
+
+    def file_records(self, source: Source) -> list[FileRecord]:
+        """Every version of every file of a source that was read, the oldest first."""
+        return self.ask(
+            "read the ledger of files", lambda session: ledger.file_records(session, source.name)
+        )
 
     def watermark(self, source: Source) -> datetime | None:
         """The newest committed watermark of a source; None before its first load."""

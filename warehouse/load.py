@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.contracts import Column, RawTable, Source
 from pipeline.errors import PermanentError
+from pipeline.files import FileRecord
 from pipeline.records import LoadRecord
 from pipeline.rejects import Reject
+from warehouse import files as ledger
 from warehouse import manifest as manifests
 from warehouse import records, rejected, tables
 from warehouse.manifest import Manifest, SharedManifest, StagedPart, checksum
@@ -62,6 +64,7 @@ class Load:
         self._manifest, self._files = manifest, files
         self._added: dict[str, list[Column]] = {}
         self._unnamed = 0
+        self._read_files: list[FileRecord] = []
 
     @property
     def load_id(self) -> str:
@@ -149,6 +152,10 @@ class Load:
         """
         self._manifest.reread(table, files, keys)
 
+    def note_files(self, files: Iterable[FileRecord]) -> None:
+        """Say which files were read; ``commit`` writes them to ``LOADS.FILES``."""
+        self._read_files += files
+
     def add_column(self, table: RawTable, column: Column) -> None:
         """Announce a column that the source has gained; the raw table gains it with ``commit``."""
         self._added.setdefault(table.name, []).append(column)
@@ -160,6 +167,7 @@ class Load:
         *,
         replace: bool = False,
         parts: Sequence[str] | None = None,
+        complete: bool = True,
     ) -> LoadRecord:
         """Upsert every staged table and write the load record, in one transaction.
 
@@ -181,11 +189,13 @@ class Load:
                 another load has brought since this one began.
             parts: names of the parts that each table staged in a shared load must have; others are
                 not looked at.
+            complete: whether the source's day is loaded with this. If not, the rows are written,
+                but no load record, so that the day is still to be loaded.
         """
         self._files.finish()
         record = self._warehouse.ask(
             f"load {self._source.name}",
-            lambda session: self._commit(session, watermark, replace, parts),
+            lambda session: self._commit(session, watermark, replace, parts, complete),
             writes=True,
             source=self._source.name,
             day=str(self._manifest.day),
@@ -199,6 +209,7 @@ class Load:
         watermark: datetime | None,
         replace: bool,
         names: Sequence[str] | None,
+        complete: bool,
     ) -> LoadRecord:
         if done := records.record_of(session, self.load_id):
             return done  # by the try before, whose answer was lost, or by another process
@@ -221,7 +232,7 @@ class Load:
             )
             if keys := self._manifest.gone(session, table):
                 of_key = tuple(table.column(name) for name in table.key)
-                gone[table.name] = self._arrive(session, table, of_key, keys)
+                gone[table.name] = self._arrive(session, table, of_key, keys, beside="-gone")
         with session.transaction(COMMITS_LOCK):
             stamp = Stamp(
                 self.load_id, next_commit(session), self._manifest.day, self._manifest.started_at
@@ -259,7 +270,11 @@ class Load:
                 rows_newly_rejected=len(aside.new),
                 rejects=aside.new[: records.REJECTS_IN_RECORD],
             )
-            records.add_record(session, record)
+            if complete:
+                records.add_record(session, record)
+            ledger.add_files(
+                session, self._source.name, self.load_id, self._read_files, stamp.loaded_at
+            )
             manifests.forget(session, self.load_id)
         return record
 
@@ -269,9 +284,14 @@ class Load:
         table: RawTable,
         columns: Sequence[Column],
         parts: Sequence[StagedPart],
+        beside: str = "",
     ) -> list[str]:
-        """Queries of all staged rows of a table; ``PermanentError`` if some have got lost."""
-        pieces = self._warehouse.arrive(session, self.load_id, table, columns, parts)
+        """Queries of all staged rows of a table; ``PermanentError`` if some have got lost.
+
+        Args:
+            beside: keeps what arrives apart from the table's other rows.
+        """
+        pieces = self._warehouse.arrive(session, self.load_id + beside, table, columns, parts)
         staged = sum(part.rows for part in parts)
         arrived = sum(session.rows(f"select count(*) from ({p}) staged")[0][0] for p in pieces)  # noqa: S608
         if arrived != staged:

@@ -14,6 +14,7 @@ from pipeline.contracts import BIGINT, DATE, JSON, TEXT, TIMESTAMP, Column, Sour
 from pipeline.records import LoadRecord, TableCounts, Window, by_source_and_day
 from pipeline.rejects import Reject
 from pipeline.sources import SOURCES
+from warehouse import files
 from warehouse.session import Session
 from warehouse.tables import create_schema, create_table
 
@@ -54,6 +55,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *(_must("scope"), _must("day", DATE), _must("sla_seconds", decimal(12, 3))),
         *(_must("since", TIMESTAMP), _must("reported_at", TIMESTAMP), Column("waiting_for", TEXT)),
     ),
+    "FILES": files.COLUMNS,
     # The manifest of a shared load (see warehouse/manifest.py).
     "SHARED_LOADS": (
         *(_must("load_id"), _must("kind"), Column("table_name", TEXT), Column("name", TEXT)),
@@ -114,10 +116,13 @@ def watermark(session: Session, source: Source) -> datetime | None:
 
 
 def newest_commit(session: Session) -> datetime | None:
-    """When rows of a raw table were last written: by a load, or by marking some as deleted."""
+    """When rows of a raw table were last written: by a load, complete or not, or by marking some
+    as deleted.
+    """
     ((found,),) = session.rows(
         "select max(committed_at) from (select committed_at from LOADS.LOAD_RECORDS "
-        "union all select committed_at from LOADS.DELETIONS) commits"
+        "union all select committed_at from LOADS.DELETIONS "
+        "union all select noted_at from LOADS.FILES) commits"
     )
     return found  # type: ignore[no-any-return]
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from ingestion.csv_uploads.contract import columns_in_file
-from ingestion.csv_uploads.inbox import Inbox
-from ingestion.csv_uploads.load import CsvLoader, SortedRows
+from ingestion.csv_uploads.contract import columns_in_file, text_column
+from ingestion.csv_uploads.load import CsvLoader
 from ingestion.csv_uploads.settings import CsvSettings
+from ingestion.csv_uploads.tables import ReadTable
 from ingestion.reconcile.comparison import Shape, StreamedRows, differences, mark
 from ingestion.reconcile.loads import NeverLoadedError, last_begun, last_day
 from ingestion.reconcile.report import Difference, Report
@@ -56,11 +56,16 @@ def _compare(source: Source, settings: CsvSettings, warehouse: Warehouse) -> Rep
     asked_at = datetime.now(UTC).replace(tzinfo=None)
     buckets, rows = 0, 0
     found: list[Difference] = []
-    with tempfile.TemporaryDirectory(prefix="reconcile-") as name:
-        folder = Path(name)
-        for read in CsvLoader(settings, warehouse).read(Inbox(settings.inbox), folder):
+    loader = CsvLoader(settings, warehouse)
+    with (
+        tempfile.TemporaryDirectory(prefix="reconcile-") as name,
+        loader.reading(until, until, everything=True) as reading,
+    ):
+        for read in reading.tables(source.tables, beside_raw=False):
+            if refused := reading.refusal():
+                raise refused
             shape = _shape(read, until, warehouse)
-            with closing(StreamedRows(shape, folder)) as source_rows:
+            with closing(StreamedRows(shape, Path(name))) as source_rows:
                 source_rows.add(read.rows.winners(until))
                 days, count, of_table = differences(
                     shape,
@@ -74,9 +79,10 @@ def _compare(source: Source, settings: CsvSettings, warehouse: Warehouse) -> Rep
     return Report(source.name, upper_bound(until), asked_at, buckets, rows, tuple(found))
 
 
-def _shape(read: SortedRows, until: date, warehouse: Warehouse) -> Shape:
+def _shape(read: ReadTable, until: date, warehouse: Warehouse) -> Shape:
     table, known = read.table, warehouse.raw_columns(read.table)
-    compared = (*columns_in_file(table), *(column for column in read.extra if column.name in known))
+    extra = (text_column(name) for name in read.rows.extra if name in known)
+    compared = (*columns_in_file(table), *extra)
     files = ", ".join("'" + name.replace("'", "''") + "'" for name in read.files)
     archived = f"date < date '{read.rows.earliest or date.max}' and _file_name not in ({files})"
     return Shape(
@@ -92,7 +98,7 @@ def _repair(source: Source, settings: CsvSettings, warehouse: Warehouse, report:
     marked = mark(warehouse, source.tables, report.differences, "deleted", report.compared_at)
     mark(warehouse, source.tables, report.differences, "ahead", report.compared_at)
     day = last_day(source, warehouse)
-    record = CsvLoader(settings, warehouse).run(day)
+    record = CsvLoader(settings, warehouse).run(day, repair=True)
     changed = sum(table.inserted + table.updated for table in record.tables)
     return replace(
         report, repaired=True, rows_reloaded=changed, rows_marked=marked, repaired_day=day

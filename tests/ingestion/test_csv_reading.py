@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingestion.csv_uploads.contract import find_header
 from ingestion.csv_uploads.reading import (
     MAX_LINE_CHARACTERS,
     Record,
@@ -18,6 +19,7 @@ from ingestion.csv_uploads.reading import (
     read_records,
 )
 from pipeline.errors import ContractError
+from pipeline.sources import MARKETING_SPEND
 from tests.builders.chance import examples
 
 HEADER = "date,channel,campaign_name,spend,impressions,clicks"
@@ -32,9 +34,15 @@ def read(tmp_path: Path) -> Read:
     def reading(content: str | bytes) -> list[Record]:
         path = tmp_path / "file.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return list(read_records(path, encoding_of(path, path.name)))[1:]
+        return records(path)
 
     return reading
+
+
+def records(path: Path) -> list[Record]:
+    encoding = encoding_of(path, path.name)
+    header = find_header(path, encoding, MARKETING_SPEND, path.name, {})
+    return list(read_records(path, encoding, header.delimiter, len(header.names), header.line))
 
 
 def row(day: int, name: str = "Brand") -> str:
@@ -60,8 +68,8 @@ def test_a_file_without_a_last_line_end_is_whole(read: Read) -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    path.write_bytes(codecs.BOM_UTF8 + HEADER.encode())
-    assert next(read_records(path, encoding_of(path, path.name))).values[0] == "date"
+    path.write_bytes(codecs.BOM_UTF8 + f"{HEADER}\n{row(1)}\n".encode())
+    assert lines_of(records(path), bad=False) == [2]
 
 
 def test_blank_lines_and_rows_of_commas_are_skipped_but_counted(read: Read) -> None:
@@ -152,7 +160,7 @@ def test_a_windows_1252_file_is_recognised_and_decoded(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
     path.write_bytes(f"{HEADER}\n{row(1, 'Été – €5')}\n".encode("cp1252"))
     assert encoding_of(path, path.name) == "cp1252"
-    assert list(read_records(path, "cp1252"))[1].values[2] == "Été – €5"
+    assert records(path)[0].values[2] == "Été – €5"
 
 
 def test_a_utf_8_file_with_a_damaged_row_stays_utf_8_and_loses_that_row_only(read: Read) -> None:
@@ -164,10 +172,18 @@ def test_a_utf_8_file_with_a_damaged_row_stays_utf_8_and_loses_that_row_only(rea
     assert printable(bad.text) == row(2, "Caf\\xe9")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_utf_16_and_32_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
+def test_utf_16_with_tabs_is_read_and_its_damage_rejected(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    path.write_bytes(HEADER.encode(encoding))
+    text = f"{HEADER}\n{row(1, 'Été')}\n".replace(",", "\t")
+    path.write_bytes(text.encode("utf-16") + b"\x00\xd8\n\x00")
+    good, bad = records(path)
+    assert good.values[2] == "Été"
+    assert "damaged" in str(bad.problem)
+
+
+def test_utf_32_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(HEADER.encode("utf-32"))
     with pytest.raises(ContractError, match=r"file\.csv.*UTF-8"):
         encoding_of(path, "file.csv")
 
@@ -213,5 +229,5 @@ def test_in_any_mixture_every_good_row_is_read_and_every_bad_one_rejected_on_its
         if good is not None:
             expected.append((line, good, text))
         line += 1 + text.count("\n")
-    records = list(read_records(path, "utf-8-sig"))[1:]
-    assert [(record.line, not record.problem, record.text) for record in records] == expected
+    found = records(path)
+    assert [(record.line, not record.problem, record.text) for record in found] == expected

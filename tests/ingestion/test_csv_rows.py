@@ -14,36 +14,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.csv_uploads import load as csv_load
-from ingestion.csv_uploads.contract import check_header
-from ingestion.csv_uploads.inbox import InboxFile
-from ingestion.csv_uploads.load import OpenedFile, read_file
-from ingestion.csv_uploads.reading import encoding_of
+from ingestion.csv_uploads import opening
+from ingestion.csv_uploads.opening import OpenedFile, open_file, read_file
 from ingestion.csv_uploads.sorting import RowSorter
+from ingestion.csv_uploads.spelling import Spellings
 from pipeline.rejects import Reject
 from pipeline.sources import MARKETING_SPEND
 from tests.builders.chance import examples
 
-NAMES = ["date", "channel", "campaign_name", "spend", "impressions", "clicks"]
+HEADER = "date,channel,campaign_name,spend,impressions,clicks"
 DAY = date(2026, 1, 20)
 Key = tuple[date, str, str]
 
 
 def opened(folder: Path, name: str, lines: list[str], modified_at: datetime) -> OpenedFile:
     path = folder / name
-    path.write_bytes("\n".join([",".join(NAMES), *lines]).encode())
-    listed = InboxFile(name, str(path), path.stat().st_size, modified_at)
-    return OpenedFile(
-        listed, path, encoding_of(path, name), check_header(NAMES, MARKETING_SPEND, name)
-    )
+    path.write_bytes("\n".join([HEADER, *lines]).encode())
+    return open_file(name, modified_at, path, MARKETING_SPEND, {})
 
 
 def outcome(folder: Path, files: list[OpenedFile]) -> tuple[dict[Key, Decimal], list[Reject]]:
     """Spend by key of the rows that would be loaded, and the rejects."""
-    with RowSorter(MARKETING_SPEND, (), folder) as rows:
+    with RowSorter(MARKETING_SPEND, folder) as rows:
         for file in files:
-            read_file(file, MARKETING_SPEND, (), rows)
-        rows.reject_contradictions()
+            read_file(file, MARKETING_SPEND, rows, Spellings())
+        rows.sum_breakdowns()
+        rows.keep_newest_of_series([(file.name, file.modified_at) for file in files])
         loaded = [row for batch in rows.winners(DAY) for row in batch.to_pylist()]
         keys = [(row["date"], row["channel"], row["campaign_name"]) for row in loaded]
         assert len(set(keys)) == len(keys)
@@ -69,12 +65,13 @@ FILES = st.lists(
 def test_what_loads_and_what_is_rejected_is_what_an_independent_model_says(
     content: list[tuple[int, list[tuple[int, str, str] | str]]],
 ) -> None:
-    newest: dict[Key, tuple[datetime, str, Decimal]] = {}
+    speaks: dict[date, tuple[datetime, str]] = {}
+    given: dict[tuple[str, Key], Decimal] = {}
     rejected: list[tuple[str, int]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder, files = Path(temporary), []
         for number, (age, rows) in enumerate(content):
-            name, modified_at = f"{number}.csv", datetime(2026, 1, 1) + timedelta(days=age)
+            name, modified_at = f"spend_{number}.csv", datetime(2026, 1, 1) + timedelta(days=age)
             lines, at, found = [], 2, dict[Key, list[tuple[int, Decimal]]]()
             for row in rows:
                 if isinstance(row, str):
@@ -89,51 +86,39 @@ def test_what_loads_and_what_is_rejected_is_what_an_independent_model_says(
                 at += 1 + text.count("\n")
             files.append(opened(folder, name, lines, modified_at))
             for key, places in found.items():
-                if len({spend for _, spend in places}) > 1:
+                if len(places) > 1:
                     rejected += [(name, line) for line, _ in places]
-                elif key[0] <= DAY:
-                    newest[key] = max(
-                        newest.get(key, (datetime(1, 1, 1), "", Decimal(0))),
-                        (modified_at, name, places[0][1]),
-                    )
+                    continue
+                given[name, key] = places[0][1]
+                speaks[key[0]] = max(
+                    speaks.get(key[0], (datetime(1, 1, 1), "")), (modified_at, name)
+                )
         loaded, rejects = outcome(folder, files)
-    assert loaded == {key: spend for key, (_, _, spend) in newest.items()}
+    assert loaded == {
+        key: spend
+        for (name, key), spend in given.items()
+        if key[0] <= DAY and speaks[key[0]][1] == name
+    }
     assert [(reject.file, reject.line) for reject in rejects] == sorted(rejected)
-
-
-def test_rows_of_one_key_that_contradict_each_other_leave_the_older_file_in_place(
-    tmp_path: Path,
-) -> None:
-    row = "2026-01-20,g,a,{},1,1"
-    older = opened(tmp_path, "older.csv", [row.format("1.00")], datetime(2026, 1, 1))
-    newer = opened(
-        tmp_path, "newer.csv", [row.format("2.00"), row.format("3.00")], datetime(2026, 1, 2)
-    )
-    loaded, rejects = outcome(tmp_path, [older, newer])
-    assert loaded == {(DAY, "g", "a"): Decimal("1.00")}
-    assert [(reject.file, reject.line) for reject in rejects] == [
-        ("newer.csv", 2),
-        ("newer.csv", 3),
-    ]
 
 
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_load, "BATCH_ROWS", 200)
+    monkeypatch.setattr(opening, "BATCH_ROWS", 200)
 
     def peak(count: int) -> int:
         folder = tmp_path / str(count)
         folder.mkdir()
         lines = [
-            f"2026-01-20,g,{number},1.00,1,1" if number % 2 else f"bad,{number}"
+            f"2026-01-20,g,{number % 100},1.00,1,1" if number % 2 else f"bad,{number}"
             for number in range(count)
         ]
         file = opened(folder, "large.csv", lines, datetime(2026, 1, 1))
         del lines
-        with RowSorter(MARKETING_SPEND, (), folder) as rows:
+        with RowSorter(MARKETING_SPEND, folder) as rows:
             tracemalloc.start()
-            read_file(file, MARKETING_SPEND, (), rows)
+            read_file(file, MARKETING_SPEND, rows, Spellings())
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert (rows.accepted, rows.rejected) == (count // 2, count // 2)
