@@ -2,10 +2,11 @@
 
 It finds rows that are gone from the source, and rows that were born old, which no window brings.
 
-Both sides count and add up their keys by buckets of 10,000; only where these differ are the keys
-themselves looked at, some buckets at a time, so that memory is flat. On an ordinary day the newest
-buckets differ, and those with a deletion. A count and a sum are not proof: rows that went and came
-so that both stay the same are found by the weekly reconciliation.
+Both sides count and add up their keys by buckets of 10,000, and where these differ by buckets of
+100; only where those differ are the keys themselves looked at, some at a time, so that memory is
+flat. On an ordinary day the newest buckets differ, and those with a deletion. A count and a sum are
+not proof: rows that went and came so that both stay the same are found by the weekly
+reconciliation.
 """
 
 # ruff: noqa: S608 - names come from the contract and are quoted
@@ -33,12 +34,15 @@ from pipeline.records import Window
 from warehouse import Warehouse
 from warehouse.arrow import arrow_type
 
-BUCKETS_AT_ONCE = 20  # whose keys are compared in memory
+FINE_KEYS = 100
+BUCKETS_AT_ONCE = 100
+FINE_AT_ONCE = 1_000  # whose keys are compared in memory
 # If more buckets differ than this, those that only hold rows of later days are told apart first.
 MANY_BUCKETS = 50
 KEYS_AT_ONCE = 10_000  # named in one query
 
-Sums = dict[int, tuple[int, int]]  # number of keys and their sum, by the lowest key of the bucket
+# Number of keys and their sum, by the lowest key of the bucket.
+Sums = dict[int, tuple[int, int]]
 
 
 class RowsGoneError(PermanentError):
@@ -94,14 +98,16 @@ def key_differences(
     found.held = sum(count for count, _ in there.values())
     if not found.held:
         return found
-    unequal = _unequal(comparison.source_sums(sql.SQL("true")), there)
+    everywhere = sql.SQL("true")
+    unequal = _unequal(comparison.source_sums(everywhere), there)
     if len(unequal) > MANY_BUCKETS:
         due = fingerprint.due(snapshot.table, window.end)
         unequal = sorted(set(unequal) & set(_unequal(comparison.source_sums(due), there)))
     for buckets in _portions(unequal, BUCKETS_AT_ONCE):
-        gone, unseen = comparison.keys(buckets)
-        found.gone.extend(gone)
-        found.unseen.extend(unseen)
+        for fine in _portions(comparison.unequal_within(buckets), FINE_AT_ONCE):
+            gone, unseen = comparison.keys(fine)
+            found.gone.extend(gone)
+            found.unseen.extend(unseen)
     return found
 
 
@@ -130,32 +136,64 @@ class _Comparison:
         self._raw_key = self._sql.quoted(self._contract.key[0])
         self._raw = f"{self._sql.address(self._contract)} where _deleted_at is null"
 
-    def source_sums(self, condition: sql.Composable) -> Sums:
+    def source_sums(self, condition: sql.Composable, size: int = BUCKET_KEYS) -> Sums:
         """Without a condition an index on the key is enough to answer."""
         return _sums(
             self._ask(
                 sql.SQL("select {low}, count(*), sum({key}) from {table} where {met} group by 1"),
-                low=sql.SQL(_low("{}")).format(*[self._key] * 2),
+                low=sql.SQL(_low("{}", size)).format(*[self._key] * 2),
                 met=condition,
             )
         )
 
-    def raw_sums(self) -> Sums:
+    def raw_sums(self, condition: str = "true", size: int = BUCKET_KEYS) -> Sums:
         key = self._raw_key
         return _sums(
             self._warehouse.query(
-                f"select {_low(key)}, count(*), sum({key}) from {self._raw} group by 1"
+                f"select {_low(key, size)}, count(*), sum({key}) from {self._raw} "
+                f"and {condition} group by 1"
             )
         )
 
+    def unequal_within(self, buckets: Sequence[int]) -> list[int]:
+        """The lowest keys of the smaller buckets in these that differ."""
+        return _unequal(
+            self.source_sums(self._in_source(buckets, BUCKET_KEYS), FINE_KEYS),
+            self.raw_sums(self._in_raw(buckets, BUCKET_KEYS), FINE_KEYS),
+        )
+
+    def _in_source(self, buckets: Sequence[int], size: int) -> sql.Composable:
+        """Ranges, for the key's index."""
+        ranges: list[list[int]] = []
+        for low in buckets:
+            if ranges and ranges[-1][1] == low:
+                ranges[-1][1] = low + size
+            else:
+                ranges.append([low, low + size])
+        within = sql.SQL("{key} >= {low} and {key} < {high}")
+        return sql.SQL("({})").format(
+            sql.SQL(" or ").join(
+                within.format(key=self._key, low=sql.Literal(low), high=sql.Literal(high))
+                for low, high in ranges
+            )
+        )
+
+    def _in_raw(self, buckets: Sequence[int], size: int) -> str:
+        """A list, which costs the same for each row however long it is."""
+        lows = ", ".join(map(str, buckets))
+        return (
+            f"{self._raw_key} between {buckets[0]} and {buckets[-1] + size - 1} "
+            f"and {_low(self._raw_key, size)} in ({lows})"
+        )
+
     def keys(self, buckets: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Keys of some buckets: those that are gone, and those that were never seen."""
-        ranges = [f"{self._raw_key} between {low} and {low + BUCKET_KEYS - 1}" for low in buckets]
+        """Keys of some of the smaller buckets: those that are gone, and those never seen."""
         part_of = self._contract.part_of
         owner = self._sql.quoted(part_of.key[0]) if part_of else "null"
         owners: dict[int, int | None] = dict(
             self._warehouse.query(
-                f"select {self._raw_key}, {owner} from {self._raw} and ({' or '.join(ranges)})"
+                f"select {self._raw_key}, {owner} from {self._raw} "
+                f"and {self._in_raw(buckets, FINE_KEYS)}"
             )
         )
         in_source: dict[int, bool | None] = dict(
@@ -165,9 +203,7 @@ class _Comparison:
                 ),
                 due=fingerprint.due(self._snapshot.table, self._window.end),
                 read=self._read,
-                buckets=fingerprint.in_buckets(
-                    self._snapshot.table, [low // BUCKET_KEYS for low in buckets]
-                ),
+                buckets=self._in_source(buckets, FINE_KEYS),
             )
         )
         gone = sorted(owners.keys() - in_source.keys())
@@ -218,9 +254,9 @@ def _portions(keys: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-def _low(key: str) -> str:
+def _low(key: str, size: int) -> str:
     """SQL, the same on all engines: the lowest key of the bucket that a key is in."""
-    return f"{key} - mod(mod({key}, {BUCKET_KEYS}) + {BUCKET_KEYS}, {BUCKET_KEYS})"
+    return f"{key} - mod(mod({key}, {size}) + {size}, {size})"
 
 
 def _sums(rows: Iterable[tuple[Any, ...]]) -> Sums:
