@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-Status = Literal["success", "failure", "retry", "sla_breach", "recovery", "difference"]
+Status = Literal[
+    "success", "failure", "retry", "sla_breach", "recovery", "difference", "attention", "held"
+]
 
 PIPELINE_SLA = timedelta(minutes=30)  # from 06:00 UTC of the day to its publication
 
@@ -19,6 +21,8 @@ LABELS: dict[Status, str] = {
     "sla_breach": "SLA BREACH",
     "recovery": "RECOVERED",
     "difference": "SOURCE DIFFERS",
+    "attention": "NEEDS ATTENTION",
+    "held": "HELD",
 }
 
 
@@ -44,10 +48,14 @@ class Alert:
     log_url: str | None = None
     try_number: int | None = None
     tries: int | None = None
+    first_try: int = 1  # since the task was last cleared: Airflow counts on
     next_try_at: datetime | None = None
     permanent: bool = False  # not tried again although tries are left
     facts: tuple[tuple[str, str], ...] = ()
     runbook: str | None = None
+    scope: str | None = None  # of a breach: what is late
+    incident: str | None = None  # the one it belongs to
+    closes: tuple[str, ...] = ()  # the incidents that it ends
 
     @property
     def label(self) -> str:

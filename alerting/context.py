@@ -16,14 +16,19 @@ from alerting.alert import Alert, Status
 from alerting.errors_text import describe, facts_of
 from alerting.runbook import runbook_link
 from alerting.settings import AlertingSettings
-from pipeline.days import DayError, day_of
+from pipeline.days import known_day
 from pipeline.masking import mask
 from pipeline.settings import settings as configured
 
 KILLED = (
     "The process ended without an error of its own: killed from outside, out of memory, or its "
-    "machine is gone. "
-    "What it had not committed is undone; {}."
+    "machine is gone. What it had not committed is undone; the next try finishes the job."
+)
+# The last try can have been ended by a person as well, at any instant, the one of its commit too.
+ENDED = (
+    "The task ended without an error of its own: it was marked failed by hand, killed from "
+    "outside, out of memory, or its machine is gone. It commits whole or not at all, and may have "
+    "been committed; clear the task to finish the job, which harms nothing if it was."
 )
 # Airflow's reason for a run that failed because a task did: nothing that the alert does not say
 TASK_FAILED = "task_failure"
@@ -46,7 +51,7 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         key=f"{run_key}|{task_id}|{map_index}|{try_number}|{event}",
         run=run_key,
         task_id=task_id,
-        day=_day(run),
+        day=str(day) if (day := known_day(run)) else None,
         run_id=run_id,
         log_url=log_url(dag_id, run_id, task_id, map_index, try_number),
     )
@@ -62,10 +67,11 @@ def alert_of(context: Mapping[str, Any], status: Status) -> Alert:
         exception=_text(context, exception, status),
         try_number=try_number,
         tries=tries,
+        first_try=first_try(context) or 1,
         next_try_at=_ended(ti) + delay if status == "retry" and delay is not None else None,
         permanent=status == "failure" and stopped,
         facts=tuple((label, mask(text)) for label, text in facts_of(exception)),
-        runbook=runbook_link(exception, configured(AlertingSettings).runbook_url),
+        runbook=runbook_link(exception, configured(AlertingSettings).runbook()),
     )
 
 
@@ -89,14 +95,6 @@ def killed_try(context: Mapping[str, Any], try_number: int) -> Alert:
         ),
         facts=(("Now", f"try {now.try_number} has begun"),),
     )
-
-
-def _day(run: Any) -> str | None:
-    """The day of the run; None where it has none, and the alert is sent all the same."""
-    try:
-        return str(day_of(run))
-    except DayError:
-        return None
 
 
 def log_url(
@@ -140,10 +138,8 @@ def _exception(context: Mapping[str, Any]) -> BaseException | None:
 def _text(context: Mapping[str, Any], exception: BaseException | None, status: Status) -> str:
     if exception is not None:
         return mask(describe(exception))
-    finishes = (
-        "the next try finishes the job" if status == "retry" else "clear the task to finish the job"
-    )
-    killed, reason = KILLED.format(finishes), context.get("reason")  # reason: DAG-level callbacks
+    killed = KILLED if status == "retry" else ENDED
+    reason = context.get("reason")  # DAG-level callbacks have one
     return mask(
         f"{killed} (Airflow says: {reason})" if reason not in (None, "", TASK_FAILED) else killed
     )

@@ -18,6 +18,8 @@ COLOURS: dict[Status, str] = {
     "retry": "#ff9900",
     "sla_breach": "#ffcc00",
     "difference": "#ffcc00",
+    "attention": "#ffcc00",
+    "held": "#ff0000",
 }
 SECTION_LIMIT = 3000
 EXCEPTION_LIMIT = 1500  # enough for any sentence; the log has the rest
@@ -128,15 +130,19 @@ def _separator(text: str) -> str:
 def _tries(alert: Alert) -> str:
     if alert.try_number is None:
         return ""
-    of = f" of {alert.tries}" if alert.tries else ""
+    before = alert.first_try - 1 if alert.first_try <= alert.try_number else 0
+    number, tries = alert.try_number - before, alert.tries - before if alert.tries else None
+    of = (f" of {tries}" if tries else "") + (" since it was cleared" if before else "")
     if alert.status == "retry":
         at = alert.next_try_at
         after = f", the next one starts at {at:%H:%M:%S} UTC" if at else ", another one follows"
     elif alert.permanent:
         after = ". This error is permanent: nothing more will be tried, somebody has to act"
+    elif tries and number < tries:
+        after = ". Its run was ended from outside: nothing more will be tried"
     else:
         after = ", the last: nothing more will be tried"
-    return f"*Try:* {alert.try_number}{of}{after}"
+    return f"*Try:* {number}{of}{after}"
 
 
 def _link(url: str, text: str) -> str:

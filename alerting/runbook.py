@@ -34,13 +34,11 @@ def section_for(exception: BaseException | None) -> str:
     return next((name for name in names if name in sections()), OTHER_SECTION)
 
 
-def runbook_link(exception: BaseException | None, base_url: str | None) -> str:
+def runbook_link(exception: BaseException | None, base_url: str) -> str:
     """Address of the section that helps with the exception."""
     return link(section_for(exception), base_url)
 
 
-def link(section: str, base_url: str | None) -> str:
-    """``docs/runbook.md#credentialserror``, or below ``base_url`` (the address of the runbook's
-    page) where one is set.
-    """
-    return f"{base_url or 'docs/runbook.md'}#{section.lower()}"
+def link(section: str, base_url: str) -> str:
+    """``.../runbook#credentialserror``, below the address of the runbook's page."""
+    return f"{base_url}#{section.lower()}"

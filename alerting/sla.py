@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alerting.alert import Alert, duration
+from alerting.policy import pipeline_sla
+from alerting.runbook import link
+from alerting.settings import AlertingSettings
+from alerting.severity import THE_PIPELINE
 from pipeline.days import current_day
+from pipeline.schedule import scheduled_start
 from pipeline.settings import settings as configured
 from warehouse.settings import WarehouseSettings
+
+if TYPE_CHECKING:
+    from pipeline.day_report import DayReport
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +50,7 @@ class Breach:
     dag_id: str | None = None
     run_id: str | None = None
     goes_on: bool = True
+    also: tuple[tuple[str, str], ...] = ()  # label and text of what else has to be known
 
 
 def can_be_late(day: date, run_type: str | None = None, now: datetime | None = None) -> bool:
@@ -76,6 +85,55 @@ def report_breach(breach: Breach) -> bool:
     return delivered
 
 
+def report_morning(
+    report: DayReport, also: Sequence[tuple[str, str]], dag_id: str, run_id: str
+) -> None:
+    """Report the current day at the end of its SLA: a breach where it is not published, else what
+    needs attention all the same.
+
+    Args:
+        also: label and text of what is wrong beside the day.
+        dag_id, run_id: the monitor's own.
+    """
+    if not report.published:
+        report_breach(
+            Breach(
+                scope=THE_PIPELINE,
+                day=report.day,
+                sla=pipeline_sla(),
+                since=scheduled_start(report.day).replace(tzinfo=UTC),
+                waiting_for=" ".join(report.conclusion()),
+                dag_id=dag_id,
+                run_id=run_id,
+                goes_on=report.goes_on,
+                also=tuple(also),
+            )
+        )
+        return
+    facts = [*(("Paused", text) for text in report.conclusion()[1:]), *also]
+    if not facts:
+        return
+    from alerting.context import log_url
+    from alerting.slack import deliver
+    from pipeline.masking import mask
+
+    deliver(
+        Alert(
+            status="attention",
+            dag_id=dag_id,
+            key=f"attention|{report.day}",
+            day=str(report.day),
+            run_id=run_id,
+            log_url=log_url(dag_id, run_id, "check_day", None, None),
+            facts=(
+                ("Readers", f"{report.day} is published"),
+                *((label, mask(text)) for label, text in facts),
+            ),
+            runbook=link("NeedsAttention", configured(AlertingSettings).runbook()),
+        )
+    )
+
+
 def breach_alert(breach: Breach) -> Alert:
     """The message of a breach: what is late, since when, and what it is waiting for."""
     from alerting.context import log_url
@@ -93,21 +151,19 @@ def breach_alert(breach: Breach) -> Alert:
     ]
     if breach.waiting_for:
         facts.append(("Waiting for", mask(breach.waiting_for)))
-    facts.append(
-        (
-            "Meanwhile",
-            f"{'the work goes on; ' if breach.goes_on else ''}what is published stays as it was",
-        )
-    )
+    meanwhile = "the work goes on" if breach.goes_on else "nothing runs that makes up for it"
+    facts.append(("Meanwhile", f"{meanwhile}; what is published stays as it was"))
+    facts += [(label, mask(text)) for label, text in breach.also]
     return Alert(
         status="sla_breach",
         dag_id=breach.dag_id or breach.scope,
         key=f"sla|{breach.scope}|{breach.day}",
+        scope=breach.scope,
         day=str(breach.day),
         run_id=breach.run_id,
         log_url=log_url(breach.dag_id, breach.run_id, None, None, None) if breach.dag_id else None,
         facts=tuple(facts),
-        runbook=_runbook(),
+        runbook=link("SlaBreach", configured(AlertingSettings).runbook()),
     )
 
 
@@ -160,13 +216,6 @@ def watched(
         timer.join(
             LOCK_SECONDS
         )  # a report under way is finished: the task's process ends right after its work
-
-
-def _runbook() -> str:
-    from alerting.runbook import link
-    from alerting.settings import AlertingSettings
-
-    return link("SlaBreach", configured(AlertingSettings).runbook_url)
 
 
 def _record(breach: Breach) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pipeline.errors import PermanentError
+from pipeline.settings import ScheduleSettings, settings
 
 DAY_FORMAT = "%Y-%m-%d"
 # UTC. All sources of a day have the same upper bound, so that they agree with each other.
@@ -17,7 +18,7 @@ EARLIEST = date(2000, 1, 1)  # windows reach back from a day, and 0001-01-01 has
 
 
 class DayError(PermanentError):
-    """The text given as a day is none, lies before ``EARLIEST`` or in the future."""
+    """The text given as a day is none, or the day lies too far back or in the future."""
 
 
 def parse_day(text: str) -> date:
@@ -46,12 +47,20 @@ def current_day(now: datetime | None = None) -> date:
 
 
 def past_day(text: str, now: datetime | None = None) -> date:
-    """``parse_day``, refusing a day whose upper bound has not come yet."""
-    day = parse_day(text)
-    if day > current_day(now):
+    """``parse_day``, refusing a day whose upper bound has not come yet, and one further back than
+    ``PIPELINE_MOST_DAYS_BACK``.
+    """
+    day, today = parse_day(text), current_day(now)
+    if day > today:
         raise DayError(
             f"{day} has not come yet: a day can be loaded from 06:00 UTC on it. The latest is "
-            f"{current_day(now)}."
+            f"{today}."
+        )
+    most = settings(ScheduleSettings).most_days_back
+    if (today - day).days > most:
+        raise DayError(
+            f"{day} lies {(today - day).days:,} days back: is the year right? "
+            f"PIPELINE_MOST_DAYS_BACK allows {most:,} days."
         )
     return day
 
@@ -87,6 +96,14 @@ def day_of(run: Any) -> date:
     if asked_for is None:
         raise DayError("The run has neither a partition key nor the moment it was asked for.")
     return current_day(asked_for)
+
+
+def known_day(run: Any) -> date | None:
+    """``day_of``, or None for a run whose key is no day of ours: anybody can trigger one."""
+    try:
+        return day_of(run)
+    except DayError:
+        return None
 
 
 def _field(run: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
@@ -58,12 +58,14 @@ class ScheduleSettings(FromEnvironment):
             loads the day that began at 06:00 the day before.
         start_date: from which day on the schedules count. With a day in the past, a new
             installation runs the current day.
+        most_days_back: how old a day may be that is asked for: a year mistyped is no day to load.
     """
 
     model_config = SettingsConfigDict(env_prefix="PIPELINE_")
 
     run_at: str = "06:00"
     start_date: str = "2026-01-01"
+    most_days_back: int = Field(default=1830, gt=0)
 
     @field_validator("run_at")
     @classmethod

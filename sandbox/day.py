@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from operations.airflow_api import AirflowApi, AirflowApiError
-from pipeline.days import day_of
+from pipeline.days import known_day
 from pipeline.sources import SOURCES
 from sandbox.layout import Layout
 from sandbox.processes import LOG_LINES_SHOWN, SandboxError
@@ -84,7 +84,7 @@ class DayRun:
         """The six loads and dbt's tasks, in order, as they stand."""
         if DBT_DAG not in self.runs:
             for run in self.api.runs(DBT_DAG):
-                if run["dag_run_id"] not in self._earlier_dbt_runs and day_of(run) == self.day:
+                if run["dag_run_id"] not in self._earlier_dbt_runs and known_day(run) == self.day:
                     self.runs[DBT_DAG] = run["dag_run_id"]
         dbt = self._tasks(DBT_DAG)
         loads = [self._load(source.dag_id) for source in SOURCES]

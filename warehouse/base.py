@@ -236,10 +236,6 @@ class Warehouse(ABC):
             "read the announcements", lambda session: days.days_to_build(session, first, last)
         )
 
-    def pending_days(self, since: date) -> list[date]:
-        """Days from ``since`` on that some sources have announced and others have not."""
-        return self.ask("read the announcements", lambda session: days.pending_days(session, since))
-
     def announce(self, announcement_id: str, day: date, source: Source) -> bool:
         """Record that a source announces a day now, unless all six have before; tells whether it is
         to announce alone.

@@ -38,16 +38,6 @@ def days_to_build(session: Session, first: date, last: date) -> dict[date, str]:
     return dict(found)
 
 
-def pending_days(session: Session, since: date) -> list[date]:
-    """Days from ``since`` on that some sources have announced and others have not."""
-    found = session.rows(
-        "select day from LOADS.ANNOUNCEMENTS where day >= ? "
-        "group by day having count(distinct source) < ? order by day",
-        [since, len(SOURCES)],
-    )
-    return [day for (day,) in found]
-
-
 def announce(session: Session, announcement_id: str, day: date, source: Source) -> bool:
     """Note that a source announces a day, unless all six have before; whether it has to."""
     if _is_announced_by(session, announcement_id, day):

@@ -14,17 +14,10 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from alerting.policy import default_args
+from pipeline.day_report import DBT_DAG
 
-DBT_DAG = "ecommerce_dbt"
 
-
-@task(
-    task_id="build_day",
-    max_active_tis_per_dagrun=1,  # a range is built in the order of its days
-    map_index_template="{{ task.op_kwargs['day'] }}",
-    **default_args("publish"),
-)
-def build_day(day: str, cause: str, why: str) -> None:
+def start_build(day: str, cause: str, why: str) -> None:
     """Start the run of `ecommerce_dbt` that this cause calls for, unless it waits or runs already.
 
     Args:
@@ -51,3 +44,11 @@ def build_day(day: str, cause: str, why: str) -> None:
         poke_interval=0,
         deferrable=False,
     )
+
+
+build_day = task(
+    task_id="build_day",
+    max_active_tis_per_dagrun=1,  # a range is built in the order of its days
+    map_index_template="{{ task.op_kwargs['day'] }}",
+    **default_args("publish"),
+)(start_build)

@@ -17,7 +17,7 @@ from alerting.policy import default_args, policy
 from pipeline.contracts import Source
 from pipeline.days import day_of
 from pipeline.sources import source
-from wiring.builds import build_day
+from wiring.builds import start_build
 from wiring.calendar import DAY_PARAM, once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
 
@@ -78,36 +78,54 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
         @task.short_circuit(
             task_id="publish", outlets=[dataset], pool=PUBLISH_POOL, **default_args("publish")
         )
-        def publish(loaded_day: dict[str, Any]) -> bool:
+        def publish(loaded_day: dict[str, Any] | None) -> bool:
             """Announce the loaded day; skipped when its marts have to be rebuilt instead.
 
             A seventh event would begin a round of six that nothing ever completes, so a source
             announces a day only until all six have. The pool of one slot has two sources never
             announce, or decide, in the same instant.
             """
+            from pipeline.gate import result_of
             from warehouse import open_warehouse
 
-            context, day = get_current_context(), date.fromisoformat(loaded_day["day"])
-            identity = _announcement_id(context, loaded_day["load_id"])
+            record = result_of(loaded.dag_id, loaded_day, "nothing was loaded")
+            context, day = get_current_context(), date.fromisoformat(record["day"])
+            identity = _announcement_id(context, record["load_id"])
             if not open_warehouse().announce(identity, day, loaded):
                 raise AirflowSkipException(
                     f"All six sources have announced {day} before: its marts are rebuilt."
                 )
             event = context["outlet_events"][dataset]
-            event.extra = loaded_day
+            event.extra = record
             if not context["dag_run"].partition_key:
-                event.add_partitions(loaded_day["day"])
+                event.add_partitions(record["day"])
             return False  # nothing follows an announcement
 
+        @task(
+            task_id="rebuild_marts",
+            trigger_rule=TriggerRule.NONE_FAILED,
+            **default_args("publish"),
+        )
+        def rebuild_marts(loaded_day: dict[str, Any] | None) -> None:
+            """Have a day built again that was complete before this load of it.
+
+            A day that is not complete is left alone: somebody has marked its announcement as done,
+            and its build follows when the other sources are there.
+            """
+            from pipeline.gate import IncompleteDayError, check_complete, result_of
+            from warehouse import open_warehouse
+
+            record = result_of(loaded.dag_id, loaded_day, "nothing was loaded")
+            day = date.fromisoformat(record["day"])
+            try:
+                check_complete(day, open_warehouse().load_records(day))
+            except IncompleteDayError as error:
+                raise AirflowSkipException(str(error)) from None
+            why = f"{loaded.name} was loaded again after the day was complete."
+            start_build(record["day"], record["load_id"], why)
+
         loading: Any = _in_parts(loaded, load_day) if _is_split(loaded) else load_day()
-        rebuild_marts = build_day.override(
-            task_id="rebuild_marts", trigger_rule=TriggerRule.NONE_FAILED
-        )
-        publish(loading) >> rebuild_marts(
-            day=loading["day"],
-            cause=loading["load_id"],
-            why=f"{loaded.name} was loaded again after the day was complete.",
-        )
+        publish(loading) >> rebuild_marts(loading)
     return dag
 
 

@@ -16,7 +16,7 @@ import psycopg2
 import requests
 
 from operations.airflow_api import AirflowApi
-from pipeline.days import current_day, day_of, upper_bound
+from pipeline.days import current_day, known_day, upper_bound
 from pipeline.pool import PUBLISH_POOL
 from pipeline.sources import SOURCES, source
 from sandbox.day import DBT_DAG
@@ -203,7 +203,7 @@ class Pipeline:
         return [
             run
             for run in reversed(self.api.runs(DBT_DAG))
-            if day_of(run) == day and run["dag_run_id"] not in skipped
+            if known_day(run) == day and run["dag_run_id"] not in skipped
         ]
 
     def skipped_runs(self) -> set[str]:

@@ -100,7 +100,9 @@ def test_a_day_that_completes_while_it_is_looked_at_is_about_to_be_built() -> No
 
 def test_a_paused_dbt_is_said_whatever_else_there_is_to_say() -> None:
     for records in ((), tuple(record(source.name) for source in SOURCES)):
-        said = report_day(state(), records, lost=bool(records), paused=True).conclusion()
+        said = report_day(
+            state(), records, lost=bool(records), paused=["ecommerce_dbt"]
+        ).conclusion()
         assert said[1].startswith("The DAG ecommerce_dbt is paused: its runs wait")
 
 
@@ -113,11 +115,15 @@ def test_a_day_that_lacks_sources_says_which_and_what_they_do() -> None:
     )
     assert report.waiting_for == ["orders", "charges"]
     assert report.sources["orders"] == "running"
-    assert report.sources["charges"] == "missing"
+    assert report.sources["charges"] == "no run"
     assert report.sources["customers"] == "loaded, not announced"
     verdict, hint = report.conclusion()
     assert report.sentences()[-2:] == [verdict, hint]
-    assert verdict == "dbt waits for orders, charges."
+    assert verdict == (
+        "dbt waits for orders, charges. charges has no run for the day: trigger "
+        f"extract_stripe_charges with the key {DAY}."
+    )
+    assert report.goes_on, "orders is under way"
     assert hint.startswith(
         "Loaded, but not announced: customers. The task publish has failed, or it waits."
     )
@@ -139,3 +145,26 @@ def test_a_source_that_failed_says_with_what() -> None:
     assert said[0] == "orders: failed: SourceUnavailableError: no answer."
     assert "charges: running: CredentialsError: 401." in said
     assert "products: loaded, 3 rows." in said  # it failed and was repaired: nothing to say
+
+
+def test_a_source_that_has_failed_for_good_does_not_go_on_by_itself() -> None:
+    report = report_day(
+        state(without=tuple(source.name for source in SOURCES)),
+        (),
+        errors={"orders": "SourceUnavailableError: no answer"},
+        paused=["extract_postgres_customers"],
+    )
+    verdict, paused = report.conclusion()
+    assert not report.goes_on
+    assert "orders has failed and nothing more is tried: clear the failed task of" in verdict
+    assert "customers, products, order_items, charges, marketing have no run for the day" in verdict
+    assert paused.startswith("Paused, so nothing is loaded by them: extract_postgres_customers.")
+
+
+def test_a_build_that_failed_says_with_what_and_that_nothing_more_is_tried() -> None:
+    records = tuple(record(source.name) for source in SOURCES)
+    begun = state(last_build=SEVEN.replace(tzinfo=None) + timedelta(minutes=1))
+    failed = report_day(begun, records, build_failed="DataTestError: 1 of 282 tests failed")
+    (verdict,) = failed.conclusion()
+    assert "began at 07:01:00 UTC and has failed: DataTestError: 1 of 282 tests failed." in verdict
+    assert not failed.goes_on and report_day(begun, records).goes_on

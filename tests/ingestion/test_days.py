@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.days import EARLIEST, DayError, current_day, parse_day, past_day, upper_bound
 from pipeline.errors import PermanentError
+from pipeline.settings import settings
 
 NOW = datetime(2026, 11, 22, 5, 59, 59, tzinfo=UTC)
 
@@ -77,3 +78,14 @@ def test_a_day_that_has_not_come_is_refused_with_the_latest_that_has() -> None:
     assert past_day("2026-11-21", NOW) == date(2026, 11, 21)
     with pytest.raises(DayError, match=r"2026-11-22 has not come yet.*The latest is 2026-11-21"):
         past_day("2026-11-22", NOW)
+
+
+def test_a_year_mistyped_is_refused_and_the_limit_is_a_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(DayError, match=r"2016-11-21 lies 3,652 days back: is the year right\?"):
+        past_day("2016-11-21", NOW)
+    monkeypatch.setenv("PIPELINE_MOST_DAYS_BACK", "4000")
+    settings.cache_clear()
+    assert past_day("2016-11-21", NOW) == date(2016, 11, 21)
+    settings.cache_clear()

@@ -46,8 +46,7 @@ def test_a_source_loaded_again_before_the_day_is_complete_announces_alone(
 def test_days_do_not_mix(warehouse: Warehouse) -> None:
     announce_all(warehouse, DAY)
     assert warehouse.announce("next", NEXT, source("orders"))
-    assert warehouse.pending_days(DAY) == [NEXT]
-    assert warehouse.pending_days(date(2026, 11, 4)) == []
+    assert set(warehouse.day_state(NEXT).announced) == {"orders"}
 
 
 def test_a_retry_of_the_sixth_announcement_announces_again(warehouse: Warehouse) -> None:
