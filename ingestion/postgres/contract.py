@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, named in lower case there
@@ -209,12 +210,27 @@ def _problems(table: RawTable, found: dict[str, SourceColumn]) -> list[str]:
     problems = []
     for column in table.columns:
         if column.name not in found:
-            problems.append(f"column {column.name} is missing")
+            renamed = _likely_new_name(column, table, found)
+            now = f" (renamed to {renamed}?)" if renamed else ""
+            problems.append(f"column {column.name} is missing{now}")
         elif not fits(found[column.name].type, column.type):
             problems.append(
                 f"column {column.name} is {found[column.name].spelled} instead of {column.type}"
             )
     return problems
+
+
+def _likely_new_name(gone: Column, table: RawTable, found: dict[str, SourceColumn]) -> str:
+    """The undeclared column that has taken the place of a missing one, to judge by its name and
+    type; empty where none is like it.
+    """
+    declared = {column.name for column in table.columns}
+    fitting = [
+        name
+        for name, there in found.items()
+        if name not in declared and fits(there.type, gone.type)
+    ]
+    return next(iter(get_close_matches(gone.name, fitting, n=1, cutoff=0.5)), "")
 
 
 def _extent(
