@@ -30,7 +30,7 @@ def report_differences(context: Mapping[str, Any], source: str, found: str, repa
 
         alert = alert_of(context, "difference")
         facts = (("Source", source), ("Found", mask(found)), ("To repair it", repair))
-        runbook = link("SourceDiffers", configured(AlertingSettings).runbook_url)
+        runbook = link("SourceDiffers", configured(AlertingSettings).runbook())
         # One per run, whatever the number of tries.
         return deliver(
             replace(

@@ -45,7 +45,11 @@ def counted(number: int, word: str) -> str:
 
 def keys_text(keys: Iterable[Mapping[str, str]]) -> str:
     """Keys of rows as ``order_id=7, order_day=2026-11-22; order_id=9, ...``."""
-    return "; ".join(", ".join(f"{name}={value}" for name, value in key.items()) for key in keys)
+    return "; ".join(", ".join(_named(*one) for one in key.items()) for key in keys)
+
+
+def _named(name: str, value: str | None) -> str:
+    return f"{name} is null" if value in (None, "None") else f"{name}={value}"
 
 
 def _failure(failure: Any) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alerting.alert import Alert, Status
+    from alerting.store import Undelivered
 
 logger = logging.getLogger(__name__)
+
+SHOWN = 5  # of the alerts that were not delivered
 
 
 def send_slack_alert(context: Mapping[str, Any], status: Status) -> None:
@@ -33,26 +37,36 @@ def deliver(alert: Alert) -> bool:
     """Send the alert to every configured channel unless another process has; whether a channel took
     it from here.
 
-    A store of sent alerts that cannot be reached is a logged error: twice is better than never.
+    Of several tasks that fail for one reason one is told about: the others join its incident. A
+    store of sent alerts that cannot be reached is a logged error: twice is better than never.
     """
-    from alerting.channels import DeliveryError, configured_channels
+    from alerting.channel import DeliveryError
+    from alerting.channels import configured_channels
 
     channels = configured_channels()
     if not channels:
         logger.warning("SLACK_WEBHOOK_URL is not set, so nobody was told: %s", _named(alert))
-    if not _claimed(alert):
-        logger.info("Already reported: %s", _named(alert))
+    entered = _entered(alert)
+    if entered is None:
         return False
-    delivered = False
+    alert = entered
+    missed = _undelivered() if channels else []
+    told = _telling_of(alert, missed)
+    delivered, refusals = False, []
     for channel in channels:
+        if not channel.takes(told):
+            continue
         try:
-            channel.send(alert)
+            channel.send(told)
             delivered = True
             logger.info("%s was told: %s", channel.name, _named(alert))
         except DeliveryError as error:
+            refusals.append(f"{channel.name}: {error}")
             logger.error("%s did not take the alert %s: %s", channel.name, _named(alert), error)
     if channels:
-        _settle(alert, delivered)
+        _settle(alert, delivered or not refusals, refusals)
+    if delivered and missed:
+        _told_of(missed)
     return delivered
 
 
@@ -70,25 +84,82 @@ def _named(alert: Alert) -> str:
     return " · ".join(part for part in (alert.title, alert.task_id, alert.day) if part)
 
 
-def _claimed(alert: Alert) -> bool:
-    try:
-        from alerting.store import claim
+def _entered(alert: Alert) -> Alert | None:
+    """The alert with its incident; None where it was reported before, or another task has spoken
+    for the incident.
 
-        return claim(alert)
+    What cannot be looked up is taken for news.
+    """
+    try:
+        from alerting import incidents, store
+
+        if not store.claim(alert):
+            logger.info("Already reported: %s", _named(alert))
+            return None
+        if alert.status in ("success", "recovery"):
+            closed = tuple(one.id for one in incidents.close_of(alert.day))
+            return replace(alert, closes=closed)
+        found = incidents.opened_by(alert)
+        if found is None:
+            return alert
+        entered = replace(alert, incident=found.id)
+        store.belongs_to(entered, found.id)
+        if not incidents.takes_its_turn(entered, found):
+            logger.info("Told already for the same cause: %s", _named(alert))
+            store.settle(entered, delivered=True)
+            return None
+        others = sorted({task.partition(".")[0] for task in found.tasks} - {alert.dag_id})
+        if others:
+            same = ("Same cause", f"{', '.join(others)} (one incident)")
+            entered = replace(entered, facts=(*entered.facts, same))
+        return entered
     except Exception as error:
         _log_failure(
             "The store of sent alerts (ALERTS_DATABASE_URL) cannot be used, so this alert may "
             "arrive twice",
             error,
         )
-        return True
+        return alert
 
 
-def _settle(alert: Alert, delivered: bool) -> None:
+def _undelivered() -> list[Undelivered]:
     try:
-        from alerting.store import settle
+        from alerting.store import undelivered
 
-        settle(alert, delivered=delivered)
+        return undelivered()
+    except Exception as error:
+        _log_failure("What was not delivered before cannot be said", error)
+        return []
+
+
+def _telling_of(alert: Alert, missed: Sequence[Undelivered]) -> Alert:
+    """The alert with a word about those before it that a channel did not take."""
+    earlier = [one for one in missed if one.key != alert.key]
+    if not earlier:
+        return alert
+    lines = [str(one) for one in earlier[-SHOWN:]]
+    if len(earlier) > SHOWN:
+        lines.insert(0, f"{len(earlier) - SHOWN} more, and")
+    text = "\n".join([*(f"• {line}" for line in lines), f"The last: {earlier[-1].reason}"])
+    return replace(alert, facts=(*alert.facts, ("Not delivered before this", text)))
+
+
+def _told_of(missed: Sequence[Undelivered]) -> None:
+    try:
+        from alerting.store import told_of
+
+        told_of(missed)
+    except Exception as error:
+        _log_failure("The store of sent alerts (ALERTS_DATABASE_URL) cannot be used", error)
+
+
+def _settle(alert: Alert, delivered: bool, refusals: Sequence[str]) -> None:
+    try:
+        from alerting import incidents, store
+
+        store.settle(alert, delivered=delivered, refusals=refusals)
+        if alert.incident and not delivered:
+            incidents.give_back_turn(alert)
     except Exception as error:
         _log_failure("The store of sent alerts (ALERTS_DATABASE_URL) cannot be used", error)
 

@@ -52,16 +52,17 @@ def summed_up(alert: Alert, loads: Loads = (), now: datetime | None = None) -> A
             facts = [*figures(day, loads), *facts]
         except Exception as error:
             logger.warning("Some figures of %s are left out of its summary: %s", day, error)
-    start = scheduled_start(day)
+    start, trouble = scheduled_start(day), _trouble(alert.day)
     since = now - start
-    if since < SAME_MORNING:
+    corrects = trouble is not None and trouble.corrects
+    if since < SAME_MORNING and not corrects:
         facts.append(("Total time", f"{duration(since.total_seconds())} from {start:%H:%M} UTC"))
-    trouble = _trouble(alert.day)
     if not trouble:
         return replace(alert, facts=tuple(facts))
-    # Trouble that began later was that of a correction or a back-fill, which has no time by which
-    # it must be there.
-    is_of_the_day = trouble.began is not None and trouble.began < start + timedelta(days=1)
+    # Trouble that began later was that of a back-fill. Neither that nor a correction has a time by
+    # which it must be there.
+    began_in_time = trouble.began is not None and trouble.began < start + timedelta(days=1)
+    is_of_the_day = began_in_time and not corrects
     sentence = recovery_sentence(
         day, trouble, since - PIPELINE_SLA if is_of_the_day and since > PIPELINE_SLA else None
     )
@@ -90,14 +91,14 @@ def _lateness(late: timedelta) -> str:
     )
 
 
-def revenue_line(query: Query, day: date) -> str | None:
+def revenue_line(query: Query, day: date, currency: str) -> str | None:
     """Revenue of the last full calendar day before the day's 06:00, and a week before it."""
     last, before = day - timedelta(days=1), day - timedelta(days=8)
     revenue = {row[0]: row[1] for row in query(REVENUE.format(last, before))}
     if last not in revenue:
         return None
     amount = float(str(revenue[last]))
-    text = f"{amount:,.2f} on {last:%a} {last}"
+    text = f"{amount:,.2f} {currency} on {last:%a} {last}"
     if before not in revenue:
         return text
     earlier = float(str(revenue[before]))
@@ -106,13 +107,15 @@ def revenue_line(query: Query, day: date) -> str | None:
 
 
 def _published(day: date, loads: Loads) -> list[tuple[str, str]]:
+    from pipeline.settings import settings
     from transform import read_publication, read_published
+    from transform.settings import TransformSettings
 
     publication = read_publication()
     if publication is None or publication.built_for != day:
         return []
     facts = [("Rows loaded", _rows(publication)), *_tests(publication)]
-    revenue = revenue_line(read_published, day)
+    revenue = revenue_line(read_published, day, settings(TransformSettings).shop_currency)
     return [*facts, ("Revenue", revenue)] if revenue else facts
 
 

@@ -46,6 +46,7 @@ PRELOADED = (
     "alerting.slack",
     "alerting.summary",
     "alerting.store",
+    "alerting.incidents",
     "transform.steps",
 )
 

@@ -1,8 +1,8 @@
 """The page itself: a FastAPI application that Airflow's API server mounts, with Airflow's own
 sign-in and rights.
 
-It only reads. What a button does is a request of the browser to Airflow's public REST API, so that
-rights, validation and the audit log are Airflow's.
+It only reads, but for who looks after an incident. What any other button does is a request of the
+browser to Airflow's public REST API, so that rights, validation and the audit log are Airflow's.
 """
 
 import logging
@@ -20,8 +20,11 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, Field
 
+from alerting import incidents
 from alerting.alert import duration
+from alerting.store import Reported, newest_errors, silence
 from alerting.volume import WEEKS
 from pipeline.days import current_day, parse_day
 from pipeline.errors import PipelineError
@@ -34,10 +37,12 @@ from pipeline_page.metadata import (
     REBUILD_DAG,
     days_up_to,
     first_day,
+    obstacles,
     pending_days,
     slowest_models,
     task_runs,
 )
+from pipeline_page.runbook import runbook_html
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +73,8 @@ def create_app() -> FastAPI:
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.get("/", response_class=HTMLResponse)(page)
     app.get("/cell", response_class=HTMLResponse)(cell)
+    app.get("/runbook", response_class=HTMLResponse)(runbook)
+    app.post("/incidents")(handle)
     return app
 
 
@@ -85,17 +92,21 @@ def page(
     grid = _grid(session, readable, now, shown + 7 * WEEKS)
     wanted = days_up_to(current_day(now), shown)
     may = _may(user)
+    open_ones = _incidents() if DBT_DAG in readable else []
     needs = [
         replace(said, action=_allowed(said.action, may))
-        for said in what_needs_me(grid, _errors(), shown)
+        for said in what_needs_me(grid, _errors(), shown, open_ones)
     ]
+    base = _base(request)
     html = TEMPLATES.get_template("part.html" if part else "page.html").render(
         days=wanted,
         shown=shown,
         spans=SPANS,
         grid=grid,
         needs=needs[:MOST_SENTENCES],
-        more=len(needs) - MOST_SENTENCES,
+        more=needs[MOST_SENTENCES:],
+        obstacles=[*_silence(), *obstacles(session)] if DBT_DAG in readable else [],
+        may_handle=all(may.values()),
         pending=[key for key in pending_days(session) if key != str(wanted[-1])]
         if DBT_DAG in readable
         else [],
@@ -103,7 +114,7 @@ def page(
         now=now,
         states=LABELS,
         active=any(c.state in ("running", "retrying") for c in grid.of_day(wanted[-1])),
-        log_of=_log_path,
+        log_of=lambda found: base + _log_path(found) if found and found.task else "",
         rows_plots=plots.rows_plots(grid, wanted),
         seconds_plot=plots.seconds_plot(grid, wanted),
         tests_plot=plots.tests_plot(grid, wanted),
@@ -113,6 +124,7 @@ def page(
 
 
 def cell(
+    request: Request,
     user: GetUserDep,
     session: SessionDep,
     row: Annotated[str, Query(max_length=60)],
@@ -136,11 +148,68 @@ def cell(
     html = TEMPLATES.get_template("cell.html").render(
         cell=found,
         error=_error_of(found),
-        log=_log_path(found),
+        log=_base(request) + _log_path(found) if found.task else "",
         action=_allowed(action_of(grid, found), _may(user)),
         facts=_facts(found),
     )
     return HTMLResponse(html, headers=HEADERS)
+
+
+def runbook() -> HTMLResponse:
+    """docs/runbook.md, where alerts lead to; it holds no secret and asks for no sign-in."""
+    html = TEMPLATES.get_template("runbook.html").render(text=runbook_html())
+    return HTMLResponse(html, headers=HEADERS)
+
+
+class Handling(BaseModel):
+    """What somebody does about an incident."""
+
+    incident: str = Field(max_length=300)
+    minutes: int = Field(default=0, ge=0, le=24 * 60)  # to snooze for; 0: acknowledge it
+
+
+def handle(request: Request, user: GetUserDep, asked: Handling) -> dict[str, str]:
+    """Acknowledge or snooze an incident; the store keeps who and when.
+
+    Raises:
+        HTTPException: 403 from another site's page or for somebody who may not trigger the DAGs,
+            404 where no such incident is open.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise HTTPException(403, "Only the page itself may ask for this.")
+    if not all(_may(user).values()):
+        raise HTTPException(403, "You may not trigger the DAGs of the pipeline.")
+    who = str(user.get_name())
+    done = (
+        incidents.snooze(asked.incident, who, asked.minutes)
+        if asked.minutes
+        else incidents.acknowledge(asked.incident, who)
+    )
+    if not done:
+        raise HTTPException(404, "No such incident is open.")
+    return {"by": who}
+
+
+def _base(request: Request) -> str:
+    """What stands before every path of Airflow: the path of ``[api] base_url``, or nothing."""
+    return str(request.scope.get("root_path", "")).removesuffix("/pipeline")
+
+
+def _incidents() -> list[incidents.Incident]:
+    try:
+        return incidents.open_incidents()
+    except Exception as error:
+        logger.warning("The store of sent alerts cannot be read: %s", type(error).__name__)
+        return []
+
+
+def _silence() -> list[str]:
+    """A sentence about alerts that reached nobody, if there are any."""
+    try:
+        return silence()
+    except Exception as error:
+        name = type(error).__name__
+        return [f"The store of sent alerts (ALERTS_DATABASE_URL) cannot be read ({name})."]
 
 
 def _grid(session: Any, readable: set[str], now: datetime, number_of_days: int) -> Grid:
@@ -177,13 +246,11 @@ def _allowed(action: Action | None, may: dict[str, bool]) -> Action | None:
     return action if action and all(may[dag_id] for dag_id in action.dag_ids) else None
 
 
-def _errors() -> dict[tuple[str, str, str], str]:
-    """First lines of the newest errors, from the store of sent alerts; none where it cannot be
+def _errors() -> dict[tuple[str, str, str], Reported]:
+    """The newest errors, from the store of sent alerts; none where it cannot be
     reached.
     """
     try:
-        from alerting.store import newest_errors
-
         return newest_errors(datetime.now(UTC).replace(tzinfo=None) - timedelta(days=max(SPANS)))
     except Exception as error:
         logger.warning("The store of sent alerts cannot be read: %s", type(error).__name__)
@@ -193,7 +260,8 @@ def _errors() -> dict[tuple[str, str, str], str]:
 def _error_of(found: Cell) -> str:
     if found.task is None or found.state not in ("failed", "retrying"):
         return ""
-    return _errors().get((str(found.day), found.task.dag_id, found.task.task_id), "")
+    reported = _errors().get((str(found.day), found.task.dag_id, found.task.task_id))
+    return reported.text if reported else ""
 
 
 def _facts(found: Cell) -> list[tuple[str, str]]:

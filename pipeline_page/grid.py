@@ -5,7 +5,7 @@ database in here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -31,7 +31,7 @@ LABELS: dict[State, str] = {
     "stale": "stale",
     "waiting": "waiting",
     "due": "due",
-    "before": "before the first day",
+    "before": "before the first day Airflow knows",
 }
 ROW_NAMES = {
     "dbt_run_staging": "staging",
@@ -51,7 +51,7 @@ class Cell:
     """One source or one step of dbt on one day. Times are UTC without a zone.
 
     ``until``: when it ends to be in time, for what is due or runs today. ``note``: why it is as it
-    is, a sentence.
+    is, a sentence. ``published_at``: for a step of dbt, when the day was published last, if ever.
     """
 
     row: str
@@ -60,6 +60,7 @@ class Cell:
     task: TaskRun | None = None
     until: datetime | None = None
     note: str = ""
+    published_at: datetime | None = None
 
     @property
     def label(self) -> str:
@@ -175,7 +176,9 @@ class _Day:
         # A run of dbt that was skipped at its gate found the day built by another one.
         idle = {run.run_id for run in runs if run.task_id == GATE and run.state == "skipped"}
         self.runs = [run for run in runs if run.run_id not in idle]
-        self.newest = {(run.dag_id, run.task_id): run for run in self.runs}
+        # A run that was marked as done by hand hides none that did the work.
+        in_order = sorted(self.runs, key=lambda run: not run.by_hand)
+        self.newest = {(run.dag_id, run.task_id): run for run in in_order}
         self.build = self.newest.get((DBT_DAG, GATE))
         # Only the current day can be late; what is loaded on a later day is a back-fill or a
         # correction.
@@ -186,8 +189,9 @@ class _Day:
             self._source(source.name, source.dag_id, policy(source.kind).sla) for source in SOURCES
         ]
         yield from sources
+        published_at = max(self._publications(), default=None)
         for task_id in DBT_TASKS:
-            yield self._step(task_id, sources)
+            yield replace(self._step(task_id, sources), published_at=published_at)
 
     def _cell(
         self,
@@ -230,10 +234,15 @@ class _Day:
             return self._cell(name, "failed", run)
         if run.state == "up_for_retry":
             return self._cell(name, "retrying", run, until=until)
+        if run.by_hand:
+            note = "It was marked success by hand, and nothing came of it: clear it."
+            return self._cell(name, "failed", run, note=note)
         if run.state == "success":
             return None
         if run.state == "skipped":
             return self._cell(name, "waiting", run, note="It was skipped.")
+        if run.asks:
+            return self._cell(name, "waiting", run, note="It waits for a person's answer.")
         if run.run_state in _FAILED:
             return self._cell(name, "failed", run, note="Its run has failed.")
         is_today = self.day == self.today
@@ -277,8 +286,12 @@ class _Day:
         """
         if not any(run.run_type == "scheduled" for run in self.runs if run.dag_id != DBT_DAG):
             return None
-        published = (run for run in self.runs if run.task_id == PUBLISH and run.state == "success")
-        return min((run.ended for run in published if run.ended), default=None)
+        return min(self._publications(), default=None)
+
+    def _publications(self) -> list[datetime]:
+        """When the day was published, each time."""
+        done = (run for run in self.runs if run.task_id == PUBLISH and run.succeeded)
+        return [run.ended for run in done if run.ended]
 
     def _not_built(self, task_id: str, sources: Sequence[Cell], due: datetime) -> Cell:
         lacking = [cell for cell in sources if not _loaded(cell)]
@@ -306,7 +319,7 @@ class _Day:
 
 
 def _loaded(cell: Cell) -> bool:
-    return cell.task is not None and cell.task.state == "success"
+    return cell.task is not None and cell.task.succeeded
 
 
 def _minutes(late: timedelta) -> str:

@@ -14,15 +14,19 @@ from typing import Any
 
 import sqlalchemy as sa
 from airflow.models.asset import AssetPartitionDagRun
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from airflow.models.pool import Pool
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from pipeline.days import EARLIEST, DayError, current_day, day_of, past_day
+from pipeline.day_report import DBT_DAG as DBT_DAG
+from pipeline.days import DayError, known_day, parse_day, past_day
+from pipeline.pool import PUBLISH_POOL, complaint_about
 from pipeline.sources import SOURCES
 
-DBT_DAG = "ecommerce_dbt"
 REBUILD_DAG = "rebuild_day"
 LAYERS = ("dbt_run_staging", "dbt_run_intermediate", "dbt_run_marts")
 TEST, PUBLISH = "dbt_test_all", "publish_marts"
@@ -56,6 +60,21 @@ class TaskRun:
     started: datetime | None
     ended: datetime | None
     result: Any = None
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it was marked success without having done its work: then it returned nothing."""
+        returns = self.task_id in (*LOAD_DAGS, TEST, PUBLISH)
+        return self.state == "success" and returns and self.result is None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for the answer of a person (Required Actions)."""
+        return self.state == "awaiting_input"
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state == "success" and not self.by_hand
 
     @property
     def seconds(self) -> float | None:
@@ -119,9 +138,8 @@ def task_runs(session: Session, first: date, dag_ids: Collection[str]) -> list[T
 
 
 def _task_run(row: sa.Row[Any]) -> TaskRun | None:
-    try:
-        day = day_of(row)
-    except DayError:
+    day = known_day(row)
+    if day is None:
         return None
     return TaskRun(
         dag_id=row.dag_id,
@@ -141,17 +159,50 @@ def _task_run(row: sa.Row[Any]) -> TaskRun | None:
 
 
 def first_day(session: Session) -> date | None:
-    """The first day that any source was ever asked to load; None on a fresh installation."""
-    of_loads = DagRun.dag_id.in_(LOAD_DAGS)
-    keyed = sa.select(sa.func.min(DagRun.partition_key)).where(
-        of_loads,
-        DagRun.partition_key >= str(EARLIEST),
-        sa.func.length(DagRun.partition_key) == len(str(EARLIEST)),
+    """The first day that all six sources have loaded; where there is none, the first that any has;
+    None on a fresh installation.
+
+    A day counts when a run with its key has loaded it: neither a run that failed nor one that was
+    marked as done moves the beginning.
+    """
+    loads = (
+        sa.select(DagRun.partition_key)
+        .join(XComModel, XComModel.dag_run_id == DagRun.id)
+        .where(
+            DagRun.dag_id.in_(LOAD_DAGS),
+            DagRun.partition_key.is_not(None),
+            XComModel.task_id == DagRun.dag_id,
+            XComModel.key == RESULT,
+        )
+        .group_by(DagRun.partition_key)
     )
-    asked = sa.select(sa.func.min(DagRun.run_after)).where(of_loads)
-    key, asked_for = session.scalar(keyed), session.scalar(asked)
-    days = [date.fromisoformat(key)] if key else []
-    return min([*days, current_day(asked_for)] if asked_for else days, default=None)
+    whole = loads.having(sa.func.count(DagRun.dag_id.distinct()) == len(LOAD_DAGS))
+    for query in (whole, loads):
+        first = session.scalar(query.order_by(DagRun.partition_key).limit(1))
+        if first:
+            return parse_day(first)
+    return None
+
+
+def obstacles(session: Session) -> list[str]:
+    """What keeps the pipeline from running at all, a sentence each: paused DAGs, DAG files that
+    cannot be read, a pool that is missing or too wide.
+    """
+    paused = session.scalars(
+        sa.select(DagModel.dag_id)
+        .where(DagModel.dag_id.in_((*LOAD_DAGS, DBT_DAG)), DagModel.is_paused)
+        .order_by(DagModel.dag_id)
+    ).all()
+    said = []
+    if paused:
+        then = "days that wait are built then" if DBT_DAG in paused else "nothing is loaded by them"
+        said.append(f"Paused: {', '.join(paused)}. Unpause them; {then}.")
+    errors = sa.select(ParseImportError.filename, ParseImportError.stacktrace)
+    for filename, trace in session.execute(errors.order_by(ParseImportError.filename)):
+        last = (trace or "").strip().rpartition("\n")[2]
+        said.append(f"The DAG file {filename} cannot be read, so its DAG starts no run: {last}")
+    pool = session.scalar(sa.select(Pool.slots).where(Pool.pool == PUBLISH_POOL))
+    return [*said, complaint] if (complaint := complaint_about(pool)) else said
 
 
 def slowest_models(session: Session, most: int = 12) -> list[tuple[str, float, int | None]]:

@@ -6,10 +6,15 @@ what the page is made of.
 
 import sys
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/pipeline"
+# Behind a proxy with a path, `[api] base_url` names it. Airflow strips it from requests, but leaves
+# the links of plugins as they are.
+BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
 def _page() -> list[dict[str, Any]]:
@@ -28,14 +33,14 @@ class EcommercePipeline(AirflowPlugin):
     external_views: ClassVar[list[Any]] = [
         {
             "name": "Pipeline",
-            "href": f"{PREFIX}/",
+            "href": f"{BASE}{PREFIX}/",
             "destination": "nav",
             "url_route": "pipeline",
             "category": "browse",
         },
         {
             "name": "Pipeline",
-            "href": f"{PREFIX}/?dag={{DAG_ID}}",
+            "href": f"{BASE}{PREFIX}/?dag={{DAG_ID}}",
             "destination": "dag",
             "url_route": "pipeline_of_dag",
         },

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
+from alerting.store import silence
 from pipeline.errors import PipelineError
 from pipeline.pool import PUBLISH_POOL, complaint_about
+from pipeline.settings import settings
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgresError
 from sandbox.processes import SandboxError
@@ -33,11 +36,20 @@ def status(stack: Stack) -> int:
     print(f"Airflow is {condition}: {address.url}, sign in as {address.user} / {address.password}")
     if complaint:
         print(f"{complaint} (`make demo` does it, too.)")
+    for sentence in (missed := _not_told(stack)):
+        print(sentence)
     print(f"Pipeline: {address.url}/plugin/pipeline\nSlack inbox: {stack.slack_url}")
     if "dashboard" in running:
         print(f"Business view: {stack.dashboard_url}")
     print(f"Logs: {stack.layout.logs}")
-    return 0 if healthy and not complaint else 1
+    return 0 if healthy and not (complaint or missed) else 1
+
+
+def _not_told(stack: Stack) -> list[str]:
+    """Which of the pipeline's alerts reached nobody."""
+    os.environ["ECOMMERCE_ENV_FILE"] = str(stack.layout.env_file)
+    settings.cache_clear()
+    return silence()
 
 
 def main(arguments: list[str] | None = None) -> int:

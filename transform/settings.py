@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml  # type: ignore[import-untyped]
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -29,6 +30,12 @@ class TransformSettings(FromEnvironment):
     keep_publications: int = Field(
         default=3, ge=1
     )  # the current one and those that `rollback` can bring back
+
+    @property
+    def shop_currency(self) -> str:
+        """The shop's own currency, which the marts' amounts are in, such as ``USD``."""
+        declared = yaml.safe_load((self.project_dir / "dbt_project.yml").read_text())
+        return str(declared["vars"]["shop_currency"]).upper()
 
     @property
     def target(self) -> Path:

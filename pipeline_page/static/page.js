@@ -8,16 +8,16 @@ const byId = (id) => document.getElementById(id);
 const REFRESH_MS = 15000;
 const REFRESH_WHILE_ACTIVE_MS = 3000;
 
-// Airflow's theme: the frame takes it from the page around it.
-function followTheme() {
-  let outer = null;
-  try { outer = window.parent !== window ? window.parent.document.documentElement : null; } catch { outer = null; }
-  const dark = () => outer
-    ? outer.classList.contains("dark") || outer.dataset.theme === "dark"
-    : window.matchMedia("(prefers-color-scheme: dark)").matches;
-  const take = () => document.documentElement.classList.toggle("dark", dark());
-  take();
-  if (outer) new MutationObserver(take).observe(outer, { attributes: true, attributeFilter: ["class", "data-theme"] });
+// The number of days in the address of the page around the frame, so that a view can be linked.
+function followAddress() {
+  if (window.parent === window) return false;
+  try {
+    const outer = new URL(window.parent.location.href), own = new URL(window.location.href);
+    const asked = outer.searchParams.get("days"), chosen = own.searchParams.get("days");
+    if (asked && !chosen) { own.searchParams.set("days", asked); window.location.replace(own); return true; }
+    if (chosen && asked !== chosen) { outer.searchParams.set("days", chosen); window.parent.history.replaceState(window.parent.history.state, "", outer); }
+  } catch { /* another origin's frame: its address is not ours */ }
+  return false;
 }
 
 function countDown() {
@@ -87,14 +87,14 @@ function goTo(path) {
 
 let wanted = null;
 function askFor(button) {
-  const { kind, day, source, dags, rebuilds } = button.dataset;
-  wanted = { kind, day, source, dags: dags.split(" "), nonce: `${Date.now()}_${Math.random().toString(36).slice(2, 8)}` };
+  const { kind, day, sources, last, dags, rebuilds } = button.dataset;
+  wanted = { kind, day, last: last || day, dags: dags.split(" "), nonce: `${Date.now()}_${Math.random().toString(36).slice(2, 8)}` };
   const range = kind === "range";
   byId("ask-title").textContent = range ? "Back-fill a range of days" : button.textContent.trim();
   byId("ask-text").textContent = {
-    load: `Loads ${source} for ${day} again.` + (rebuilds ? ` The marts of ${day} exist: they are rebuilt and published when it is loaded.` : " dbt follows when all six sources have loaded that day."),
+    load: `Loads ${sources} for ${day}.` + (rebuilds ? ` The marts of ${day} exist: they are rebuilt and published when it is loaded.` : " dbt follows when all six sources have loaded that day."),
     rebuild: `Announces ${day} again: dbt rebuilds, tests and publishes its marts.`,
-    backfill: `Loads all six sources for ${day}; dbt follows.`,
+    backfill: `Loads all six sources for ${last ? `${day} to ${last}` : day}; dbt follows.`,
     range: "Loads every day of the range, the last one included; dbt follows day by day. Days whose marts exist are rebuilt.",
   }[kind];
   byId("ask-range").hidden = !range;
@@ -122,12 +122,12 @@ async function doIt() {
   byId("ask-yes").disabled = true; // one click, one request; the run's id makes a second one harmless
   const answer = byId("ask-answer");
   answer.textContent = "Asking Airflow …";
-  const { kind, day, source, dags, nonce } = wanted;
+  const { kind, day, last, dags, nonce } = wanted;
   const run = { dag_run_id: `pipeline_page__${day}__${nonce}`, logical_date: null, note: "Asked for on the Pipeline page." };
   try {
-    if (kind === "load") await post(`dags/${dags[0]}/dagRuns`, { ...run, partition_key: day });
+    if (kind === "load") for (const dag of dags) await post(`dags/${dag}/dagRuns`, { ...run, partition_key: day });
     else if (kind === "rebuild") await post("dags/rebuild_day/dagRuns", { ...run, conf: { first_day: day } });
-    else await backfill(kind === "range" ? byId("first").value : day, kind === "range" ? byId("last").value : day, dags);
+    else await backfill(kind === "range" ? byId("first").value : day, kind === "range" ? byId("last").value : last, dags);
     answer.textContent = "Taken. The grid shows how it goes.";
     byId("ask-yes").hidden = true;
     setTimeout(() => { if (ask.open) ask.close(); refreshSoon(); }, 1200);
@@ -162,9 +162,30 @@ async function refreshNow() {
   if (answer.ok) { page.innerHTML = await answer.text(); settle(left); }
 }
 
+// Who looks after an incident; the store keeps who and when.
+async function handle(button) {
+  button.disabled = true;
+  const body = JSON.stringify({ incident: button.dataset.incident, minutes: Number(button.dataset.minutes) });
+  const answer = await fetch("incidents", { method: "POST", credentials: "same-origin", headers: { "Content-Type": "application/json" }, body });
+  if (answer.ok) refreshNow();
+  else { button.disabled = false; button.textContent = `Airflow answered ${answer.status}`; }
+}
+
+// A held day: the answer goes to Airflow's own question, which knows who may give it.
+async function answerHeld(button) {
+  button.disabled = true;
+  const path = `dags/ecommerce_dbt/dagRuns/${encodeURIComponent(button.dataset.run)}/taskInstances/publish_marts/-1/hitlDetails`;
+  const body = JSON.stringify({ chosen_options: [button.textContent], params_input: {} });
+  const answer = await fetch(`${base()}/api/v2/${path}`, { method: "PATCH", credentials: "same-origin", headers: { "Content-Type": "application/json" }, body });
+  if (answer.ok) refreshSoon();
+  else button.textContent = `Airflow answered ${answer.status}`;
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button, a");
   if (button?.classList.contains("act")) askFor(button);
+  else if (button?.classList.contains("handle")) handle(button);
+  else if (button?.classList.contains("answer")) answerHeld(button);
   else if (button?.classList.contains("cell")) show(button);
   else if (button?.classList.contains("close")) { const cell = shownFor; hide(); cell?.focus(); }
   else if (button?.classList.contains("airflow")) { event.preventDefault(); goTo(button.getAttribute("href")); }
@@ -187,7 +208,7 @@ document.addEventListener("keydown", (event) => {
 byId("ask-no").addEventListener("click", () => ask.close());
 byId("ask-yes").addEventListener("click", doIt);
 
-followTheme();
+followAddress();
 settle();
 setInterval(countDown, 1000);
 setTimeout(refresh, REFRESH_WHILE_ACTIVE_MS);

@@ -28,7 +28,7 @@ def test_a_difference_is_told_once_per_run_with_what_repairs_it(
         "[SOURCE DIFFERS] reconcile_sources",
         "1 changed (17)",
         REPAIR,
-        "docs/runbook.md#sourcediffers",
+        "/pipeline/runbook#sourcediffers",
         "&lt;b&gt;",
     ):
         assert part in text

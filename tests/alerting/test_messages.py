@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tests.builders.alert_context import ContextOf
 
+RUNBOOK = "https://airflow.example.com/pipeline/runbook"
 SIX = datetime(2026, 11, 22, 6, tzinfo=UTC)
 FAILED_TESTS = DataTestError(
     "2 of 41 tests of 2026-11-22 failed; its marts are not published.",
@@ -242,16 +243,14 @@ def test_an_alert_links_the_runbook_section_of_its_error(
 ) -> None:
     assert (
         alert_of(context_of(CredentialsError("x")), "failure").runbook
-        == "docs/runbook.md#credentialserror"
+        == f"{RUNBOOK}#credentialserror"
     )
     assert (
         alert_of(context_of(type("NewError", (CredentialsError,), {})("x")), "failure").runbook
-        == "docs/runbook.md#credentialserror"
+        == f"{RUNBOOK}#credentialserror"
     )
-    assert (
-        alert_of(context_of(ZeroDivisionError()), "failure").runbook == "docs/runbook.md#othererror"
-    )
-    assert alert_of(context_of(), "failure").runbook == "docs/runbook.md#killedprocess"
+    assert alert_of(context_of(ZeroDivisionError()), "failure").runbook == f"{RUNBOOK}#othererror"
+    assert alert_of(context_of(), "failure").runbook == f"{RUNBOOK}#killedprocess"
 
 
 def test_revenue_is_compared_with_the_same_weekday_of_the_week_before() -> None:
@@ -260,10 +259,10 @@ def test_revenue_is_compared_with_the_same_weekday_of_the_week_before() -> None:
         return [(date(2026, 11, 21), 1100), (date(2026, 11, 14), 1000)]
 
     assert (
-        revenue_line(query, date(2026, 11, 22))
-        == "1,100.00 on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14"
+        revenue_line(query, date(2026, 11, 22), "USD")
+        == "1,100.00 USD on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14"
     )
-    assert revenue_line(lambda _: [], date(2026, 11, 22)) is None
+    assert revenue_line(lambda _: [], date(2026, 11, 22), "USD") is None
 
 
 def test_a_recovery_says_after_what_and_how_late() -> None:

@@ -26,7 +26,8 @@ def test_the_newest_error_of_a_task_is_kept_in_one_masked_line(context_of: Conte
     )
     assert claim(alert_of(context_of(first, try_number=1), "retry"))
     assert claim(alert_of(context_of(second, try_number=2), "retry"))
-    (text,) = newest_errors(ago(1)).values()
+    (said,) = newest_errors(ago(1)).values()
+    text = said.text
     assert list(newest_errors(ago(1))) == [ORDERS]
     assert "no route to" in text and "and more" not in text and "hunter2" not in text
     assert newest_errors(ago(-1)) == {}
@@ -42,4 +43,4 @@ def test_a_store_of_an_earlier_version_gets_the_column_for_it(context_of: Contex
                claimed_at datetime, delivered_at datetime)"""
         )
     assert claim(alert_of(context_of(ValueError("of today")), "retry"))
-    assert "of today" in newest_errors(ago(1))[ORDERS]
+    assert "of today" in newest_errors(ago(1))[ORDERS].text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def test_the_summary_names_rows_tests_time_and_revenue() -> None:
     assert facts == {
         "Rows loaded": "1,660 (orders 1,600, charges 60)",
         "Tests": "246 passed",
-        "Revenue": "1,100.00 on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14",
+        "Revenue": "1,100.00 USD on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14",
         "Rows newly set aside": "marketing 34 (see loads.rejected_rows)",
         "Total time": "12m 34s from 06:00 UTC",
     }
@@ -163,6 +163,20 @@ def test_nothing_published_makes_a_shorter_message_and_no_error(
     )
     (message,) = slack.messages()
     assert "Rows loaded" not in message.text
+
+
+def test_a_day_that_was_complete_before_is_corrected_and_not_late(
+    slack: SlackInbox, context_of: ContextOf
+) -> None:
+    """Its first green message came in time; a test failed after a correction at noon."""
+    green = {"dag_id": "ecommerce_dbt", "task_id": "notify_success", "kind": "notification"}
+    send_slack_alert(context_of(**green), "success")
+    send_slack_alert(context_of(ValueError("a test failed"), clear_number=1), "failure")
+    noon = datetime.combine(DAY, time(16, 43), UTC)
+    alert = summed_up(SUCCESS, now=noon)
+    assert alert.status == "recovery"
+    assert dict(alert.facts)["Recovered"] == "day 2026-11-22 complete after 1 failure"
+    assert "Total time" not in dict(alert.facts)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import requests
@@ -27,11 +27,13 @@ from sandbox.airflow_local import (
 from sandbox.layout import Layout
 from sandbox.postgres import EmbeddedPostgres
 from sandbox.processes import free_port, stop
+from tests.builders.chromium import DESKTOP, Seen
 from tests.builders.page_history import History
 
 if TYPE_CHECKING:
-    pass
+    from playwright.sync_api import Browser
 
+Scheme = Literal["light", "dark"]
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script> "
@@ -51,15 +53,21 @@ class Served:
     address: AirflowAddress
     layout: Layout
     engine: sa.Engine
+    env: dict[str, str]
+    base: str = ""  # the path before everything
+
+    @property
+    def airflow_url(self) -> str:
+        return f"{self.address.url}{self.base}"
 
     @property
     def url(self) -> str:
-        return f"{self.address.url}/pipeline/"
+        return f"{self.airflow_url}/pipeline/"
 
     def token(self, user: str = "admin") -> str:
         body = {"username": user, "password": self.layout.generated[f"{user}_password"]}
         return str(
-            requests.post(f"{self.address.url}/auth/token", json=body, timeout=30).json()[
+            requests.post(f"{self.airflow_url}/auth/token", json=body, timeout=30).json()[
                 "access_token"
             ]
         )
@@ -111,10 +119,67 @@ def serving(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Served]:
         server.wait_until(
             lambda: _answers(f"{address.url}/api/v2/version"), 180, "Starting the API server"
         )
-        yield Served(address, layout, engine)
+        yield Served(address, layout, engine, env)
     finally:
         stop(layout.run / "airflow-api-server.json")
         engine.dispose()
+
+
+@contextmanager
+def behind_a_path(served: Served, base: str) -> Iterator[Served]:
+    """A second API server on the same database that believes to be reached below a path."""
+    port = free_port(FIRST_PORT + 40)
+    address = replace(served.address, port=port)
+    env = {
+        **served.env,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"{address.url}{base}",
+    }
+    layout = Layout(served.layout.root / "behind_a_path")
+    layout.make()
+    server = components(layout, env)["api-server"]
+    server.start()
+    try:
+        up = f"{address.url}{base}/api/v2/version"
+        server.wait_until(lambda: _answers(up), 180, "Starting the API server behind a path")
+        yield replace(served, address=address, base=base)
+    finally:
+        stop(layout.run / "airflow-api-server.json")
+
+
+@contextmanager
+def signed_in(
+    browser: Browser,
+    served: Served,
+    path: str,
+    user: str = "admin",
+    scheme: Scheme = "light",
+    size: tuple[int, int] = DESKTOP,
+) -> Iterator[Seen]:
+    """A page of Airflow's UI as that user sees it."""
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
+    )
+    context.add_cookies(
+        [{"name": "_token", "value": served.token(user), "url": served.address.url}]
+    )
+    try:
+        seen = Seen(context.new_page())
+        seen.page.on("request", lambda request: _foreign(seen, request.url, served.address.url))
+        seen.page.on(
+            "console",
+            lambda message: seen.errors.append(message.text) if message.type == "error" else None,
+        )
+        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        seen.page.goto(served.airflow_url + path)
+        yield seen
+    finally:
+        context.close()
+
+
+def _foreign(seen: Seen, url: str, own: str) -> None:
+    if not url.startswith((own, "data:", "blob:")):
+        seen.foreign.append(url)
 
 
 def write_history(history: History) -> None:

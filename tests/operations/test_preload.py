@@ -22,6 +22,7 @@ import ingestion.load, ingestion.postgres.load, ingestion.stripe_api.load
 import ingestion.csv_uploads.load
 import warehouse.duckdb.warehouse
 import alerting.slack, alerting.context, alerting.summary, alerting.store, alerting.channels
+import alerting.incidents
 import alerting.sla, alerting.deadlines
 import pyarrow
 pyarrow.array([1])

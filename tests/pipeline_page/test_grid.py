@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from alerting.incidents import Incident
+from alerting.store import Reported
 from pipeline.sources import SOURCES
 from pipeline_page.attention import Action, action_of, what_needs_me
 from pipeline_page.grid import Grid, draw
@@ -60,9 +62,9 @@ def dbt(
                 dag_id=DBT_DAG, run_id=f"dbt{day}{begin}", task_id=task_id, day=day,
                 run_type="asset_triggered",
                 run_state="failed" if failing else "success", run_started=at(begin, day),
-                state=state, try_number=1, tries=3,
+                state=state, try_number=1, tries=2 if task_id == TEST else 3,
                 started=at(begin, day), ended=at(begin + took, day),
-                result={"passed": 1, "warned": 0, "total": 1} if task_id == TEST else None,
+                result={"passed": 1, "warned": 0, "total": 1} if state == "success" else None,
             )
         )  # fmt: skip
     return runs
@@ -147,13 +149,13 @@ def test_a_failed_source_is_named_with_its_try_its_error_and_who_waits() -> None
     five = [run for run in whole() if run.dag_id != DAG_OF["orders"]]
     drawn = grid(*five, load("orders", state="failed", try_number=3), days=1)
     (sentence,) = what_needs_me(
-        drawn, {("2026-11-22", DAG_OF["orders"], DAG_OF["orders"]): "connection refused."}
+        drawn, {("2026-11-22", DAG_OF["orders"], DAG_OF["orders"]): Reported("connection refused.")}
     )
     assert sentence.text == (
         "orders failed for 2026-11-22 on try 3 of 3: connection refused; the other five are "
         "loaded. dbt waits for it."
     )
-    assert sentence.action == Action("load", TODAY, "orders")
+    assert sentence.action == Action("load", TODAY, ("orders",))
 
 
 def test_a_load_after_the_build_makes_the_day_stale_until_it_is_rebuilt() -> None:
@@ -208,10 +210,12 @@ def test_failed_tests_are_said_once_and_nothing_after_them_is_blamed() -> None:
         "waiting",
         "done",
     )
-    (sentence,) = what_needs_me(drawn, {("2026-11-22", DBT_DAG, TEST): "3 tests failed: a, b, c"})
+    (sentence,) = what_needs_me(
+        drawn, {("2026-11-22", DBT_DAG, TEST): Reported("3 tests failed: a, b, c")}
+    )
     assert (
         sentence.text
-        == "dbt_test_all failed for 2026-11-22 on try 1 of 3: 3 tests failed: a, b, c. "
+        == "dbt_test_all failed for 2026-11-22 on try 1 of 2: 3 tests failed: a, b, c. "
         "Nothing was published for it."
     )
 
@@ -238,6 +242,79 @@ def test_an_action_says_whether_marts_are_rebuilt_by_it() -> None:
     for drawn, rebuilds in ((built, True), (unbuilt, False)):
         cell = drawn.cell("orders", TODAY)
         assert cell is not None
-        assert action_of(drawn, cell) == Action("load", TODAY, "orders", rebuilds=rebuilds)
+        assert action_of(drawn, cell) == Action("load", TODAY, ("orders",), rebuilds)
     running = grid(load("orders", state="running"), minutes=5, days=1).cell("orders", TODAY)
     assert running is not None and action_of(built, running) is None
+
+
+def test_what_was_marked_success_by_hand_never_looks_loaded() -> None:
+    marked = load("orders", result=None)
+    drawn = grid(*[run for run in whole() if run.task_id != DAG_OF["orders"]], marked, days=1)
+    assert state(drawn, "orders") == "failed"
+    said = [sentence.text for sentence in what_needs_me(drawn, {})]
+    assert said[0] == (
+        f"orders of {TODAY} was marked success by hand: nothing was loaded. Clear it."
+    )
+    assert state(drawn, PUBLISH) == "late", "dbt waits for it"
+    assert state(grid(*whole(), load("orders", begin=5, result=None), days=1), "orders") == "done"
+    published = [replace(run, result=None) if run.task_id == PUBLISH else run for run in dbt()]
+    assert state(grid(*whole(), *published, days=1), PUBLISH) == "failed"
+
+
+def incident(*tasks: str, day: str | None = str(TODAY), title: str = "Error: x") -> Incident:
+    return Incident(
+        id=f"{day}|{title}", day=day, status="failure", title=title, dag_id="of the first task",
+        opened_at=at(1), updated_at=at(2), closed_at=None, acknowledged_at=at(3),
+        acknowledged_by="mia", snoozed_until=None, snoozed_by=None, thread=None, tasks=tasks,
+    )  # fmt: skip
+
+
+def test_what_fails_for_one_cause_is_one_entry_and_so_is_what_did_not_run() -> None:
+    failing = ("orders", "customers")
+    down = incident(*(f"{DAG_OF[name]}.{DAG_OF[name]}" for name in failing))
+    failed = [load(name, state="failed", try_number=3) for name in failing]
+    loaded = [load(name) for name in ("products", "order_items")]
+    first, second = what_needs_me(grid(*failed, *loaded, days=1), {}, incidents=[down])
+    assert first.text.startswith("orders, customers failed for 2026-11-22 on try 3 of 3; charges,")
+    assert first.action and first.action.label == "Load 2 sources again"
+    assert first.incident == down and down.handled_by == "acknowledged by mia at 06:03 UTC"
+    assert second.text.startswith("charges, marketing did not run for 2026-11-22; orders,")
+    assert second.action and second.action.label == "Load 2 sources"
+    (stopped,) = what_needs_me(grid(load("orders", state="failed", try_number=3), days=1), {})
+    assert stopped.text == (
+        "2026-11-22: five sources did not run after orders failed on try 3 of 3. dbt waits for all "
+        "six."
+    )
+
+
+def test_an_incident_of_which_the_grid_shows_nothing_stands_by_itself() -> None:
+    odd = incident("rebuild_day.check_days", title="IncompleteDayError: it lacks orders")
+    keyless = incident("ecommerce_dbt.all_extractions_complete", day=None, title="DayError: what?")
+    said = what_needs_me(grid(*whole(), *dbt(), days=1), {}, incidents=[odd, keyless])
+    assert [sentence.text for sentence in said] == [
+        "2026-11-22: rebuild_day: IncompleteDayError: it lacks orders.",
+        "ecommerce_dbt: DayError: what?.",
+    ]
+    assert said[0].runbook == "incompletedayerror"
+
+
+def test_days_in_a_row_that_never_happened_are_one_entry() -> None:
+    gap = [TODAY - timedelta(days=number) for number in (3, 2, 1)]
+    before = TODAY - timedelta(days=4)
+    runs = [*whole(before), *dbt(before), *whole(), *dbt()]
+    (said,) = what_needs_me(draw(runs, before, now(60), 5), {})
+    assert said.text.startswith(f"{gap[0]} to {gap[-1]} never happened")
+    assert said.action == Action("backfill", gap[0], last=gap[-1])
+
+
+def test_a_correction_that_fails_says_what_stays_published() -> None:
+    drawn = grid(*whole(), *dbt(begin=2), *dbt(begin=600, failing=TEST), minutes=700, days=1)
+    (said,) = what_needs_me(drawn, {})
+    assert said.text.endswith("What was published at 2026-11-22 06:02 UTC stays.")
+
+
+def test_tries_are_counted_from_when_the_task_was_cleared() -> None:
+    five = [run for run in whole() if run.dag_id != DAG_OF["orders"]]
+    drawn = grid(*five, load("orders", state="failed", try_number=4, tries=6), days=1)
+    (said,) = what_needs_me(drawn, {})
+    assert "on try 1 of 3 since it was cleared" in said.text

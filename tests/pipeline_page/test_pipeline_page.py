@@ -5,10 +5,8 @@ trouble, what its buttons do.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
@@ -19,14 +17,13 @@ from pipeline.sources import SOURCES
 from pipeline_page import metadata
 from tests.builders.chromium import DESKTOP, PHONE, Seen, for_the_documentation
 from tests.builders.page_history import History
-from tests.builders.served_page import HOSTILE, REFUSED, Served
+from tests.builders.served_page import HOSTILE, REFUSED, Scheme, Served, signed_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-Scheme = Literal["light", "dark"]
 TRIGGER_BY_HAND = """async day => {
     const body = JSON.stringify({logical_date: null, partition_key: day});
     const headers = {'Content-Type': 'application/json'};
@@ -37,41 +34,6 @@ TRIGGER_BY_HAND = """async day => {
 
 def back(days: int) -> date:
     return current_day() - timedelta(days=days)
-
-
-@contextmanager
-def signed_in(
-    browser: Browser,
-    served: Served,
-    path: str,
-    user: str = "admin",
-    scheme: Scheme = "light",
-    size: tuple[int, int] = DESKTOP,
-) -> Iterator[Seen]:
-    """A page of Airflow's UI as that user sees it."""
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
-    )
-    context.add_cookies(
-        [{"name": "_token", "value": served.token(user), "url": served.address.url}]
-    )
-    try:
-        seen = Seen(context.new_page())
-        seen.page.on("request", lambda request: _foreign(seen, request.url, served.address.url))
-        seen.page.on(
-            "console",
-            lambda message: seen.errors.append(message.text) if message.type == "error" else None,
-        )
-        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.goto(served.address.url + path)
-        yield seen
-    finally:
-        context.close()
-
-
-def _foreign(seen: Seen, url: str, own: str) -> None:
-    if not url.startswith((own, "data:", "blob:")):
-        seen.foreign.append(url)
 
 
 def shown(seen: Seen, days: int) -> dict[tuple[str, str], str]:
@@ -243,7 +205,7 @@ def test_it_is_in_the_navigation_and_on_a_dag_and_follows_airflows_theme(
             assert seen.page.evaluate("document.documentElement.classList.contains('dark')")
             frame.locator("html.dark").wait_for(state="attached")
             frame.locator("button.cell.failed").first.click()
-            frame.locator("a.airflow").click()
+            frame.locator("#about a.airflow").click()
             seen.page.wait_for_url("**/dags/*/runs/**/tasks/**")
 
 

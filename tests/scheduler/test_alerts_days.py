@@ -65,7 +65,7 @@ def test_a_failed_dbt_test_is_named_with_its_first_rows_and_nothing_is_published
         assert "Task: dbt_test_all" in message.text
         named = rf"no_order_lost_between_raw_and_mart \(1 row\): order_id={order_id}\b"
         assert re.search(named, message.text)
-        assert "docs/runbook.md#datatesterror" in message.text
+        assert "/pipeline/runbook#datatesterror" in message.payload
     assert f"Try: 2 of 2, {LAST}" in told[1].text
     publication = read_publication(warehouse=warehouse_settings)
     assert publication is None or publication.day != day
