@@ -32,7 +32,11 @@ class Project:
     def environment(self) -> dict[str, str]:
         """What ``profiles.yml`` reads by ``env_var``: dbt and loader mean the same warehouse."""
         account = open_warehouse(self.warehouse).dbt_environment()
-        return {**account, "DBT_THREADS": str(self.dbt.threads)}
+        return {
+            **account,
+            "DBT_THREADS": str(self.dbt.threads),
+            "DBT_DUCKDB_MEMORY": self.dbt.duckdb_memory,
+        }
 
     def fingerprint(self) -> str:
         """Changes whenever a file of the project or an environment variable it can read changes."""

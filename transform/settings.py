@@ -27,6 +27,8 @@ class TransformSettings(FromEnvironment):
     # A folder or fsspec address for the documentation; default: docs/ beside the published marts.
     docs_path: str | None = None
     threads: int = Field(default=4, ge=1)
+    # What DuckDB takes of memory while dbt runs; the rest goes to disk, beside its file.
+    duckdb_memory: str = "2GB"
     keep_publications: int = Field(
         default=3, ge=1
     )  # the current one and those that `rollback` can bring back

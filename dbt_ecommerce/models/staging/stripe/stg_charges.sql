@@ -24,8 +24,6 @@ cleaned as (
         lower(status) as source_status,
         lower(currency) as currency,
         {{ clean_text('failure_code') }} as failure_code,
-        {{ json_text('payload', ['payment_method_details', 'type']) }} as payment_method,
-        {{ json_text('payload', ['payment_method_details', 'card', 'brand']) }} as card_brand,
 
         ---------- numerics
         amount,
