@@ -194,9 +194,19 @@
         {%- set now = state_of_this(keeps_rows and is_built_whole()) -%}
         {%- if now != before -%}
             {%- do built_nodes().update({node: now}) %}
-    delete from {{ state_table(this.database) }} where node = '{{ node }}';
-    insert into {{ state_table(this.database) }}
-    values ('{{ node }}', '{{ now.rules }}', '{{ now.generation }}', '{{ now.seen_until }}')
+    merge into {{ state_table(this.database) }} as known
+    using (
+        select
+            '{{ node }}' as node,
+            '{{ now.rules }}' as rules,
+            '{{ now.generation }}' as generation,
+            '{{ now.seen_until }}' as seen_until
+    ) as built
+        on known.node = built.node
+    when matched then update set
+        rules = built.rules, generation = built.generation, seen_until = built.seen_until
+    when not matched then insert (node, rules, generation, seen_until)
+        values (built.node, built.rules, built.generation, built.seen_until)
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
