@@ -28,7 +28,6 @@ WARNS = {
     "customers_with_a_malformed_email",
     "customers_with_a_shared_email",
     "refunds_never_exceed_their_charge",
-    "disputes_lose_no_more_than_was_captured",
     "charges_capture_no_more_than_their_amount",
     "marketing_spend_is_usual",
     "marketing_spend_below_zero",
