@@ -147,8 +147,9 @@ class Load:
     def reread(
         self, table: RawTable, *, files: Sequence[str] = (), keys: Sequence[str] = ()
     ) -> None:
-        """Say what was looked at again: rows of these files or keys that were set aside before, and
-        are not now, count as healed. Keys that are staged need not be named.
+        """Say what was looked at again: what was set aside of it before and is not now is healed.
+
+        These are files or keys; keys that are staged need not be named.
         """
         self._manifest.reread(table, files, keys)
 

@@ -82,9 +82,7 @@ def missing_tables(session: Session) -> list[str]:
 
 
 def create_record_tables(session: Session) -> list[str]:
-    """Create the tables of LOADS that are missing, or add the columns that an earlier release did
-    not have; return the names of both.
-    """
+    """Create missing tables of LOADS and columns of a later release; returns both's names."""
     missing = missing_tables(session)
     if missing:
         create_schema(session, "loads")
@@ -116,9 +114,7 @@ def watermark(session: Session, source: Source) -> datetime | None:
 
 
 def newest_commit(session: Session) -> datetime | None:
-    """When rows of a raw table were last written: by a load, complete or not, or by marking some
-    as deleted.
-    """
+    """When rows of a raw table were last written: by any load, or by marking some as deleted."""
     ((found,),) = session.rows(
         "select max(committed_at) from (select committed_at from LOADS.LOAD_RECORDS "
         "union all select committed_at from LOADS.DELETIONS "

@@ -1,5 +1,4 @@
-"""Finds the header of a file and holds it against its table: where each declared column is, what
-else there is.
+"""Finds a file's header and holds it against its table: declared columns, and what else is there.
 
 The header is the first line that has all declared columns, under our names or those of a layout;
 the lines before it are a preamble. Errors name columns that are missing, never what a file says.

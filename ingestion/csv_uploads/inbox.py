@@ -56,8 +56,9 @@ class InboxFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """Regular files that end in ``.csv`` or ``.csv.gz``, in any letter case, and the names of
-    everything else but folders and hidden files; both by name.
+    """Regular files that end in ``.csv`` or ``.csv.gz``, in any case, and names of all else.
+
+    Folders and hidden files are left out; both are sorted by name.
     """
 
     files: tuple[InboxFile, ...]
@@ -65,14 +66,13 @@ class Listing:
 
 
 class Inbox:
-    """Read-only. Keys and endpoints of an object store come from fsspec's own configuration:
-    ``FSSPEC_<PROTOCOL>_<OPTION>``.
+    """Read-only; an object store's keys and endpoints come from fsspec's own configuration.
+
+    It is read from ``FSSPEC_<PROTOCOL>_<OPTION>``.
     """
 
     def __init__(self, address: str) -> None:
-        """Raises ``SettingsError`` if the address names a file system that is not known or not
-        installed.
-        """
+        """``SettingsError`` if the address names a file system that is unknown or not there."""
         self.shown = without_secrets(address)
         self._address = address
         try:
@@ -116,8 +116,7 @@ class Inbox:
             )
 
     def copy(self, file: InboxFile, target: Path) -> str:
-        """Copy a file, unpacked, so that one version of it is read; returns its SHA-256 as it lay
-        there.
+        """Copy a file, unpacked, so that one version is read; returns its SHA-256 as it lay there.
 
         Raises:
             ContractError: it is too large, or no gzip file in spite of its name.
@@ -224,9 +223,7 @@ def _secrets(address: str) -> list[str]:
 
 
 def _is_export(name: str, entry: dict[str, Any]) -> bool:
-    """Whether an entry is a regular file with one of the endings; a link is none, wherever it
-    leads.
-    """
+    """Whether an entry is a regular file with one of the endings; a link never is."""
     is_file = entry["type"] == "file" and not entry.get("islink")
     return is_file and name.lower().endswith(ENDINGS)
 

@@ -37,9 +37,7 @@ def first_spellings(warehouse: Warehouse, tables: tuple[RawTable, ...]) -> Spell
 def loaded_rows(
     warehouse: Warehouse, table: RawTable, first: date, last: date, spellings: Spellings
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Rows of these dates: the columns of the table, the series of the row's file, its channel as
-    it is spelled now.
-    """
+    """Rows of these dates: the table's columns, the file's series, the channel as spelt now."""
     names = table.column_names
     channel = names.index("channel") if "channel" in names else None
     file = names.index("_file_name")

@@ -36,9 +36,7 @@ _DAMAGED = re.compile("[\x00\ufffd\udc80-\udcff]")
 
 @dataclass(frozen=True)
 class Record:
-    """One record: its first physical line (from 1), its raw text and its values; ``problem`` says
-    why they are no row.
-    """
+    """One record: first physical line (from 1), raw text, values; ``problem``: why it is no row."""
 
     line: int
     text: str
@@ -56,8 +54,9 @@ class Line:
 
 
 def encoding_of(path: Path, name: str) -> Encoding:
-    """``utf-8-sig`` (a byte order mark is skipped), ``utf-16`` for a file that begins with its
-    mark, or ``cp1252`` for one whose non-ASCII bytes are never UTF-8.
+    """``utf-8-sig``, ``utf-16`` after its mark, or ``cp1252`` for bytes that are never UTF-8.
+
+    ``utf-8-sig`` skips a byte order mark.
 
     A file with both is UTF-8 with damaged rows, which are rejected one by one. UTF-32 raises
     ``ContractError``.
@@ -94,8 +93,9 @@ def read_lines(path: Path, encoding: Encoding) -> Iterator[Line]:
 def read_records(
     path: Path, encoding: Encoding, delimiter: Delimiter, width: int, after_line: int
 ) -> Iterator[Record]:
-    """The records of a file that begin after a line, in order; blank lines and rows of delimiters
-    only are skipped. Memory is flat.
+    """The records of a file that begin after a line, in order and in flat memory.
+
+    Blank lines and rows of delimiters only are skipped.
 
     Args:
         width: how many values a record has; empty ones beyond it are none.
@@ -163,8 +163,9 @@ def _parse(lines: Iterable[str], delimiter: Delimiter) -> tuple[list[str], str |
 
 
 def _swallowed_a_row(continuation: list[Line], delimiter: Delimiter, width: int) -> bool:
-    """Two stray quotes make the rows between them look like one field: a continuation that is a
-    whole row by itself tells.
+    """Two stray quotes make the rows between them look like one field.
+
+    A continuation that is a whole row by itself gives them away.
     """
     return any(len(_parse([line.text], delimiter)[0]) == width for line in continuation)
 

@@ -25,8 +25,9 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def table_of(name: str, tables: tuple[RawTable, ...]) -> RawTable | None:
-    """The table a file belongs to: its name begins with that of the table. None for any other
-    file, and for templates and examples.
+    """The table a file belongs to: its name begins with that of the table.
+
+    None for any other file, and for templates and examples.
     """
     words = series_of(name).split("_")
     if _NO_EXPORT & set(words):

@@ -65,9 +65,7 @@ class FileContent:
 
 
 class RowSorter:
-    """Rows of one table: ``add`` them, ``reject`` the bad ones, take the steps, then ask for the
-    ``winners``.
-    """
+    """Rows of one table: ``add`` them, ``reject`` bad ones, take the steps, ask for ``winners``."""
 
     def __init__(self, table: RawTable, folder: Path) -> None:
         self.table = table
@@ -121,8 +119,10 @@ class RowSorter:
     # --- what comes in
 
     def add(self, rows: Sequence[tuple[object, ...]], extra: Sequence[str] = ()) -> None:
-        """Rows: the columns of the file as declared, the extra ones by these names, file name, time
-        of modification, series, channel, breakdown, physical line, raw text.
+        """Add rows: the declared columns, the extra ones by these names, then where each stood.
+
+        That is file name, time of modification, series, channel, breakdown, physical line, raw
+        text.
         """
         for name in extra:
             if name not in self.extra:
@@ -135,9 +135,7 @@ class RowSorter:
         self._insert("rejected", _REJECTED, rows)
 
     def add_loaded(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Rows that the raw table holds: its columns as declared, the series of their file, their
-        channel as it is spelled now.
-        """
+        """Rows of the raw table: declared columns, their file's series, channel as spelt now."""
         self._insert("loaded", self._loaded_schema, rows)
 
     def _insert(self, name: str, schema: pa.Schema, rows: Sequence[tuple[object, ...]]) -> None:
@@ -208,8 +206,9 @@ class RowSorter:
         """)
 
     def sum_breakdowns(self) -> None:
-        """Make one row of those that share a key in one file, if a breakdown tells them apart;
-        reject the others: nothing says whether one of them is right, or all.
+        """Make one row of those that share a key in one file, if a breakdown tells them apart.
+
+        The others are rejected: nothing says whether one of them is right, or all.
         """
         self._run(f"""
             CREATE OR REPLACE TABLE repeated AS
@@ -293,8 +292,9 @@ class RowSorter:
         return None if first is None else (first, last)
 
     def keep_days_of(self, files: Sequence[str], ranges: Sequence[tuple[date, date]]) -> set[str]:
-        """Drop rows of days of which these files have no row, and that lie in none of the ranges;
-        returns the names of the files that lost some.
+        """Drop rows of days that these files do not have and that lie in none of the ranges.
+
+        Returns the names of the files that lost some.
         """
         within = " OR ".join('"date" BETWEEN ? AND ?' for _ in ranges) or "false"
         others = f"""
@@ -308,8 +308,10 @@ class RowSorter:
         return {str(name) for (name,) in found}
 
     def keep_newest_of_series(self, files: Sequence[tuple[str, datetime]]) -> None:
-        """Of the files of a series that have rows of a day and channel, keep the rows of the one
-        modified last, by name among equals; none if the raw table has them from a later one.
+        """Of a series' files with rows of a day and channel, keep the rows of the newest.
+
+        That is the one modified last, by name among equals; none if the raw table has them from a
+        later one.
 
         Args:
             files: those that were read, and when they were modified. What the raw table has of an
@@ -410,9 +412,7 @@ class RowSorter:
         return self._number('SELECT count(*) FROM accepted WHERE "date" > ?', [until])
 
     def winners(self, until: date) -> Iterator[pa.RecordBatch]:
-        """One row per key, dated ``until`` at the latest: of the file modified last, by name among
-        equals.
-        """
+        """One row per key, dated ``until`` at the latest: of the newest file, then by name."""
         rows = self._connection.sql(
             f"SELECT {_names(self.schema.names)} FROM ({self._winning})", params={"until": until}
         )
@@ -420,9 +420,10 @@ class RowSorter:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
     def withdrawn(self, until: date) -> Iterator[pa.RecordBatch]:
-        """Keys of the raw table that go: the file that speaks for their day and channel does not
-        have them, or their own file no longer has them; and those that are to be replaced by a row
-        of an older file.
+        """Keys of the raw table that go.
+
+        The file that speaks for their day and channel does not have them, or their own file no
+        longer has them; and those that a row of an older file is to replace.
         """
         schema = pa.schema([schema_of(self.table).field(name) for name in self.table.key])
         rows = self._connection.sql(

@@ -1,5 +1,4 @@
-"""From the text of a CSV field to a typed value; what can be read in two ways is refused, never
-guessed.
+"""From the text of a CSV field to a typed value; what reads in two ways is refused, not guessed.
 
 - **date**: ``2026-11-22``, ``2026/11/22``, ``2026-11-22 00:00:00``, ``2026-11-22T00:00:00+01:00``
     (the day as it is written), ``22.11.2026``, ``11/22/2026``, ``22/11/2026``, ``22-Nov-2026``,
@@ -62,8 +61,10 @@ _POINTS = re.compile(r"\d{1,3}(?:\.\d{3})+", re.ASCII)
 
 
 class ValueRefusedError(ValueError):
-    """A field cannot be read with certainty; the text says why, as the end of a sentence that
-    begins with the column. It never says what the field holds.
+    """A field cannot be read with certainty.
+
+    The text says why, as the end of a sentence that begins with the column. It never says what the
+    field holds.
     """
 
 
@@ -110,9 +111,7 @@ def reader_for(column: Column, *, decimal_comma: bool = False) -> Callable[[str]
 
 @lru_cache(maxsize=10_000)  # a file repeats the same few days thousands of times
 def read_date(field: str) -> date:
-    """A day. ``03/04/2026`` has two readings and is refused; ``11/22/2026`` and ``05/05/2026`` have
-    one.
-    """
+    """A day. ``03/04/2026`` has two readings and is refused; ``11/22/2026`` has one."""
     if match := _YEAR_FIRST.fullmatch(field):
         return _date(field, match[1], match[3], match[4])
     if match := _DOTTED.fullmatch(field):  # written with dots, the day comes first everywhere
@@ -211,9 +210,7 @@ def read_text(field: str, *, length: int | None) -> str:
 
 
 def read_name(field: str, *, length: int | None) -> str | None:
-    """A channel or campaign as it can be shown (see ``spelling``); None if nothing of it can be
-    seen.
-    """
+    """A channel or campaign as it can be shown (see ``spelling``); None if nothing can be seen."""
     name = cleaned(field.replace("\r\n", "\n"))
     if name.casefold() in TOTALS:
         raise ValueRefusedError("is a sum over others")

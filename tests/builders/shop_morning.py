@@ -1,6 +1,4 @@
-"""Mornings of a small shop: its tables in a real PostgreSQL, its payments as the load would stage
-them, every load, dbt for real, its tests, the publication.
-"""
+"""Mornings of a small shop: a real PostgreSQL, staged payments, loads, dbt, publication."""
 
 from __future__ import annotations
 

@@ -51,9 +51,7 @@ def copied(folder: Path, name: str) -> Path:
 
 
 def test_days_of_many_orders_equal_their_orders(first_day: Path, target_path: Path) -> None:
-    """More orders in a day than the daily mart has days: DuckDB 2.0.0 held such sums for
-    impossible.
-    """
+    """More orders in a day than the mart has days: DuckDB 2.0.0 held such sums for impossible."""
     copy = copied(first_day, "busy")
     with duckdb.connect(str(copy / "ecommerce_analytics.duckdb")) as connection:
         connection.execute(

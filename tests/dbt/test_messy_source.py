@@ -1,5 +1,6 @@
-"""A messy morning in a real PostgreSQL, followed to the marts: what is set aside there stays as it
-was, and everything else is as the source says.
+"""A messy morning in a real PostgreSQL, followed to the marts.
+
+What is set aside there stays as it was, and everything else is as the source says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The load of a day of the CSV inbox into a real DuckDB warehouse: bad rows set aside, good ones
-loaded, once.
-"""
+"""A day of the CSV inbox into a real DuckDB: bad rows set aside, good ones loaded, once."""
 
 from __future__ import annotations
 

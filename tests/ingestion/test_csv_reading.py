@@ -103,9 +103,7 @@ def test_an_unclosed_quote_costs_its_own_row_only(read: Read) -> None:
 
 
 def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(read: Read) -> None:
-    """`"a` on one line and `b"` on a later one are a legal field to any CSV parser, which would
-    hide three rows in a name.
-    """
+    """To any CSV parser, `"a` here and `b"` lines later are a field that hides three rows."""
     rows = [row(1), row(2, '"a'), row(3), row(4), row(5, 'b"'), row(6)]
     records = read("\n".join([HEADER, *rows]))
     assert lines_of(records, bad=True) == [3]

@@ -1,6 +1,4 @@
-"""Files of an inbox against an independent model: any mixture of good, bad, repeated and corrected
-rows; memory stays flat.
-"""
+"""Any mixture of good, bad, repeated and corrected rows against a model, in flat memory."""
 
 from __future__ import annotations
 

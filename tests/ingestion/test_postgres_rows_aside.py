@@ -1,6 +1,4 @@
-"""One bad value of a source table sets its row aside and stops no other; a version from the future
-gives way to a sane one.
-"""
+"""A bad value sets its row aside and stops no other; a version from the future gives way."""
 
 from __future__ import annotations
 

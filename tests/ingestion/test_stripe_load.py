@@ -1,6 +1,4 @@
-"""Loads from the real emulator into a real DuckDB: nothing is lost, nothing doubled, whatever
-happens on the way.
-"""
+"""Loads from the emulator into a real DuckDB: nothing lost or doubled, whatever happens."""
 
 from __future__ import annotations
 
@@ -395,9 +393,7 @@ def test_a_full_refresh_swaps_in_the_account_and_loses_no_later_day(account: Acc
 def test_objects_created_while_listing_are_not_lost(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here the day is loaded at its very bound: charges and a refund appear between two pages,
-    within the window.
-    """
+    """The day is loaded at its very bound: charges and a refund appear between two pages."""
     monkeypatch.setattr(account.emulator.account, "now", lambda: at(DAY, 6))
     account.has(*(charge(n, at(DAY, 5) - 10 * n) for n in range(500)))
     appeared = 0
@@ -441,9 +437,7 @@ def test_objects_created_while_listing_are_not_lost(
 
 @pytest.mark.slow
 def test_more_than_the_warehouse_may_hold_in_memory_loads_and_loads_again(account: Account) -> None:
-    """40,000 charges of 3.5 KB are more than DuckDB is given; a refund brings one of them twice in
-    one load.
-    """
+    """40,000 charges of 3.5 KB exceed DuckDB's memory; a refund brings one twice in a load."""
     for start in range(0, 40_000, 2_000):
         account.has(
             *(
