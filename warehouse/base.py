@@ -210,6 +210,23 @@ class Warehouse(ABC):
             "read the columns", lambda session: tuple(tables.existing_columns(session, table))
         )
 
+    def empty_columns(self, table: RawTable, names: Sequence[str]) -> None:
+        """Take the values out of columns that the source of a table no longer has.
+
+        Rows keep their load: nobody reads these columns for what is new.
+        """
+
+        def empty(session: Session) -> None:
+            with session.transaction(COMMITS_LOCK):
+                for column in map(session.quoted, names):
+                    session.execute(
+                        f"update {tables.address(session, table)} set {column} = null "  # noqa: S608
+                        f"where {column} is not null"
+                    )
+
+        if names:
+            self.ask(f"empty columns of {table.name}", empty, writes=True)
+
     def load_records(self, day: date) -> tuple[LoadRecord, ...]:
         """The latest committed load of each source for that day, in the order of ``SOURCES``."""
         return self.ask(

@@ -12,7 +12,7 @@ from ingestion.postgres.contract import SourceTable
 from ingestion.postgres.sieve import Sieve
 from ingestion.postgres.snapshot import Snapshot
 from ingestion.reconcile.dialect import dialect
-from pipeline.contracts import BIGINT, INTEGER
+from pipeline.contracts import BIGINT, INTEGER, Source
 from warehouse import Load, Warehouse
 
 READ_AGAIN = 1_000  # more of them wait until their rows change
@@ -25,14 +25,9 @@ class RowsAside:
         keys: of the rows, as text.
     """
 
-    def __init__(self, warehouse: Warehouse, table: SourceTable) -> None:
+    def __init__(self, warehouse: Warehouse, source: Source, table: SourceTable) -> None:
         self._warehouse, self._table = warehouse, table
-        found = warehouse.query(
-            "select distinct key from loads.rejected_rows "
-            "where table_name = ? and healed_at is null and key is not null",
-            [table.contract.raw_name.lower()],
-        )
-        self.keys = frozenset(str(key) for (key,) in found)
+        self.keys = frozenset(warehouse.keys_set_aside(source)[table.contract.name])
         self._again = sorted(self.keys)[:READ_AGAIN]
 
     @property

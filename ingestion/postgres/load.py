@@ -13,6 +13,7 @@ from typing import Any
 from psycopg2 import sql
 
 from ingestion.postgres.aside import RowsAside
+from ingestion.postgres.gained import columns_to_fill
 from ingestion.postgres.keys import (
     KeyDifferences,
     can_be_compared,
@@ -89,7 +90,8 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            aside = RowsAside(self.warehouse, snapshot.table)
+            self.warehouse.empty_columns(raw, [column.name for column in snapshot.table.gone])
+            aside = RowsAside(self.warehouse, source, snapshot.table)
             reading = self._reading(snapshot, window, before, aside)
             with self.warehouse.begin_load(source, day, window, started_at=before.asked_at) as load:
                 load.stage_gone(raw, reading.differences.gone_batches(raw))
@@ -119,7 +121,8 @@ class PostgresExtractor:
         before = self._before(source, raw, full_refresh)
         with self._snapshot(raw, day, before.columns) as snapshot:
             window = self._window(snapshot, day, before)
-            aside = RowsAside(self.warehouse, snapshot.table)
+            self.warehouse.empty_columns(raw, [column.name for column in snapshot.table.gone])
+            aside = RowsAside(self.warehouse, source, snapshot.table)
             reading = self._reading(snapshot, window, before, aside)
             rows = sum(
                 estimated_rows(snapshot.connection, snapshot.query(condition))
@@ -164,7 +167,7 @@ class PostgresExtractor:
             self._snapshot(raw, part.day, part.columns, may_gain=False) as snapshot,
             self.warehouse.begin_load(source, part.day, part.window, load_id=part.load_id) as load,
         ):
-            aside = RowsAside(self.warehouse, snapshot.table)
+            aside = RowsAside(self.warehouse, source, snapshot.table)
             inside = in_range(snapshot.table, part.low, part.high)
             conditions = [
                 sql.SQL("{} and {}").format(condition, inside)
@@ -235,12 +238,11 @@ class PostgresExtractor:
 
         After a new column, rows that did not change have a value in it as well.
         """
-        new = [column.name for column in snapshot.table.gained if column.name not in before.columns]
-        if before.columns and new:
-            name = snapshot.table.contract.name
+        new = columns_to_fill(snapshot, self.warehouse, before.columns) if before.has_rows else []
+        if new:
             logger.warning(
                 "The source table %s has gained %s: all its rows are read again.",
-                name,
+                snapshot.table.contract.name,
                 ", ".join(new),
             )
         overlap = timedelta(minutes=self.settings.overlap_minutes)

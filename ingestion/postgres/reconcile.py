@@ -118,7 +118,7 @@ def _compare(
             for column in (*table.columns, *snapshot.table.gained)
             if column.name in comparable
         )
-        side = _Side(snapshot, compared, watermark, RowsAside(warehouse, snapshot.table))
+        side = _Side(snapshot, compared, watermark, RowsAside(warehouse, source, snapshot.table))
         shape = Shape(table, bucket_of=table.key[0], compared=compared)
         buckets, rows, found = differences(shape, side, warehouse, asked_at, side.is_pending)
         report = Report(source.name, watermark, asked_at, buckets, rows, tuple(found))
@@ -159,7 +159,7 @@ def _reload(source: Source, report: Report, snapshot: Snapshot, warehouse: Wareh
         fingerprint.in_buckets(table, buckets),
     )
     with warehouse.begin_load(source, day, Window(None, end)) as load:
-        reloaded = RowsAside(warehouse, table).stage(load, snapshot, [condition])
+        reloaded = RowsAside(warehouse, source, table).stage(load, snapshot, [condition])
         load.commit(None)
     return reloaded
 

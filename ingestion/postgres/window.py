@@ -124,7 +124,7 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
     changed = _between(version, window)
     if born is None or table.append_only:
         return sql.SQL("({} or {} is null or {})").format(
-            changed, version.identifier, _in_no_window(version)
+            changed, version.identifier, in_no_window(version)
         )
     return sql.SQL(
         "({changed} or {start} and {born} or {version} is null and ({created} is null or "
@@ -136,8 +136,16 @@ def in_window(table: RawTable, columns: dict[str, SourceColumn], window: Window)
         version=version.identifier,
         created=born.identifier,
         created_by_end=born.up_to(window.end),
-        in_no_window=_in_no_window(version),
+        in_no_window=in_no_window(version),
     )
+
+
+def in_no_window(version: SourceColumn) -> sql.Composable:
+    """``infinity``, before Christ, or so late that no clock can have meant it."""
+    now = sql.SQL("now()" if version.has_zone else "(now() at time zone 'utc')")
+    return sql.SQL(
+        "({version} > {now} + interval '1 day' or {version} < timestamp '0001-01-01')"
+    ).format(version=version.identifier, now=now)
 
 
 def of_touched(
@@ -151,14 +159,6 @@ def of_touched(
         parent=parent.address,
         touched=in_window(parent.contract, parent.by_name, window),
     )
-
-
-def _in_no_window(version: SourceColumn) -> sql.Composable:
-    """``infinity``, before Christ, or so late that no clock can have meant it."""
-    now = sql.SQL("now()" if version.has_zone else "(now() at time zone 'utc')")
-    return sql.SQL(
-        "({version} > {now} + interval '1 day' or {version} < timestamp '0001-01-01')"
-    ).format(version=version.identifier, now=now)
 
 
 def _between(column: SourceColumn, window: Window) -> sql.Composable:

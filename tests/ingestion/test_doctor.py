@@ -113,6 +113,20 @@ def test_children_that_are_not_read_are_named(source: SourceDatabase) -> None:
     assert "inherited children are not read: orders_history." in said
 
 
+def test_stamps_that_no_clock_can_have_meant_are_told_and_tell_nothing_of_the_zone(
+    source: SourceDatabase,
+) -> None:
+    source.execute(
+        "insert into customers (customer_id, email, updated_at) values (1, 'a', 'infinity'), "
+        "(2, 'b', '2099-01-01'), (3, 'c', '0044-03-15 BC'), (4, 'd', '20000-01-01'), "
+        "(5, 'e', now() at time zone 'utc')"
+    )
+    found = states(check_postgres())
+    state, said = found["table customers"]
+    assert state == "look" and "4 rows have their updated_at in the future" in said
+    assert found["time zone"][0] == "works"
+
+
 def test_local_time_in_columns_without_zone_is_noticed(
     source: SourceDatabase, monkeypatch: Set
 ) -> None:
