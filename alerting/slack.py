@@ -60,9 +60,10 @@ def deliver(alert: Alert) -> bool:
             channel.send(told)
             delivered = True
             logger.info("%s was told: %s", channel.name, _named(alert))
-        except DeliveryError as error:
-            refusals.append(f"{channel.name}: {error}")
-            logger.error("%s did not take the alert %s: %s", channel.name, _named(alert), error)
+        except Exception as error:  # one channel's defect keeps no other from the alert
+            said = str(error) if isinstance(error, DeliveryError) else type(error).__name__
+            refusals.append(f"{channel.name}: {said}")
+            logger.error("%s did not take the alert %s: %s", channel.name, _named(alert), said)
     if channels:
         _settle(alert, delivered or not refusals, refusals)
     if delivered and missed:

@@ -14,15 +14,17 @@ from alerting.callbacks import on_dag_failure
 from alerting.policy import default_args, policy
 from pipeline.days import DAY_FORMAT, day_of
 from wiring.calendar import DAY_PARAM
-from wiring.datasets import MARTS, RAW_DATASETS
+from wiring.datasets import RAW_DATASETS
+from wiring.publication import PublishMarts
 
 DOC = """
 ### What it does
 Runs once for a day when all six raw Datasets carry an event **of that day**: checks the six load
 records, runs dbt layer by layer (staging, intermediate, marts), tests everything, and only then
-publishes the marts, all at once. A source that is loaded again after that starts a run for its
-day (`build__<day>__...`); where several wait, the first builds and the others are skipped at the
-gate. Beside the published marts lies dbt's documentation of every model and column,
+publishes the marts, all at once. Where a volume or the revenue is far outside what is usual, it
+asks a person first (Required Actions). A source that is loaded again after that starts a run for
+its day (`build__<day>__...`); where several wait, the first builds and the others are skipped at
+the gate. Beside the published marts lies dbt's documentation of every model and column,
 `docs/index.html`, written again when the project changes.
 
 ### When it fails
@@ -114,36 +116,22 @@ with DAG(
         ):
             return transform.test_all(day).as_dict()
 
-    @task(task_id="publish_marts", outlets=[MARTS])
-    def publish_marts(loads: list[dict[str, Any]]) -> dict[str, Any]:
-        """Make the tested marts visible, all at once; the event carries the six loads they were
-        built from.
-        """
-        import transform
-
-        context = get_current_context()
-        run = context["dag_run"]
-        day = day_of(run)
-        publication = transform.publish_marts(day).as_dict()
-        transform.refresh_docs()
-        event = context["outlet_events"][MARTS]
-        event.extra = {"loads": loads, "publication": publication}
-        if not run.partition_key:
-            event.add_partitions(day.isoformat())
-        return publication
-
     @task(task_id="notify_success", **default_args("notification"))
     def notify_success() -> None:
         from alerting import send_slack_alert
+        from pipeline.gate import result_of
 
-        send_slack_alert(get_current_context(), "success")
+        context = get_current_context()
+        published = context["ti"].xcom_pull(task_ids="publish_marts")
+        result_of("publish_marts", published, "nothing was published")
+        send_slack_alert(context, "success")
 
     layers = [
         dbt_run.override(task_id=f"dbt_run_{layer}")(layer)
         for layer in ("staging", "intermediate", "marts")
     ]
     loads = all_extractions_complete()
-    published = publish_marts(loads)
+    published = PublishMarts(task_id="publish_marts", loads=loads)
     reduce(
         lambda upstream, downstream: upstream >> downstream,
         [loads, *layers, dbt_test_all(), published, notify_success()],

@@ -47,6 +47,8 @@ def status(stack: Stack) -> int:
 
 def _not_told(stack: Stack) -> list[str]:
     """Which of the pipeline's alerts reached nobody."""
+    if not stack.layout.env_file.exists():  # it has not come up yet
+        return []
     os.environ["ECOMMERCE_ENV_FILE"] = str(stack.layout.env_file)
     settings.cache_clear()
     return silence()

@@ -142,6 +142,16 @@ def test_a_long_cause_has_a_key_that_pagerduty_takes() -> None:
     assert len(dedup_key("x" * 300)) < 256 and dedup_key("short") == "short"
 
 
+def test_a_defect_of_one_channel_keeps_no_other_from_the_alert(
+    pagerduty: Double, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", "no address")
+    settings.cache_clear()
+    callbacks.on_failure(context_of(DOWN))
+    assert len(pagerduty.requests) == 1
+    assert undelivered()[0].reason.startswith("Slack: ")
+
+
 def test_only_what_endangers_the_mornings_figures_is_critical() -> None:
     today, before = str(current_day()), "2026-01-02"
     weights = {

@@ -318,3 +318,17 @@ def test_tries_are_counted_from_when_the_task_was_cleared() -> None:
     drawn = grid(*five, load("orders", state="failed", try_number=4, tries=6), days=1)
     (said,) = what_needs_me(drawn, {})
     assert "on try 1 of 3 since it was cleared" in said.text
+
+
+def test_a_held_day_says_why_and_asks_what_to_do() -> None:
+    asking = {"state": "awaiting_input", "run_state": "running", "result": None}
+    runs = [replace(run, **asking) if run.task_id == PUBLISH else run for run in dbt()]
+    held = incident(f"{DBT_DAG}.{PUBLISH}", title="orders brought 0 rows, usually about 1,600")
+    drawn = grid(*whole(), *runs, days=1)
+    assert state(drawn, PUBLISH) == "waiting"
+    (said,) = what_needs_me(drawn, {}, incidents=[held])
+    assert said.text == (
+        "2026-11-22 is built and held: orders brought 0 rows, usually about 1,600. Is it to be "
+        "published?"
+    )
+    assert said.cell and said.cell.task and said.cell.task.asks
