@@ -28,6 +28,17 @@ grant usage, create table, create view on schema ${p}ECOMMERCE_ANALYTICS.SNAPSHO
 grant usage, create table, create view on schema ${p}ECOMMERCE_ANALYTICS.TEST_FAILURES to role ${p}TRANSFORMER;
 grant usage, create table, create view on schema ${p}ECOMMERCE_ANALYTICS.TRANSFORM to role ${p}TRANSFORMER;
 
+-- DEVELOPER: reads raw tables and makes schemas of its own beside the pipeline's, on which it has no right.
+grant usage on warehouse ${p}TRANSFORMING_WH to role ${p}DEVELOPER;
+grant usage on warehouse ${p}MARTS_WH to role ${p}DEVELOPER;
+grant usage on database ${p}ECOMMERCE_RAW to role ${p}DEVELOPER;
+grant usage on all schemas in database ${p}ECOMMERCE_RAW to role ${p}DEVELOPER;
+grant usage on future schemas in database ${p}ECOMMERCE_RAW to role ${p}DEVELOPER;
+grant select on all tables in database ${p}ECOMMERCE_RAW to role ${p}DEVELOPER;
+grant select on future tables in database ${p}ECOMMERCE_RAW to role ${p}DEVELOPER;
+grant usage, create schema on database ${p}ECOMMERCE_STAGING to role ${p}DEVELOPER;
+grant usage, create schema on database ${p}ECOMMERCE_ANALYTICS to role ${p}DEVELOPER;
+
 -- ANALYST: the door to the database; the schema PUBLISHED and its tables follow from the publication.
 grant usage on warehouse ${p}REPORTING_WH to role ${p}ANALYST;
 grant usage on database ${p}ECOMMERCE_ANALYTICS to role ${p}ANALYST;

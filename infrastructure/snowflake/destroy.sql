@@ -16,6 +16,7 @@ drop resource monitor if exists ${p}TRANSFORMING_BUDGET;
 drop resource monitor if exists ${p}REPORTING_BUDGET;
 drop network policy if exists ${p}ECOMMERCE_SERVICES;
 drop role if exists ${p}ADMIN;
+drop role if exists ${p}DEVELOPER;
 drop role if exists ${p}ANALYST;
 drop role if exists ${p}TRANSFORMER;
 drop role if exists ${p}LOADER;

@@ -131,6 +131,16 @@ def test_the_transformer_reads_raw_tables_those_of_tomorrow_too_and_changes_none
         )
 
 
+def test_the_developer_reads_raw_and_makes_schemas_and_has_no_right_on_the_pipelines() -> None:
+    own = {r for r in of("DEVELOPER") if not r.name.startswith("ECOMMERCE_RAW")}
+    assert {(r.privilege, r.kind) for r in own if r.kind != "WAREHOUSE"} == {
+        ("USAGE", "DATABASE"),
+        ("CREATE SCHEMA", "DATABASE"),
+    }
+    raw = {r.privilege for r in of("DEVELOPER") if r.name.startswith("ECOMMERCE_RAW")}
+    assert raw == {"USAGE", "SELECT"}
+
+
 def test_only_the_admin_has_the_rights_of_the_others() -> None:
     assert of("ADMIN") >= of("LOADER") | of("TRANSFORMER") | of("ANALYST")
     text = "\n".join(statements(ACCOUNT))
@@ -139,6 +149,7 @@ def test_only_the_admin_has_the_rights_of_the_others() -> None:
         ("TRANSFORMER", "ADMIN"),
         ("ANALYST", "ADMIN"),
         ("ADMIN", "SYSADMIN"),
+        ("DEVELOPER", "SYSADMIN"),
     }
     assert (
         "to role PUBLIC" not in text
@@ -229,7 +240,7 @@ def test_destroying_takes_away_all_that_was_made_and_needs_a_prefix(
         re.MULTILINE,
     )
     gone = "\n".join(read(FOLDER / "destroy.sql", Account(prefix="X_")))
-    assert len(made) == 3 + 3 + 4 + 3 + 1 + 4
+    assert len(made) == 3 + 3 + 4 + 3 + 1 + 5
     for kind, name in made:
         assert f"drop {kind} if exists {name}" in gone
     assert main(["destroy", "--dry-run"]) == FAILED

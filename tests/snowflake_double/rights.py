@@ -11,7 +11,7 @@ control requirements" of each statement's page:
 - A session works in a virtual warehouse on which its role has USAGE.
 - What a role may not see does not exist for it: error 002003. Else 003001.
 
-A session without a role, and a role that is not one of the four, may do anything: an administrator.
+A session without a role, and a role that is not one of these, may do anything: an administrator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from tests.snowflake_double.sessions import OpenSession
 
-ROLES = ("LOADER", "TRANSFORMER", "ANALYST", "ADMIN")
+ROLES = ("LOADER", "TRANSFORMER", "ANALYST", "ADMIN", "DEVELOPER")
 _GRANT = re.compile(
     r"grant (?P<what>[\w ,]+?) on (?:(?P<of>all|future) (?P<kinds>\w+) in )?"
     r"(?P<kind>\w+) (?P<name>[\w.]+) to role (?P<role>\w+)",
@@ -58,6 +58,9 @@ class Rights:
                 self._members.setdefault(match[2].upper(), set()).add(match[1].upper())
             else:
                 self._grant(statement, None)
+
+    def owned_by(self, role: str) -> set[Name]:
+        return {name for name, owner in self._owners.items() if owner == role}
 
     def check(
         self, session: OpenSession, database: str | None, statement: exp.Expr, command: str
