@@ -1,16 +1,18 @@
 """What fakesnow lacks and the pipeline uses, put into words that it knows.
 
-REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal numbers, SYSDATE;
-temporary views and tables in a schema stay until they are dropped; what a MERGE inserts may go
-without its table's name, as dbt writes it; USE WAREHOUSE and GRANT answer and do nothing here
-(``rights`` does it).
+REMOVE, ALTER SCHEMA ... SWAP WITH and RENAME TO (by moving tables), hexadecimal numbers, SYSDATE,
+bound decimals; temporary views and tables in a schema stay until they are dropped; what a MERGE
+inserts may go without its table's name, as dbt writes it; USE WAREHOUSE and GRANT answer and do
+nothing here (``rights`` does it).
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,14 @@ def mend_fakesnow() -> None:
     # transaction, where MERGE makes one.
     fake_cursor.info_schema.insert_table_comment_sql = lambda *names: "select 1"
     fake_arrow.timestamp_to_sf_struct = _with_nulls(fake_arrow.timestamp_to_sf_struct)
+    # It takes a bound decimal for an integer, and answers 500, which the connector asks again for.
+    server: Any = importlib.import_module("fakesnow.server")
+    bound = server.from_binding
+    server.from_binding = lambda binding: (
+        Decimal(binding["value"])
+        if binding["type"] == "FIXED" and binding["value"] and "." in binding["value"]
+        else bound(binding)
+    )
     # It sums decimals as doubles.
     fake_cursor.transforms.numeric_agg_implicit_cast = lambda expression: expression
 

@@ -15,164 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
-from tests.snowflake_double.functions import KNOWN
-
-# https://docs.snowflake.com/en/sql-reference/reserved-keywords: those that may not name a column,
-# table or alias. sqlglot reads some of them as names.
-RESERVED = frozenset(
-    [
-        "account",
-        "all",
-        "alter",
-        "and",
-        "any",
-        "as",
-        "between",
-        "by",
-        "case",
-        "cast",
-        "check",
-        "column",
-        "connect",
-        "connection",
-        "constraint",
-        "create",
-        "cross",
-        "current",
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "current_user",
-        "database",
-        "delete",
-        "distinct",
-        "drop",
-        "else",
-        "exists",
-        "false",
-        "following",
-        "for",
-        "from",
-        "full",
-        "grant",
-        "group",
-        "gscluster",
-        "having",
-        "ilike",
-        "in",
-        "increment",
-        "inner",
-        "insert",
-        "intersect",
-        "into",
-        "is",
-        "issue",
-        "join",
-        "lateral",
-        "left",
-        "like",
-        "localtime",
-        "localtimestamp",
-        "minus",
-        "natural",
-        "not",
-        "null",
-        "of",
-        "on",
-        "or",
-        "order",
-        "organization",
-        "qualify",
-        "regexp",
-        "revoke",
-        "right",
-        "rlike",
-        "row",
-        "rows",
-        "sample",
-        "schema",
-        "select",
-        "set",
-        "some",
-        "start",
-        "table",
-        "tablesample",
-        "then",
-        "to",
-        "trigger",
-        "true",
-        "try_cast",
-        "union",
-        "unique",
-        "update",
-        "using",
-        "values",
-        "view",
-        "when",
-        "whenever",
-        "where",
-        "with",
-    ]
-)
-_WORDS_BEFORE_A_PARENTHESIS = frozenset(
-    [
-        "all",
-        "and",
-        "any",
-        "as",
-        "by",
-        "distinct",
-        "else",
-        "except",
-        "exists",
-        "filter",
-        "from",
-        "group",
-        "having",
-        "in",
-        "insert",
-        "intersect",
-        "into",
-        "is",
-        "join",
-        "lateral",
-        "like",
-        "not",
-        "on",
-        "or",
-        "over",
-        "partition",
-        "qualify",
-        "replace",
-        "select",
-        "set",
-        "then",
-        "timestamp_ntz",
-        "timestamp_ltz",
-        "timestamp_tz",
-        "union",
-        "unique",
-        "using",
-        "values",
-        "when",
-        "where",
-        "with",
-        "within",
-        "number",
-        "numeric",
-        "decimal",
-        "varchar",
-        "char",
-        "string",
-        "binary",
-        "exclude",
-        "rename",
-        "ilike",
-        "interval",
-        "case",
-        "recursive",
-    ]
-)
+from tests.snowflake_double.vocabulary import FUNCTIONS, RESERVED, SYNTAX
 
 
 @lru_cache(maxsize=4096)
@@ -225,11 +68,11 @@ def filters(statement: exp.Expr) -> Iterator[str]:
 
 
 def unknown_functions(statement: exp.Expr) -> Iterator[str]:
-    """A function that is not in ``functions``, by its name as written: the tree forgets it."""
+    """A function that is not in ``FUNCTIONS``, by its name as written: the tree forgets it."""
     if isinstance(statement, exp.Query | exp.DML | exp.Create):
         named = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         for name in _called(str(statement.meta["text"])):
-            if name not in KNOWN and name not in named:
+            if name not in FUNCTIONS and name not in named:
                 yield f"unknown function {name.upper()}"
 
 
@@ -248,7 +91,7 @@ def _called(text: str) -> tuple[str, ...]:
             or before.text.lower() in ("into", "table", "exists", "view")
         ):
             continue
-        if name not in _WORDS_BEFORE_A_PARENTHESIS:
+        if name not in SYNTAX:
             found.append(name)
     return tuple(found)
 
@@ -275,7 +118,7 @@ def kept_literals(statement: exp.Expr) -> Iterator[str]:
     query = statement.expression.unnest()
     ctes = {cte.alias.upper(): cte.this for cte in statement.find_all(exp.CTE)}
     for name, values in _columns(query, ctes).items():
-        if values and all(_is_bare(value, ctes) for value in values):
+        if values and all(_is_bare(value) for value in values):
             yield f"the column {name} keeps the bare literal {_short(values[0])}"
 
 
@@ -331,9 +174,9 @@ def _columns(
     return found
 
 
-def _is_bare(value: exp.Expr, ctes: dict[str, exp.Expr]) -> bool:
+def _is_bare(value: exp.Expr) -> bool:
     if isinstance(value, exp.Paren | exp.Neg):
-        return _is_bare(value.this, ctes)
+        return _is_bare(value.this)
     return isinstance(value, exp.Literal) and (value.is_string or value.name.isdigit())
 
 

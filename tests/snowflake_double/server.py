@@ -3,7 +3,7 @@
 It is so where it must choose. Each rule is in a module of this folder, with its source in
 Snowflake's documentation beside it, and has a test in ``test_double.py``.
 
-    refusals      what Snowflake's compiler does not know          rules.py, functions.py
+    refusals      what Snowflake's compiler does not know          rules.py, vocabulary.py
     types         of literals, COUNT and SUM                       result_types.py
     sessions      DDL commits, locks wait, statements outlive      sessions.py
     rights        of roles, from infrastructure/snowflake          rights.py

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -88,6 +89,13 @@ def test_a_table_made_from_a_query_has_the_types_of_snowflake(connect: Connect) 
         "NUMBER(38,2)",
         "NUMBER(10,0)",
     ]
+
+
+def test_a_bound_decimal_keeps_its_cents(connect: Connect) -> None:
+    cursor = connect(paramstyle="qmark")
+    cursor.execute("create table LOADS.A (price number(12,2))")
+    cursor.execute("insert into LOADS.A values (?), (?)", [Decimal("31.20"), Decimal("-7")])
+    assert rows(cursor, "select sum(price) from LOADS.A") == [(Decimal("24.20"),)]
 
 
 def test_a_tenth_build_does_not_fit_where_a_bare_literal_made_the_column(connect: Connect) -> None:

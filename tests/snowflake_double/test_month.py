@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -43,7 +44,7 @@ class Month:
     dbt: Dbt
     shop: RawShop
     sent: list[str] = field(default_factory=list)
-    per_day: list[int] = field(default_factory=list)
+    counted: list[dict[str, int]] = field(default_factory=list)
     tests: list[transform.TestResult] = field(default_factory=list)
     publications: list[transform.Publication] = field(default_factory=list)
 
@@ -73,16 +74,24 @@ class Month:
 
     def build(self, *, full_refresh: bool = False) -> None:
         """Both warehouses build the day; Snowflake's also tests and publishes it."""
-        self.account.statements.clear()
         day = self.shop.day
+        self.counted.append({})
         for layer in ("staging", "intermediate", "marts"):
-            transform.run_layer(layer, day, full_refresh=full_refresh)  # type: ignore[arg-type]
-        self.tests.append(transform.test_all(day))
-        self.publications.append(transform.publish_marts(day))
-        self.per_day.append(len(self.account.statements))
-        self.sent += self.account.statements
+            with self.counting(layer):
+                transform.run_layer(layer, day, full_refresh=full_refresh)  # type: ignore[arg-type]
+        with self.counting("tests"):
+            self.tests.append(transform.test_all(day))
+        with self.counting("publication"):
+            self.publications.append(transform.publish_marts(day))
         whole = full_refresh or len(self.publications) == 1
         self.dbt(*(BUILD if whole else A_DAY), *(["--full-refresh"] if full_refresh else []))
+
+    @contextmanager
+    def counting(self, step: str) -> Iterator[None]:
+        self.account.statements.clear()
+        yield
+        self.counted[-1][step] = len(self.account.statements)
+        self.sent += self.account.statements
 
     def marts_here(self) -> dict[str, list[Any]]:
         found = {}
@@ -145,6 +154,19 @@ def test_every_day_is_tested_and_published(month: Month) -> None:
     for result in month.tests:
         assert len(result.tests) > 100 and result.passed > 90
         assert {test.status for test in result.tests} <= {"pass", "warn"}
+
+
+def test_the_days_after_the_first_take_in_what_changed(month: Month) -> None:
+    sent = [" ".join(statement.lower().split()) for statement in month.sent]
+    for mart in ("fct_orders", "fct_order_items", "fct_payments"):
+        assert any(s.startswith(f"delete from ecommerce_analytics.marts.{mart}") for s in sent), (
+            mart
+        )
+    versions = month.account.query(
+        "select count(*) > count(distinct customer_id) "
+        "from ECOMMERCE_ANALYTICS.SNAPSHOTS.CUSTOMER_HISTORY"
+    )
+    assert versions == [(True,)], "no customer ever changed"
 
 
 def test_every_statement_keeps_the_rules(month: Month) -> None:

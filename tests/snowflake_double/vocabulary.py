@@ -1,5 +1,6 @@
-"""Functions that the pipeline may call, each from Snowflake's reference.
+"""Words of Snowflake: functions, reserved words, and what else may stand before a parenthesis.
 
+Functions are those that the pipeline may call, each from the reference:
 https://docs.snowflake.com/en/sql-reference/functions/<name>. Whoever needs another adds it here
 after reading its page.
 """
@@ -43,8 +44,29 @@ SESSION = """
     current_warehouse
 """
 
-KNOWN = frozenset(
+FUNCTIONS = frozenset(
     " ".join(
         (AGGREGATES, WINDOWS, CONDITIONS, TEXTS, NUMBERS, TIMES, CONVERSIONS, TABLES, SESSION)
     ).split()
 )
+
+# https://docs.snowflake.com/en/sql-reference/reserved-keywords: those that may not name a column,
+# table or alias. sqlglot reads some of them as names.
+_RESERVED = """
+    account all alter and any as between by case cast check column connect connection constraint
+    create cross current current_date current_time current_timestamp current_user database delete
+    distinct drop else exists false following for from full grant group gscluster having ilike in
+    increment inner insert intersect into is issue join lateral left like localtime localtimestamp
+    minus natural not null of on or order organization qualify regexp revoke right rlike row rows
+    sample schema select set some start table tablesample then to trigger true try_cast union
+    unique update using values view when whenever where with
+"""
+RESERVED = frozenset(_RESERVED.split())
+
+_SYNTAX = """
+    all and any as binary by case char decimal distinct else except exclude exists filter from
+    group having ilike in insert intersect interval into is join lateral like not number numeric
+    on or over partition qualify recursive rename replace select set string then timestamp_ltz
+    timestamp_ntz timestamp_tz union unique using values varchar when where with within
+"""
+SYNTAX = frozenset(_SYNTAX.split())
