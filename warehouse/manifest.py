@@ -105,7 +105,8 @@ class Manifest(ABC):
         if missing := [name for name in names or () if name not in said]:
             raise PermanentError(
                 f"Parts {', '.join(missing)} of {table.name} are not staged. Nothing was loaded. "
-                "Run their tasks again."
+                "Run their tasks again. With DuckDB all of them need the same "
+                "WAREHOUSE_DUCKDB_DIR: machines that share no folder need WAREHOUSE_KIND=snowflake."
             )
         return [_part(said[name]) for name in (sorted(said) if names is None else names)]
 

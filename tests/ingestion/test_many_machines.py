@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingestion.postgres.load import plan_parts
+from pipeline.errors import PermanentError
 from pipeline.settings import PROJECT, settings
+from pipeline.sources import PRODUCTS
+from tests.builders.loads import SHOP, WINDOW, batch, product
 from tests.builders.postgres_shop import BEFORE, DAY
+from warehouse.duckdb.warehouse import DuckDBWarehouse
+from warehouse.settings import WarehouseSettings
 
 if TYPE_CHECKING:
     from tests.builders.source_database import SourceDatabase
@@ -93,6 +98,20 @@ def shared(
         f"from generate_series(1, {ORDERS}) as n; analyze orders"
     )
     return found
+
+
+def test_with_duckdb_such_machines_are_told_the_way_out(tmp_path: Path) -> None:
+    one, other = (
+        DuckDBWarehouse(WarehouseSettings(_env_file=None, duckdb_dir=tmp_path / name))  # type: ignore[call-arg]
+        for name in ("one", "other")
+    )
+    with one.begin_load(SHOP, DAY, WINDOW, load_id="a load") as load:
+        load.stage(PRODUCTS, [batch([product(1)])], part="a")
+    with (
+        pytest.raises(PermanentError, match=r"Parts a of products.*WAREHOUSE_KIND=snowflake"),
+        other.begin_load(SHOP, DAY, WINDOW, load_id="a load") as load,
+    ):
+        load.commit(None, parts=["a"])
 
 
 @pytest.mark.slow
