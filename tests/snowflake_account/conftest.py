@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 
 from infrastructure.snowflake.statements import FOLDER, Account, read, statements
 from pipeline.settings import settings
-from tests.builders.snowflake_admin import run_as_admin
+from tests.builders.snowflake_admin import about_the_account, proven, run_as_admin
+from warehouse.session import utc_now
 from warehouse.snowflake.settings import SnowflakeSettings
 from warehouse.snowflake.warehouse import SnowflakeWarehouse
 
@@ -38,6 +40,9 @@ Unproven without one, because the test double cannot show it:
   - sign-in by key pair and token against the real service
   - a full day through Airflow with Snowflake as its warehouse
 """
+
+_account: list[str] = []  # version, edition and region, once it was reached
+_began = time.monotonic()
 
 
 def account_is_set() -> bool:
@@ -66,12 +71,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    skipped = [
-        report
-        for report in terminalreporter.stats.get("skipped", [])
+    outcomes = {
+        report.nodeid: outcome
+        for outcome in ("passed", "skipped", "failed", "error")
+        for report in terminalreporter.stats.get(outcome, [])
         if "snowflake_account" in report.nodeid
-    ]
-    if skipped and not account_is_set():
+    }
+    if outcomes and _account:
+        terminalreporter.section("Snowflake, for docs/snowflake.md", sep="=")
+        seconds = time.monotonic() - _began
+        terminalreporter.write_line(proven(_account[0], utc_now().date(), outcomes, seconds))
+    elif outcomes and not account_is_set():
         terminalreporter.section("Snowflake", sep="!", red=True, bold=True)
         terminalreporter.write_line(UNPROVEN, red=True)
 
@@ -92,6 +102,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     ]
     try:
         run_as_admin([*statements(made), "use role ACCOUNTADMIN", *grants])
+        _account.append(about_the_account(f"{prefix}ECOMMERCE_RAW"))
         settings.cache_clear()
         yield made
     finally:
