@@ -14,7 +14,7 @@ from ingestion.reconcile.comparison import BY_BUCKET, Shape
 from ingestion.reconcile.dialect import DUCKDB, SNOWFLAKE
 from ingestion.reconcile.report import Report
 from pipeline.sources import MARKETING_SPEND, SOURCES, source
-from tests.builders.postgres_shop import Shop
+from tests.builders.postgres_shop import NEXT_DAY, Shop
 
 if TYPE_CHECKING:
     from tests.builders.source_database import SourceDatabase
@@ -57,6 +57,47 @@ def test_a_row_lost_altered_or_deleted_is_found_and_repaired(
     )
     price = Decimal("10.50")
     assert stored == [(1, price, True), (2, price, True), (3, price, False), (4, price, True)]
+
+
+@pytest.mark.slow
+def test_a_messy_source_loads_and_compares_equal(
+    source_db: SourceDatabase, snowflake_warehouse: SnowflakeWarehouse
+) -> None:
+    """Rows set aside, a version from the future, columns that come, change, go and come back."""
+    shop = Shop(source_db, snowflake_warehouse)  # type: ignore[arg-type]
+    source_db.execute(
+        'alter table orders add column tmp int default 7, add column "Odd Name" json default '
+        '\'{"a": "\\ud83d"}\', alter column total_amount type numeric'
+    )
+    for order_id in range(1, 21):
+        shop.order(order_id)
+    shop.load()
+    source_db.execute(
+        "update orders set updated_at = '2099-01-01', status = 'wrong' where order_id = 1;"
+        "update orders set updated_at = 'infinity', total_amount = 'NaN' where order_id = 2;"
+        "alter table orders alter column tmp type text"
+    )
+    record = shop.load(NEXT_DAY)
+    assert (record.rows_newly_rejected, record.rejects[0].key) == (1, "2")
+    assert shop.reconcile().is_equal
+    shop.change(1, "right", "2026-03-10 12:00:00")
+    source_db.execute(
+        "update orders set updated_at = '2026-03-10 13:00:00', total_amount = 5 where order_id = 2;"
+        "alter table orders drop column tmp"
+    )
+    assert shop.load(NEXT_DAY).rows_rejected == 0
+    assert snowflake_warehouse.query(
+        'select order_id, status, total_amount, tmp, "odd name" from postgres.raw_orders '
+        "where order_id < 3 order by order_id"
+    ) == [
+        (1, "right", Decimal("10.00"), None, '{"a": "\\ud83d"}'),
+        (2, "pending", Decimal("5.00"), None, '{"a": "\\ud83d"}'),
+    ]
+    source_db.execute("alter table orders add column tmp text default 'again'")
+    shop.load(NEXT_DAY)
+    found = snowflake_warehouse.query("select distinct tmp from postgres.raw_orders")
+    assert found == [("again",)]
+    assert shop.reconcile().is_equal
 
 
 def test_the_expressions_of_both_warehouses_give_the_same_text() -> None:
