@@ -112,9 +112,12 @@ class SourceColumn:
         if self.has_zone:
             return sql.SQL("{} at time zone 'UTC'").format(self.identifier)
         if self.is_local:
-            return sql.SQL("{} at time zone {} at time zone 'UTC'").format(
-                self.identifier, sql.Literal(self.zone)
-            )
+            # The first and the last day of all stand for "always" and "never"; the last moments
+            # that PostgreSQL knows are none any more in another zone.
+            return sql.SQL(
+                "case when {column} between '0001-01-02' and '9999-12-31' "
+                "then {column} at time zone {zone} at time zone 'UTC' else {column} end"
+            ).format(column=self.identifier, zone=sql.Literal(self.zone))
         if self.is_wider and self.type and self.type.name == "decimal":
             return sql.SQL("trim_scale({})").format(self.identifier)
         return self.identifier

@@ -73,7 +73,6 @@ class Sieve:
         Raises:
             ContractError: a row has no key.
         """
-        block = block.decode(errors="replace").encode()  # a database may know no encoding
         names = [column.name for column in self._columns]
         texts = parsed(block, pa.schema([(name, pa.string()) for name in names]))
         if nameless := [name for name in self._table.key if texts.column(name).null_count]:

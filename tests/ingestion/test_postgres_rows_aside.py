@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingestion.postgres.reconcile import reconcile_table
 from pipeline.errors import ContractError, TooManyRejectsError
-from pipeline.sources import CUSTOMERS, ORDER_ITEMS, ORDERS
+from pipeline.sources import CUSTOMERS, ORDER_ITEMS, ORDERS, source
 from tests.builders.postgres_shop import NEXT_DAY, Shop
 
 if TYPE_CHECKING:
@@ -136,6 +137,24 @@ def test_a_time_that_no_window_holds_is_seen_and_said(shop: Shop) -> None:
     shop.load(NEXT_DAY, CUSTOMERS)
     assert aside(shop, "raw_customers") == []
     assert shop.raw("city", CUSTOMERS, "customer_id in (5, 6)") == [("X",), ("X",)]
+
+
+def test_moments_at_the_ends_of_time_stop_nothing_in_any_zone(shop: Shop) -> None:
+    for key, moment in enumerate(("9999-12-31 23:59:59", "0001-01-01", "294276-12-31 23:59"), 1):
+        shop.source.execute(
+            "update orders set order_date = %s, updated_at = '2026-03-10 12:00:00' "
+            "where order_id = %s",
+            (moment, key),
+        )
+    shop.source.execute("update orders set updated_at = '294276-12-31 23:59' where order_id = 4")
+    shop.extractor(timezone="America/New_York").extract_table(ORDERS, NEXT_DAY)
+    assert [row[:2] for row in aside(shop)] == [("3", "order_date"), ("4", "updated_at")]
+    assert shop.raw("order_date::varchar", where="order_id < 3") == [
+        ("9999-12-31 23:59:59",),
+        ("0001-01-01 00:00:00",),
+    ]
+    zone = shop.settings(timezone="America/New_York")
+    assert reconcile_table(source("orders"), zone, shop.warehouse, repair=True).is_equal
 
 
 def test_lines_that_never_change_are_sifted_too(shop: Shop) -> None:
