@@ -6,6 +6,7 @@ PipelineError
     · CredentialsError
     · ContractError
     · MissingInputError
+      · AwaitedInputError         not there yet: the daily run waits for it
     · TooManyRejectsError
   · PassingError                  another try in some minutes is likely to work
     · SourceUnavailableError
@@ -50,6 +51,13 @@ class ContractError(PermanentError):
 
 class MissingInputError(PermanentError):
     """A table, file or folder is not where it was looked for."""
+
+
+class AwaitedInputError(MissingInputError):
+    """An input that comes as a rule is not there yet; the text names it.
+
+    The daily run waits for it.
+    """
 
 
 class TooManyRejectsError(PermanentError):

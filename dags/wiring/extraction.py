@@ -16,10 +16,12 @@ from alerting.deadlines import source_deadline
 from alerting.policy import default_args, policy
 from pipeline.contracts import Source
 from pipeline.days import day_of
+from pipeline.errors import AwaitedInputError
 from pipeline.sources import source
 from wiring.builds import start_build
 from wiring.calendar import DAY_PARAM, once_a_day, start_date
 from wiring.datasets import PUBLISH_POOL, raw_dataset
+from wiring.waiting import wait_for
 
 
 def extraction_dag(name: str, doc_md: str) -> DAG:
@@ -72,7 +74,10 @@ def extraction_dag(name: str, doc_md: str) -> DAG:
 
                     record = commit_parts(list(parts))
                 else:
-                    record = load(loaded.name, day)
+                    try:
+                        record = load(loaded.name, day)
+                    except AwaitedInputError as error:
+                        wait_for(error, loaded, run)
             return record.as_event()
 
         @task.short_circuit(

@@ -13,7 +13,7 @@ from pathlib import Path
 from ingestion.csv_uploads.inbox import Inbox, InboxFile, Listing
 from ingestion.csv_uploads.series import is_correction, series_of, table_of
 from pipeline.contracts import RawTable
-from pipeline.errors import ContractError, MissingInputError, PermanentError
+from pipeline.errors import AwaitedInputError, ContractError, PermanentError
 from pipeline.files import FileRecord
 
 logger = logging.getLogger(__name__)
@@ -217,11 +217,11 @@ def _was_loaded_first(arrival: Arrival) -> tuple[bool, str]:
 def require_a_file_of_each_table(
     inbox: Inbox, listing: Listing, tables: tuple[RawTable, ...]
 ) -> None:
-    """``MissingInputError`` names the table that has none, and what there is instead."""
+    """``AwaitedInputError`` names the table that has none, and what there is instead."""
     for table in tables:
         if not any(table_of(file.name, tables) == table for file in listing.files):
             names = sorted((*(file.name for file in listing.files), *listing.others))
-            raise MissingInputError(
+            raise AwaitedInputError(
                 f"There is no {table.name}*.csv in the CSV inbox {inbox.shown}; {_shown(names)}."
             )
 

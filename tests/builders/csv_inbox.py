@@ -44,11 +44,14 @@ class Inbox:
         full_refresh: bool = False,
         ratio: float = 0.1,
         inbox: str | None = None,
+        go_without: bool = False,
     ) -> LoadRecord:
         settings = CsvSettings(
             _env_file=None, inbox=inbox or str(self.folder), max_reject_ratio=ratio
         )
-        return CsvLoader(settings, self.warehouse).run(day, full_refresh=full_refresh)
+        return CsvLoader(settings, self.warehouse).run(
+            day, full_refresh=full_refresh, go_without=go_without
+        )
 
     def spend(self) -> list[tuple[object, ...]]:
         return self.warehouse.query(

@@ -12,7 +12,7 @@ import pytest
 
 from ingestion.csv_uploads.series import series_of, table_of
 from ingestion.csv_uploads.spelling import folded
-from pipeline.errors import TooManyRejectsError
+from pipeline.errors import AwaitedInputError, TooManyRejectsError
 from pipeline.sources import source
 from tests.builders.csv_inbox import PERFORMANCE, SPEND, Inbox
 
@@ -250,3 +250,36 @@ def test_the_ledger_says_of_each_file_what_came_of_it(inbox: Inbox) -> None:
     assert inbox.loaded() == ["17 google a 1"]
     inbox.load(date(2026, 1, 25), ratio=0.5)  # a row that waited for its day
     assert inbox.loaded() == ["17 google a 1", "25 meta b 1"]
+
+
+def test_a_late_series_is_named_and_the_rest_of_the_inbox_is_loaded(inbox: Inbox) -> None:
+    """Seven mornings with a file of the day before; on the eighth there is none."""
+    for day in range(10, 17):
+        inbox.write(f"marketing_spend_2026-01-{day}.csv", spend(f"{day} google Brand 1"), day * 60)
+        inbox.load(date(2026, 1, day + 1))
+    with inbox.warehouse.session("set a clock back", writes=True) as session:
+        session.execute(
+            "update loads.load_records set committed_at = day + interval '6 hours 1 minute'"
+        )
+    inbox.write("marketing_spend_meta.csv", spend("17 meta Brand 1"))
+    expected = (
+        r"2026-01-18 waits for newer files of marketing_spend \(newest date 2026-01-16, usually "
+        r"2026-01-17, written about 00:13 UTC\)"
+    )
+    for _ in range(2):
+        with pytest.raises(AwaitedInputError, match=expected):
+            inbox.load(date(2026, 1, 18))
+    assert "17 meta Brand 1" in inbox.loaded()
+    assert not inbox.warehouse.load_records(date(2026, 1, 18))
+    inbox.write("marketing_spend_2026-01-17.csv", spend("17 google Brand 1"))
+    assert inbox.load(date(2026, 1, 18)).tables[0].inserted == 1
+
+
+def test_a_person_may_go_on_without_a_late_file_and_it_counts_when_it_comes(inbox: Inbox) -> None:
+    with pytest.raises(AwaitedInputError, match="There is no marketing_spend"):
+        inbox.load()
+    assert inbox.is_untouched()
+    assert inbox.load(go_without=True).tables[1].inserted == 1
+    assert inbox.load().tables[0].extracted == 0  # the run that waits, once the day is loaded
+    inbox.write("marketing_spend.csv", spend("17 google Brand 1"))
+    assert inbox.load().tables[0].inserted == 1
