@@ -117,7 +117,8 @@ def find_header(
             if not missing:
                 _refuse_what_is_ambiguous(names, table, layout, file)
                 return _header(number, delimiter, names, table, positions, constants)
-            fewest = min(fewest, missing, key=len)
+            if positions:
+                fewest = min(fewest, missing, key=len)
     if not number:
         raise ContractError(f"{file} is empty: not even a header. Export it again, or remove it.")
     declared = ", ".join(column.name for column in columns_in_file(table))

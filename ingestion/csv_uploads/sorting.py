@@ -10,7 +10,7 @@ rejected. What the raw table holds already takes part as the files it came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -275,13 +275,22 @@ class RowSorter:
             )
         )
 
-    def forget_empty_columns(self) -> None:
-        """Drop extra columns in which no row has anything: they make no column of the raw table."""
+    def keep_columns(self, known: Collection[str], room: int) -> None:
+        """Drop extra columns in which no row has anything, and those that the raw table has no room
+        for.
+
+        Args:
+            known: columns that the raw table has.
+            room: how many it may gain.
+        """
         for name in self.extra:
             column = _names([name])
-            if not self._number(f"SELECT count({column}) FROM accepted"):
-                self._run(f"ALTER TABLE accepted DROP COLUMN {column}")
-                self.extra = tuple(other for other in self.extra if other != name)
+            filled = self._number(f"SELECT count({column}) FROM accepted")
+            if filled and (name in known or room > 0):
+                room -= name not in known
+                continue
+            self._run(f"ALTER TABLE accepted DROP COLUMN {column}")
+            self.extra = tuple(other for other in self.extra if other != name)
 
     def range_of(self, file: str) -> tuple[date, date] | None:
         """The first and the last date of a file's rows."""

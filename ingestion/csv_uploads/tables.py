@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 
 from ingestion.csv_uploads.arrivals import Arrival, Arrivals
+from ingestion.csv_uploads.contract import MAX_EXTRA_COLUMNS
 from ingestion.csv_uploads.loaded import first_spellings, loaded_rows, usual_spend
 from ingestion.csv_uploads.opening import open_file, read_file
 from ingestion.csv_uploads.settings import CsvSettings
 from ingestion.csv_uploads.sorting import FileContent, RowSorter
 from ingestion.csv_uploads.spelling import Spellings
-from pipeline.contracts import RawTable
+from pipeline.contracts import METADATA_COLUMNS, RawTable
 from pipeline.errors import ContractError, PermanentError, TooManyRejectsError
 from pipeline.files import FileRecord, FileState
 from pipeline.rejects import REJECTS_IN_ERROR, Reject
@@ -91,7 +92,9 @@ class Reading:
                 )
                 rows.reject_claims()
                 read = self._judged(read, rows, contents)
-                rows.forget_empty_columns()
+                raw = self._warehouse.raw_columns(table)
+                declared = {*table.column_names, *(c.name for c in METADATA_COLUMNS)}
+                rows.keep_columns(raw, MAX_EXTRA_COLUMNS - len(set(raw) - declared))
                 self._note(read, contents, rows)
                 whole = tuple(a.name for a in read if a.name not in in_part)
                 yield ReadTable(table, whole, rows)

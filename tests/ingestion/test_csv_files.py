@@ -252,6 +252,16 @@ def test_the_ledger_says_of_each_file_what_came_of_it(inbox: Inbox) -> None:
     assert inbox.loaded() == ["17 google a 1", "25 meta b 1"]
 
 
+def test_a_table_gains_no_more_columns_than_it_has_room_for(inbox: Inbox) -> None:
+    for part in ("a", "b"):
+        extra = "".join(f",{part}{number}" for number in range(40))
+        row = "2026-01-17,google," + part + ",1,1,1" + ",x" * 40
+        inbox.write(f"marketing_spend_{part}.csv", f"{SPEND}{extra}\n{row}\n")
+        inbox.load()
+    columns = inbox.warehouse.raw_columns(source("marketing").table("marketing_spend"))
+    assert len([name for name in columns if name[0] in "ab" and name[1:].isdigit()]) == 50
+
+
 def test_a_late_series_is_named_and_the_rest_of_the_inbox_is_loaded(inbox: Inbox) -> None:
     """Seven mornings with a file of the day before; on the eighth there is none."""
     for day in range(10, 17):
