@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date
 from typing import Any
 
@@ -24,7 +25,19 @@ _DEFINITION_ERRORS = (
 )
 
 
-def model_result(result: Any, connection: Any) -> ModelResult:
+def model_results(results: Iterable[Any], connection: Any) -> tuple[ModelResult, ...]:
+    """What became of each model, seed and snapshot, with the rows that it holds now."""
+    results = list(results)
+    built = [
+        result.node.relation_name
+        for result in results
+        if str(result.status) == "success" and result.node.config.materialized != "ephemeral"
+    ]
+    rows = runs.count_rows(connection, [relation for relation in built if relation])
+    return tuple(_model_result(result, rows) for result in results)
+
+
+def _model_result(result: Any, rows: Mapping[str, int]) -> ModelResult:
     node, status = result.node, str(result.status)
     built = status == "success"
     status = "success" if built else "skipped" if status == "skipped" else "error"
@@ -36,7 +49,7 @@ def model_result(result: Any, connection: Any) -> ModelResult:
         kind=kind,
         materialized=materialized,
         status=status,  # type: ignore[arg-type]
-        rows=runs.count_rows(connection, relation) if built and relation else None,
+        rows=rows.get(relation) if built and relation else None,
         seconds=round(result.execution_time, 3),
         message="" if built else _message(result.message),
         relation=relation,

@@ -13,7 +13,7 @@ from transform.dbt_runner import run
 from transform.errors import DataTestError, NodeFailure, StaleSourceError
 from transform.history import Step, kept, locked
 from transform.news import with_news
-from transform.outcomes import freshness_result, model_error, model_result, test_result
+from transform.outcomes import freshness_result, model_error, model_results, test_result
 from transform.project import project
 from transform.publication import read_publication
 from transform.results import DataTest, FreshnessResult, Layer, LayerResult, ModelResult, TestResult
@@ -64,7 +64,7 @@ def run_layer(
             options.append("--full-refresh")
         outcome = run(here, ["build", *options, "--select", *selection], day)
         with step.connect() as connection:
-            models = tuple(model_result(result, connection) for result in outcome.results)
+            models = model_results(outcome.results, connection)
             models += tuple(
                 kept(ModelResult, result)
                 for result in earlier or ()

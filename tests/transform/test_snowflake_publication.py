@@ -189,8 +189,13 @@ def test_the_history_of_runs_is_kept_and_what_is_gone_is_none() -> None:
         assert run is not None and (run.day, run.succeeded, len(run.results)) == (DAY, True, 3)
         newest = latest_run(connection)
         assert newest is not None and newest.step == "test"
-        assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.fct_orders") == 2
-        assert count_rows(connection, "ECOMMERCE_ANALYTICS.MARTS.no_such_table") is None
+        orders, products, gone = (
+            f"ECOMMERCE_ANALYTICS.MARTS.{name}"
+            for name in ("fct_orders", "dim_products", "no_such_table")
+        )
+        assert count_rows(connection, [orders, products]) == {orders: 2, products: 2}
+        assert count_rows(connection, [gone, orders]) == {orders: 2}
+        assert count_rows(connection, []) == {}
         assert sorted(first_rows(connection, "MARTS.fct_orders", 5), key=str) == [
             {"id": 1},
             {"id": 2},
