@@ -87,7 +87,8 @@ bench-scheduling: setup  ## a day as small DAGs against one master DAG, on a rea
 
 bench-transform: setup  ## dbt on Airflow against `dbt build`, cosmos, a full refresh; ends with the ratios (about 15 minutes)
 	@mkdir -p .local && set -o pipefail && \
-	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental; } | tee .local/bench-transform.txt && \
+	{ $(PYTHON) -m benchmarks.transform_airflow && $(PYTHON) -m benchmarks.transform_incremental && \
+	$(PYTHON) -m benchmarks.snowflake_statements; } | tee .local/bench-transform.txt && \
 	echo && grep '^ratio ' .local/bench-transform.txt
 
 bench-page: setup  ## the page Pipeline with 90 days in a browser (needs chromium), beside a page of Airflow's; ends with the ratios
