@@ -1,5 +1,4 @@
-"""Whether a day is doubtful: a volume or a figure so far from what is usual that a person should
-look before it is published.
+"""Whether a day is doubtful: a volume or figure so unusual that a person should look first.
 
 Far is `DOUBTFUL_DAY_FACTOR` times, five by default: a good day of sales is a day like any other,
 no order on a Monday or ten times the revenue is not.
@@ -25,8 +24,9 @@ FEWEST_USUAL = 50
 
 
 def doubts_about(day: date, loads: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each volume or figure of the day that is far outside its band; empty on an
-    ordinary day, and for a day about which too little is known.
+    """A sentence for each volume or figure of the day that is far outside its band.
+
+    Empty on an ordinary day, and for a day about which too little is known.
 
     Args:
         loads: what the gate before dbt found, per source ``source``, ``rows`` and ``window``.

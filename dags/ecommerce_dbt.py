@@ -74,8 +74,9 @@ with DAG(
 
     @task(task_id="dbt_run")
     def dbt_run(layer: str) -> dict[str, Any]:
-        """Run one layer, raw tables checked for freshness before the first; the result lists models
-        with rows and seconds.
+        """Run one layer, after a look at the raw tables' freshness before the first.
+
+        The result lists models with rows and seconds.
         """
         import transform
         from alerting.sla import watched
@@ -98,9 +99,7 @@ with DAG(
 
     @task(task_id="dbt_test_all", **default_args("dbt_test"))
     def dbt_test_all() -> dict[str, Any]:
-        """Run every test; a failed one of severity error stops the day here, before anything is
-        published.
-        """
+        """Run every test; a failed one of severity error stops the day before publication."""
         import transform
         from alerting.sla import watched
 

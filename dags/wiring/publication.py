@@ -19,8 +19,7 @@ PUBLISH, HOLD = "Publish", "Do not publish"
 
 
 class PublishMarts(HITLOperator):
-    """Makes the tested marts visible, all at once; the event carries the six loads they were built
-    from.
+    """Makes the tested marts visible, all at once; the event carries the six loads behind them.
 
     Raises:
         HeldDayError: the answer, or the time-out, was not to publish.

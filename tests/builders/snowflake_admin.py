@@ -31,7 +31,9 @@ def run_as_admin(found: list[str]) -> None:
 
 
 def about_the_account(raw_database: str) -> str:
-    """Version, region and edition. More than one day of Time Travel needs the Enterprise edition:
+    """Version, region and edition.
+
+    More than one day of Time Travel needs the Enterprise edition:
     https://docs.snowflake.com/en/user-guide/intro-editions.
     """
     import snowflake.connector.errors

@@ -1,6 +1,4 @@
-"""The account's SQL is Snowflake's, can be run again and again, and gives each role what it needs
-and nothing else.
-"""
+"""The account's SQL is Snowflake's, repeatable, and gives each role just what it needs."""
 
 from __future__ import annotations
 
@@ -30,9 +28,7 @@ SET = re.compile(r"\bon (all|future) (\w+) in (database|schema) ")
 
 @dataclass(frozen=True)
 class Right:
-    """``kind`` and ``name`` of what it is on; ``of`` is ``tables`` or ``schemas`` where it is on
-    all or future ones in there.
-    """
+    """``kind`` and ``name`` of what it is on; ``of``: all or future ``tables`` or ``schemas``."""
 
     role: str
     privilege: str

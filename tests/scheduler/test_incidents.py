@@ -63,8 +63,10 @@ def held_run(pipeline: Pipeline, day: date) -> str:
 
 
 def answer(pipeline: Pipeline, run_id: str, option: str) -> None:
-    """Answer as a person does, some seconds after the question: Airflow 3.3.2 takes an answer that
-    comes before its scheduler has heard of the end of the asking process for a lost task.
+    """Answer as a person does, some seconds after the question.
+
+    Airflow 3.3.2 takes an answer that comes before its scheduler has heard of the end of the asking
+    process for a lost task.
     """
     time.sleep(SECONDS_TO_READ_THE_QUESTION)
     path = f"/dags/{DBT_DAG}/dagRuns/{quote(run_id)}/taskInstances/publish_marts/-1/hitlDetails"

@@ -1,6 +1,4 @@
-"""Whoever tries dbt on Snowflake builds in schemas of their own, as a role that cannot touch the
-pipeline's.
-"""
+"""Whoever tries dbt on Snowflake builds in own schemas, as a role kept off the pipeline's."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A whole first day with Snowflake as the warehouse, by settings alone: six loads, dbt's layers,
-publication.
-"""
+"""A whole first day on Snowflake by settings alone: six loads, dbt's layers, publication."""
 
 from __future__ import annotations
 
