@@ -129,6 +129,24 @@ def open_incidents() -> list[Incident]:
     return sorted(found, key=lambda one: (one.day or "", one.opened_at), reverse=True)
 
 
+def came_back(since: datetime) -> list[tuple[str, list[str]]]:
+    """Causes that had incidents on more than one day since then (UTC without a zone), with the
+    days, the most frequent first.
+    """
+    query = (
+        sa.select(INCIDENTS.c.cause, INCIDENTS.c.day)
+        .where(INCIDENTS.c.opened_at >= since, INCIDENTS.c.day.is_not(None))
+        .distinct()
+        .order_by(INCIDENTS.c.day)
+    )
+    days: dict[str, list[str]] = {}
+    with transaction() as connection:
+        for cause, day in connection.execute(query):
+            days.setdefault(str(cause), []).append(str(day))
+    often = [(cause, on) for cause, on in days.items() if len(on) > 1]
+    return sorted(often, key=lambda one: -len(one[1]))
+
+
 def incident(incident_id: str) -> Incident | None:
     with transaction() as connection:
         return next(iter(_read(connection, INCIDENTS.c.id == incident_id)), None)

@@ -23,7 +23,9 @@ KEY_LIMIT = 255
 
 
 class PagerDutyChannel:
-    """Failures, breaches and what is held; a try that will be repeated pages nobody."""
+    """Failures, breaches and what is held: what the day's green message will resolve. A try that
+    will be repeated pages nobody, and nor does a notice that nothing ends.
+    """
 
     name = "PagerDuty"
 
@@ -32,7 +34,7 @@ class PagerDutyChannel:
         self._url = f"{url.rstrip('/')}/v2/enqueue"
 
     def takes(self, alert: Alert) -> bool:
-        return bool(alert.closes) or severity_of(alert) != "info"
+        return bool(alert.closes) or alert.status in ("failure", "sla_breach", "held")
 
     def send(self, alert: Alert) -> None:
         if alert.status in ("success", "recovery"):

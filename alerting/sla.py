@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MONDAY = 0  # as `date.weekday` counts
 LOCK_SECONDS = (
     60  # the alert is out by then; the record may wait this long for dbt to let go of the warehouse
 )
@@ -132,6 +133,34 @@ def report_morning(
             runbook=link("NeedsAttention", configured(AlertingSettings).runbook()),
         )
     )
+
+
+def report_week(day: date, dag_id: str, run_id: str) -> None:
+    """On a Monday say which causes came back within the week; what is mended each time by hand is
+    worth mending once. Never raises.
+    """
+    if day.weekday() != MONDAY:
+        return
+    try:
+        from alerting.context import log_url
+        from alerting.incidents import came_back
+        from alerting.slack import deliver
+
+        week = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=7)
+        causes = [f"• {cause}: {', '.join(days)}" for cause, days in came_back(week)]
+        if causes:
+            alert = Alert(
+                status="attention",
+                dag_id=dag_id,
+                key=f"week|{day}",
+                run_id=run_id,
+                log_url=log_url(dag_id, run_id, None, None, None),
+                facts=(("Came back within a week", "\n".join(causes)),),
+                runbook=link("NeedsAttention", configured(AlertingSettings).runbook()),
+            )
+            deliver(alert)
+    except Exception as error:
+        logger.error("What came back this week cannot be said: %s", type(error).__name__)
 
 
 def breach_alert(breach: Breach) -> Alert:

@@ -30,8 +30,9 @@ with what is published. A day that is not published is reported as an SLA breach
 waiting for. If all six sources of it, or of one of the 30 days before, are loaded and dbt never
 began (it was paused, or an event was lost), it starts a run of `ecommerce_dbt` for that day and
 says so; while that DAG is paused the run waits for it. It also says which days since the last
-complete one lack a source, which DAGs are paused, and which DAG files cannot be read. At its end it
-calls `HEARTBEAT_URL`, so that a dead scheduler is noticed from outside.
+complete one lack a source, which DAGs are paused, which DAG files cannot be read, and on Mondays
+what came back within the week. At its end it calls `HEARTBEAT_URL`, so that a dead scheduler is
+noticed from outside.
 
 ### When it fails
 It could not read the warehouse or Airflow's events; the pipeline itself is not touched by it. See
@@ -63,7 +64,7 @@ with DAG(
 
         from alerting.heartbeat import beat
         from alerting.morning import incomplete_days, sentences_about, unreadable
-        from alerting.sla import report_morning
+        from alerting.sla import report_morning, report_week
         from pipeline.day_report import report_day
         from pipeline.days import current_day
         from transform import read_publication
@@ -104,6 +105,7 @@ with DAG(
         if day == current_day():
             also = [("Days before", text) for text in before] + [("DAGs", text) for text in broken]
             report_morning(report, also, context["dag"].dag_id, context["run_id"])
+            report_week(day, context["dag"].dag_id, context["run_id"])
         beat()
         return [
             {"day": str(other), "cause": load_id, "why": "The monitor found it loaded, not built."}

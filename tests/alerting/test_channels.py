@@ -15,6 +15,7 @@ from alerting.alert import Alert
 from alerting.incidents import open_incidents
 from alerting.pagerduty import dedup_key
 from alerting.severity import severity_of
+from alerting.slack import deliver
 from alerting.store import undelivered
 from pipeline.days import current_day
 from pipeline.errors import SourceUnavailableError
@@ -136,6 +137,12 @@ def test_a_key_that_pagerduty_refuses_is_a_silence_that_is_shown(
     callbacks.on_failure(context_of(DOWN))
     assert "PagerDuty: it answered 400" in undelivered()[0].reason
     assert "revoked" not in caplog.text
+
+
+def test_a_notice_that_no_green_message_ends_opens_nothing_at_pagerduty(pagerduty: Double) -> None:
+    for status in ("attention", "difference"):
+        deliver(Alert(status, "ecommerce_sla_monitor", f"{status}|x", day=str(current_day())))
+    assert pagerduty.requests == [] and undelivered() == []
 
 
 def test_a_long_cause_has_a_key_that_pagerduty_takes() -> None:

@@ -11,15 +11,18 @@ from threading import Thread
 
 import pytest
 
+from alerting import callbacks
 from alerting.heartbeat import beat
 from alerting.morning import incomplete_days, sentences_about, unreadable
-from alerting.sla import report_morning
+from alerting.sla import report_morning, report_week
 from pipeline.day_report import report_day
 from pipeline.days import current_day
+from pipeline.errors import SourceUnavailableError
 from pipeline.records import DayState
 from pipeline.settings import settings
 from pipeline.sources import SOURCES
 from sandbox.slack_inbox import SlackInbox
+from tests.builders.alert_context import ContextOf
 
 DAY = date(2026, 11, 22)
 
@@ -85,6 +88,21 @@ def test_a_published_day_is_told_only_when_something_else_needs_attention(
         report_morning(paused, [("Days before", "2026-11-20 lacks orders.")], "monitor", "run")
     (message,) = slack.messages()
     assert message.payload["text"] == f"[NEEDS ATTENTION] monitor · {day}"
+
+
+def test_on_mondays_what_came_back_within_the_week_is_told_once(
+    slack: SlackInbox, context_of: ContextOf
+) -> None:
+    monday = date(2026, 11, 23)
+    for number, day in enumerate(("2026-11-20", "2026-11-21", "2026-11-22")):
+        error = SourceUnavailableError("no answer") if number else ValueError("once")
+        callbacks.on_failure(context_of(error, day=day, clear_number=number))
+    before = len(slack.messages())
+    for day in (DAY, monday, monday):
+        report_week(day, "ecommerce_sla_monitor", "run")
+    (message,) = slack.messages()[before:]
+    assert "SourceUnavailableError of PostgreSQL: 2026-11-21, 2026-11-22" in message.text
+    assert "extract_postgres_orders.extract_postgres_orders" not in message.text
 
 
 @pytest.fixture
