@@ -85,7 +85,7 @@ def _one_row_per_key(
     """
     key = session.listed(table.key)
     twice = f"select {key} from ({_all(pieces)}) staged group by {key} having count(*) > 1"
-    if not session.rows(f"{twice} limit 1"):
+    if not session.comes_twice(key, pieces):
         return list(pieces)
     others = [c for c in columns if c.name not in (*table.key, table.version)]
     order = [session.quoted(table.version), *(_comparable(session, c) for c in others)]

@@ -71,6 +71,16 @@ class Session(ABC):
     def quoted(self, name: str) -> str:
         """A name of a schema, table or column as the engine stores it, in quotes."""
 
+    def comes_twice(self, key: str, pieces: Sequence[str]) -> bool:
+        """Whether a key comes twice in the rows that these queries give together.
+
+        Args:
+            key: its quoted columns, separated by commas.
+        """
+        staged = " union all ".join(f"select {key} from ({piece}) piece" for piece in pieces)  # noqa: S608
+        twice = f"select {key} from ({staged}) staged group by {key} having count(*) > 1 limit 1"  # noqa: S608
+        return bool(self.rows(twice))
+
     @abstractmethod
     def type_name(self, of: ColumnType) -> str: ...
 

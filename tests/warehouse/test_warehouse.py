@@ -569,6 +569,26 @@ def test_an_integer_that_is_declared_as_a_bigint_is_widened_by_the_next_load(
     assert products(warehouse, "product_id") == [(1,), (3_000_000_000,)]
 
 
+# --- rows that are gone from the source
+
+
+def test_a_load_marks_rows_whose_keys_are_gone_and_not_those_that_came_since(
+    warehouse: Warehouse,
+) -> None:
+    load(warehouse, product(1), product(2), product(3))
+    began = warehouse.now()
+    load(warehouse, product(4))
+    with warehouse.begin_load(SHOP, DAY, WINDOW, started_at=began) as open_load:
+        keys = pa.RecordBatch.from_pydict({"product_id": pa.array([1, 2, 4], pa.int64())})
+        assert open_load.stage_gone(PRODUCTS, [keys]) == 3
+        open_load.stage(PRODUCTS, [batch([product(2, "Back again", updated_at=T0)])])
+        record = open_load.commit(END)
+    assert record.tables[0].deleted == 2 and names(warehouse).keys() == {2, 3, 4}
+    gone = "product_id, _load_id, _loaded_at, _deleted_at"
+    (row,) = [row for row in products(warehouse, gone) if row[3] is not None]
+    assert row[:2] == (1, record.load_id) and row[3] == began < row[2] <= record.committed_at
+
+
 # --- full refresh
 
 

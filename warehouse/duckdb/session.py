@@ -31,6 +31,18 @@ class DuckDBSession(Session):
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
+    def comes_twice(self, key: str, pieces: Sequence[str]) -> bool:
+        """In one scan of a temporary table: for each branch of a union, DuckDB keeps hash tables of
+        its own in memory, and does not spill them to disk.
+        """
+        first, *others = [f"select {key} from ({piece}) piece" for piece in pieces]  # noqa: S608
+        self.execute(f"create or replace temp table staged_keys as {first}")
+        for piece in others:
+            self.execute(f"insert into staged_keys {piece}")
+        twice = super().comes_twice(key, ["from staged_keys"])
+        self.execute("drop table staged_keys")
+        return twice
+
     def table(self, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], list[Row]]:
         found = self._connection.execute(sql, list(parameters))
         names = [column[0].lower() for column in found.description or ()]

@@ -89,6 +89,8 @@ class DuckDBWarehouse(Warehouse):
             "memory_limit": MEMORY_LIMIT,
             "threads": min(MAX_THREADS, os.cpu_count() or 1),
             "preserve_insertion_order": False,
+            # It would fill the memory with staged files, which are read once or twice.
+            "enable_external_file_cache": False,
             "temp_directory": str(self.settings.duckdb_dir / "tmp"),
         }
         try:
