@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 
@@ -36,5 +37,6 @@ class OrderNumber:
         return texts[0] if texts else None
 
 
+@lru_cache(maxsize=1_000)  # a shop writes the same few keys all the time
 def _plain(key: str) -> str:
     return "".join(filter(str.isalnum, key)).casefold()
