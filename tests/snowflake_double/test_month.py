@@ -7,6 +7,7 @@ Three days beside every change; the whole month with ``make test-long``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import pytest
 import transform
 from infrastructure.snowflake.statements import Account, statements
 from pipeline.contracts import METADATA_COLUMNS, Column
-from pipeline.settings import settings
+from pipeline.settings import PROJECT, settings
 from tests.builders.chance import LONG
 from tests.builders.dbt_days import A_DAY, BUILD, MARTS, rows_of
 from tests.builders.raw_shop import TABLES, RawShop
@@ -184,3 +185,9 @@ def test_a_rollback_brings_back_what_was_published_before_and_can_be_undone(mont
     assert {mart: len(rows) for mart, rows in month.marts_there().items()} == before.models
     assert transform.rollback(current.publication_id) == current
     assert month.marts_there() == published
+
+
+def test_the_page_about_costs_counts_the_statements_of_an_ordinary_day(month: Month) -> None:
+    page = (PROJECT / "docs" / "cost.md").read_text()
+    said = {name: int(n) for name, n in re.findall(r"^\| (\w+) \| (\d+) \|", page, re.M)}
+    assert said == pytest.approx(month.counted[1], rel=0.2)
