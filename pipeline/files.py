@@ -9,8 +9,8 @@ from typing import Literal
 
 # loaded: its rows count. copy: another file of the inbox has the same content. held: it looks like
 # an older copy and is not believed. refused: nothing of it was loaded. unknown: it belongs to no
-# table.
-FileState = Literal["loaded", "copy", "held", "refused", "unknown"]
+# table. archived: it was loaded, and is no longer there.
+FileState = Literal["loaded", "copy", "held", "refused", "unknown", "archived"]
 
 
 @dataclass(frozen=True)

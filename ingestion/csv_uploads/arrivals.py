@@ -73,12 +73,23 @@ class Arrivals:
         self._note_unknown([file for file, table in found if table is None], listing.others)
         arrivals = [self._arrived(file, table) for file, table in found if table is not None]
         self._all = self._without_copies([a for a in arrivals if a is not None])
+        there = {file.name for file in listing.files}
+        gone = [r for r in self._newest.values() if r.state == "loaded" and r.name not in there]
+        for record in gone:
+            self.note(replace(record, state="archived", day=day))
+        self._gone = gone
 
     def fresh(self, table: RawTable) -> list[Arrival]:
         """New or changed files of a table, those whose rows waited for their day, and those that
         were refused before.
         """
         return [a for a in self._all if a.table == table and a.copy is not None]
+
+    def days_of_archived(self, table: RawTable) -> list[tuple[date, date]]:
+        """First and last dates of the files of a table that are gone since the last load: what they
+        contradicted may count now.
+        """
+        return [r.dates for r in self._gone if r.table == table.name and r.dates is not None]
 
     def overlapping(self, table: RawTable, days: Sequence[tuple[date, date]]) -> Iterator[Arrival]:
         """Known files of a table that have rows around these days (first and last), copied now."""

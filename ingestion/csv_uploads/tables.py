@@ -71,7 +71,8 @@ class Reading:
         for table in tables:
             with RowSorter(table, self._folder) as rows:
                 fresh = self._read(table, self.arrivals.fresh(table), rows, spellings)
-                days = _days_of(fresh, rows)
+                archived = self.arrivals.days_of_archived(table)
+                days = _days_of(fresh, rows) + archived
                 beside = self.arrivals.overlapping(table, days)
                 read = [*fresh, *self._read(table, beside, rows, spellings)]
                 rows.reject_far_dates(max(self._until, datetime.now(UTC).date()) + FAR)
@@ -86,7 +87,7 @@ class Reading:
                     if not believe:
                         read = [a for a in read if not self._is_held(a, rows)]
                 contents = {a.name: rows.content_of(a.name) for a in read}
-                in_part = rows.keep_days_of([a.name for a in fresh], _days_before(fresh))
+                in_part = rows.keep_days_of([a.name for a in fresh], _days_before(fresh) + archived)
                 rows.keep_newest_of_series(
                     [(a.name, END_OF_TIME if believe else a.record.modified_at) for a in read]
                 )

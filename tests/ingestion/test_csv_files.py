@@ -173,6 +173,11 @@ def test_two_series_that_claim_a_key_are_set_aside_and_said(inbox: Inbox) -> Non
     assert len(inbox.loaded()) == 19
     assert "a file of another series" in record.rejects[0].reason
     assert record.rows_newly_rejected == 2
+    (inbox.folder / "marketing_spend_b.csv").unlink()
+    inbox.load()
+    assert "19 google c 1" in inbox.loaded()  # nobody contradicts it any more
+    assert len(inbox.loaded()) == 20
+    assert inbox.states()["marketing_spend_b.csv"] == "archived"
 
 
 def test_one_morning_of_what_exports_look_like(

@@ -451,7 +451,7 @@ def test_an_inbox_at_an_fsspec_address_is_read_like_a_folder(inbox: Inbox) -> No
         memory_inbox({"campaign_performance.csv": GOOD_PERFORMANCE}) as address,
         pytest.raises(MissingInputError, match="memory://"),
     ):
-        inbox.load(inbox=address)
+        inbox.load(date(2026, 1, 21), inbox=address)
 
 
 def test_an_unknown_address_is_a_setting_to_correct_and_its_password_stays_secret(
