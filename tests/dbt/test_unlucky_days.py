@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from tests.builders.chance import LONG, examples
 from tests.builders.dbt_days import A_DAY, BUILD, assert_equal_to_a_full_refresh, snapshot_of_marts
 from tests.builders.raw_shop import TABLES, RawShop, insert
 from tests.builders.run_dbt import PROJECT, Dbt, runner, statuses
@@ -135,11 +136,11 @@ def build_that_is_killed(dbt: Dbt, seconds: float) -> None:
     os.waitpid(child, 0)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(examples(900, 7_200))
 @settings(
-    max_examples=3,
+    max_examples=examples(3, 40),
     deadline=None,
-    derandomize=True,
+    derandomize=not LONG,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
