@@ -75,8 +75,10 @@ class Incident:
 
 def cause_of(alert: Alert) -> str:
     """``SourceUnavailableError of PostgreSQL``, or the task that fails."""
-    kind = (alert.exception or "").partition(":")[0].strip()
-    if kind in _OF_THE_SYSTEM:
+    kind, _, said = (alert.exception or "").partition(":")
+    # A lock or a missing right is that of one table; a database that is silent says so for any.
+    of_one_table = said.lstrip().startswith("Table ") and "did not answer" not in said
+    if kind in _OF_THE_SYSTEM and not of_one_table:
         system = _EVERYWHERE.get(kind) or _SYSTEM_OF.get(alert.dag_id)
         if system:
             return f"{kind} of {system}"

@@ -73,6 +73,21 @@ def test_other_causes_and_other_days_are_incidents_of_their_own(
     assert [incident.day for incident in open_incidents()] == ["2026-11-21"]
 
 
+def test_a_locked_table_is_a_cause_of_its_own_and_a_silent_database_is_not(
+    slack: SlackInbox, context_of: ContextOf
+) -> None:
+    said = (
+        "Somebody has locked it for more than 30s.",
+        "The database did not answer, or broke off.",
+    )
+    for number, why in enumerate(said):
+        for name in ("orders", "customers"):
+            error = SourceUnavailableError(f"Table public.{name}: {why}")
+            dag_id = f"extract_postgres_{name}"
+            callbacks.on_failure(context_of(error, dag_id=dag_id, clear_number=number))
+    assert len(open_incidents()) == len(titles(slack)) == 3
+
+
 def test_a_task_that_fails_again_tells_itself_every_time(
     slack: SlackInbox, context_of: ContextOf
 ) -> None:
