@@ -190,4 +190,4 @@ def test_a_rollback_brings_back_what_was_published_before_and_can_be_undone(mont
 def test_the_page_about_costs_counts_the_statements_of_an_ordinary_day(month: Month) -> None:
     page = (PROJECT / "docs" / "cost.md").read_text()
     said = {name: int(n) for name, n in re.findall(r"^\| (\w+) \| (\d+) \|", page, re.M)}
-    assert said == pytest.approx(month.counted[1], rel=0.2)
+    assert said == pytest.approx(month.counted[1], rel=0.3)
