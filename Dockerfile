@@ -18,8 +18,9 @@ FROM apache/airflow:3.3.2-python3.11
 USER 0
 COPY --from=dependencies /opt/pipeline /opt/pipeline
 # Folders that volumes are mounted on belong to the user who writes them; the code belongs to root, so that no task can change it.
-RUN for folder in config csv_inbox data logs shop; do install -d -o airflow -g 0 -m 770 "/opt/airflow/${folder}"; done \
-    && install -d -o airflow -g 0 -m 755 /opt/airflow/passwords
+RUN for folder in config csv_inbox data data/warehouse data/warehouse/published logs shop; do \
+      install -d -o airflow -g 0 -m 770 "/opt/airflow/${folder}"; done \
+    && for service in source airflow redis; do install -d -o airflow -g 0 -m 755 "/opt/airflow/passwords/${service}"; done
 ENV PATH="/opt/pipeline/bin:${PATH}" \
     VIRTUAL_ENV=/opt/pipeline \
     PYTHONPATH=/opt/airflow

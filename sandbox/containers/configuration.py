@@ -3,8 +3,8 @@ of the stand-ins.
 
 Secrets come from `.env`; those that are missing are generated once and kept in the volume. What is
 written here is read by Airflow (`airflow.cfg`, the file of passwords), by the pipeline
-(`pipeline.env`), by PostgreSQL and by Redis; what `.env` says reaches the containers as
-environment, which wins over these files.
+(`pipeline.env`), by the demo shop, PostgreSQL and Redis, each from a volume of its own; what `.env`
+says reaches Airflow's containers as environment, which wins over these files.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def fresh_secrets() -> dict[str, str]:
         "airflow_database_password": secrets.token_urlsafe(24),
         "redis_password": secrets.token_urlsafe(24),
         "postgres_password": secrets.token_urlsafe(24),
+        "superuser_password": secrets.token_urlsafe(24),
         "stripe_api_key": f"sk_test_{secrets.token_hex(12)}",
     }
 
@@ -53,14 +54,20 @@ def configure(
 
     Args:
         folder: for Airflow and the pipeline (volume `config`).
-        passwords: for PostgreSQL and Redis (volume `passwords`).
+        passwords: with a folder for each of the two databases and Redis, volumes of their own.
         executor: of Airflow.
 
     Raises:
         SettingsError: the source database can be reached by others and its password can be guessed.
     """
     generated = folder / "generated.json"
-    kept = {**fresh_secrets(), **(json.loads(generated.read_text()) if generated.exists() else {})}
+    before = json.loads(generated.read_text()) if generated.exists() else {}
+    kept = {**fresh_secrets(), **before}
+    if before and "superuser_password" not in before:
+        # Of a release in which the pipeline read as the superuser: that one keeps its password.
+        own = real.postgres_password if real.source_is_embedded else None
+        kept["superuser_password"] = own.get_secret_value() if own else kept["postgres_password"]
+        kept["postgres_password"] = secrets.token_urlsafe(24)
     _write(generated, json.dumps(kept, indent=1))
     used = {**kept, **_given(containers, kept)}
     if real.source_is_embedded and real.postgres_password is not None:
@@ -79,15 +86,13 @@ def configure(
     _write(folder / "airflow.cfg", airflow_cfg(used, executor))
     users = {"admin": used["airflow_admin_password"], "viewer": used["airflow_viewer_password"]}
     _write(folder / "passwords.json", json.dumps(users))
+    _write(folder / "pipeline.env", _lines(stand_ins(used, real)))
+    # PostgreSQL and Redis run as users of their own; nobody else mounts their volumes.
+    _write(passwords / "source" / "password", used["superuser_password"], mode=0o644)
+    _write(passwords / "source" / "shop.env", _lines(shop_settings(used)), mode=0o644)
+    _write(passwords / "airflow" / "password", used["airflow_database_password"], mode=0o644)
     _write(
-        folder / "pipeline.env",
-        "".join(f"{name}={value}\n" for name, value in stand_ins(used, real).items()),
-    )
-    # PostgreSQL and Redis run as users of their own; nobody else mounts this volume.
-    _write(passwords / "postgres_source", used["postgres_password"], mode=0o644)
-    _write(passwords / "postgres_airflow", used["airflow_database_password"], mode=0o644)
-    _write(
-        passwords / "redis.conf",
+        passwords / "redis" / "redis.conf",
         f"requirepass {used['redis_password']}\ndir /data\nappendonly yes\n",
         mode=0o644,
     )
@@ -129,6 +134,21 @@ def stand_ins(used: Mapping[str, str], real: RealSystems) -> dict[str, str]:
     if real.slack_webhook_url is None:
         found["SLACK_WEBHOOK_URL"] = f"{SLACK_INBOX}/services/T0SANDBOX/B0SANDBOX/pipeline"
     return found
+
+
+def shop_settings(used: Mapping[str, str]) -> dict[str, str]:
+    """How the demo shop signs in to its own systems, and the password of the pipeline's role."""
+    return {
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD": used["superuser_password"],
+        "STRIPE_API_KEY": used["stripe_api_key"],
+        "STRIPE_API_BASE": STRIPE_EMULATOR,
+        "READER_PASSWORD": used["postgres_password"],
+    }
+
+
+def _lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def _given(containers: ContainerSettings, names: Mapping[str, str]) -> dict[str, str]:

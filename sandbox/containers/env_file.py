@@ -23,6 +23,7 @@ def fresh() -> dict[str, str]:
         "AIRFLOW_DATABASE_PASSWORD": secrets.token_urlsafe(24),
         "REDIS_PASSWORD": secrets.token_urlsafe(24),
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "POSTGRES_SUPERUSER_PASSWORD": secrets.token_urlsafe(24),
     }
 
 
@@ -34,7 +35,8 @@ def add_secrets(file: Path) -> list[str]:
     known = set(re.findall(r"^([A-Z_]+)=.+$", text, re.MULTILINE))
     missing = {name: value for name, value in fresh().items() if name not in known}
     if re.search(r"^POSTGRES_HOST=(?!postgres-source$).+$", text, re.MULTILINE):
-        missing.pop("POSTGRES_PASSWORD", None)  # the password of a database that is not ours
+        for name in ("POSTGRES_PASSWORD", "POSTGRES_SUPERUSER_PASSWORD"):
+            missing.pop(name, None)  # of a database that is not ours
     if missing:
         # An empty line of the example would win over the value: the last one of a name counts, so
         # it may stay above.

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pipeline.settings import FromEnvironment
 
 OWN_SOURCE = "postgres-source"  # the service with the demo shop's database
+READER = "pipeline_reader"  # as whom the pipeline reads it; docker-compose.yml says so too
 SHORTEST_PASSWORD = 12
 
 
@@ -39,6 +40,9 @@ class ContainerSettings(FromEnvironment):
     airflow_viewer_password: SecretStr | None = None
     airflow_database_password: SecretStr | None = None
     redis_password: SecretStr | None = None
+    superuser_password: SecretStr | None = Field(
+        default=None, validation_alias="POSTGRES_SUPERUSER_PASSWORD"
+    )
 
     @model_validator(mode="after")
     def _nobody_guesses_a_password(self) -> ContainerSettings:

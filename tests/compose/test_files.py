@@ -47,7 +47,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
         monkeypatch.delenv(name.upper(), raising=False)
     config, passwords = tmp_path / "config", tmp_path / "passwords"
     config.mkdir()
-    passwords.mkdir()
+    for service in ("source", "airflow", "redis"):
+        (passwords / service).mkdir(parents=True)
     return config, passwords
 
 
@@ -72,6 +73,18 @@ def test_secrets_are_generated_once_and_kept(folders: tuple[Path, Path]) -> None
     )
 
 
+def test_a_superuser_of_an_earlier_release_keeps_its_password(folders: tuple[Path, Path]) -> None:
+    """The pipeline read as the superuser then; PostgreSQL keeps what it was made with."""
+    before = configure(*folders, containers(), real())
+    generated = folders[0] / "generated.json"
+    del before["superuser_password"]
+    generated.write_text(json.dumps(before))
+    after = configure(*folders, containers(), real())
+    assert after["superuser_password"] == before["postgres_password"]
+    assert after["postgres_password"] != before["postgres_password"]
+    assert configure(*folders, containers(), real()) == after
+
+
 def test_what_the_env_file_names_wins_and_goes_when_it_goes(folders: tuple[Path, Path]) -> None:
     generated = configure(*folders, containers(), real())["airflow_admin_password"]
     chosen = configure(*folders, containers(airflow_admin_password="chosen-by-a-person"), real())
@@ -87,7 +100,7 @@ def test_a_password_with_any_character_reaches_the_databases_unchanged(
     configure(
         *folders, containers(airflow_database_password=awkward, redis_password="r%d/@:1"), real()
     )
-    assert (folders[1] / "postgres_airflow").read_text() == awkward
+    assert (folders[1] / "airflow" / "password").read_text() == awkward
     metadata = urlsplit(cfg(folders[0])["database"]["sql_alchemy_conn"])
     assert unquote(metadata.password or "") == awkward
     assert unquote(urlsplit(cfg(folders[0])["celery"]["broker_url"]).password or "") == "r%d/@:1"
@@ -133,7 +146,8 @@ def test_the_password_of_a_real_database_does_not_become_that_of_the_demo(
         real(postgres_host="db.example.com", postgres_password="theirs-not-ours"),
     )
     assert used["postgres_password"] != "theirs-not-ours"
-    assert "theirs-not-ours" not in (folders[1] / "postgres_source").read_text()
+    written = [file.read_text() for file in (folders[1] / "source").iterdir()]
+    assert len(written) == 2 and "theirs-not-ours" not in "".join(written)
 
 
 @pytest.mark.parametrize("name", ["airflow_admin_password", "airflow_viewer_password"])
@@ -250,6 +264,7 @@ def test_every_service_is_limited_logged_and_looked_after() -> None:
         assert service["cap_drop"] == ["ALL"] and service["security_opt"] == [
             "no-new-privileges:true"
         ], name
+        assert service["pids_limit"] and service.get("read_only", name.startswith("airflow-")), name
         assert service["mem_limit"] and service["logging"]["options"]["max-size"], name
         assert once or service["restart"] == "unless-stopped", name
         assert once or service["healthcheck"]["test"], name
@@ -265,9 +280,45 @@ def test_every_service_is_limited_logged_and_looked_after() -> None:
     ]
 
 
+def test_a_service_gets_no_secret_of_another() -> None:
+    services = COMPOSE["services"]
+    airflow = {name for name in services if name.startswith("airflow-")}
+    told = {name for name, service in services.items() if "env_file" in service}
+    assert told == {*airflow, "configure", "configure-celery"}
+    mounts = {
+        name: {volume.split(":")[0] for volume in service.get("volumes", ())}
+        for name, service in services.items()
+    }
+    holders = {
+        volume: {name for name, mounted in mounts.items() if volume in mounted}
+        - {
+            "configure",
+            "configure-celery",
+        }
+        for volume in COMPOSE["volumes"]
+        if volume == "config" or volume.startswith("passwords")
+    }
+    assert holders == {
+        "config": airflow,
+        "passwords-source": {"postgres-source", "demo-shop"},
+        "passwords-airflow": {"postgres-airflow"},
+        "passwords-redis": {"redis"},
+    }
+    assert {volume for volume in mounts["business-view"] if volume[0] != "."} == {"published"}
+
+
+def test_the_source_cannot_reach_airflows_database_nor_the_view_anybody() -> None:
+    networks = {name: set(of.get("networks", ())) for name, of in COMPOSE["services"].items()}
+    assert networks["postgres-airflow"] == networks["redis"] == {"airflow"}
+    for outside in ("postgres-source", "demo-shop", "stripe-emulator", "slack-inbox"):
+        assert networks[outside] == {"systems"}, outside
+    assert [name for name, found in networks.items() if "view" in found] == ["business-view"]
+
+
 def test_no_secret_stands_in_the_compose_file() -> None:
     assert not re.search(
-        r"(PASSWORD|SECRET|FERNET|KEY): *[^$/\s]", (PROJECT / "docker-compose.yml").read_text()
+        r"(PASSWORD|SECRET|FERNET|KEY): +(?![\"']?[$/])\S",
+        (PROJECT / "docker-compose.yml").read_text(),
     )
 
 

@@ -48,7 +48,8 @@ def secrets(deployment: Deployment) -> dict[str, str]:
         "airflow-api-server", "cat", "/opt/airflow/config/airflow.cfg"
     )
     named = "fernet_key|secret_key|jwt_secret|sql_alchemy_conn|broker_url"
-    source = deployment.inside("postgres-source", "cat", "/run/passwords/postgres_source")
+    pipeline = deployment.inside("airflow-scheduler", "cat", "/opt/airflow/config/pipeline.env")
+    (source,) = re.findall("^POSTGRES_PASSWORD=(.+)$", pipeline, re.MULTILINE)
     found = dict(re.findall(rf"^({named}) = (.+)$", configuration, re.MULTILINE))
     assert len(found) == len(named.split("|"))
     return {**found, "source": source, "admin": deployment.password()}
