@@ -35,9 +35,9 @@ COUNT_ORDERS = """
 import psycopg2
 from ingestion.postgres.settings import PostgresSettings
 from pipeline.settings import settings
-password = settings(PostgresSettings).password.get_secret_value()
+found = settings(PostgresSettings)
 source = psycopg2.connect(
-    host="postgres-source", dbname="ecommerce_source", user="postgres", password=password
+    host=found.host, dbname=found.db, user=found.user, password=found.password.get_secret_value()
 )
 with source, source.cursor() as cursor:
     cursor.execute("select count(*) from orders")
@@ -252,6 +252,30 @@ def test_settings_of_the_env_file_reach_the_containers(deployment: Deployment) -
 
 def test_the_source_is_reachable_from_the_containers_and_full(deployment: Deployment) -> None:
     assert int(deployment.inside("airflow-scheduler", "python", "-c", COUNT_ORDERS)) > 500
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table mine (one int)",
+        "delete from orders",
+        "select pg_read_file('/etc/passwd')",
+        "copy orders to program 'id'",
+    ],
+)
+def test_the_pipeline_reads_the_source_and_does_nothing_else(
+    statement: str, deployment: Deployment
+) -> None:
+    script = COUNT_ORDERS.replace("select count(*) from orders", statement)
+    with pytest.raises(AssertionError, match=r"permission denied|must be"):
+        deployment.inside("airflow-scheduler", "python", "-c", script)
+
+
+@pytest.mark.parametrize("service", ["postgres-source", "business-view", "demo-shop"])
+def test_nobody_outside_of_airflow_finds_its_database(service: str, deployment: Deployment) -> None:
+    with pytest.raises(AssertionError):
+        deployment.inside(service, "getent", "hosts", "postgres-airflow")
+    assert deployment.inside("airflow-scheduler", "getent", "hosts", "postgres-airflow")
 
 
 def test_a_password_that_can_be_guessed_does_not_open_the_source(deployment: Deployment) -> None:
