@@ -70,36 +70,48 @@ _COLUMNS = (
 
 def missing_tables(session: Session) -> list[str]:
     """Tables of LOADS that are not there yet, or lack columns."""
-    found = session.rows(
-        "select upper(table_name), upper(column_name) from information_schema.columns "
-        "where upper(table_schema) = 'LOADS'"
-    )
-    return [
-        name
-        for name, columns in TABLES.items()
-        if not {(name, column.name.upper()) for column in columns} <= set(found)
-    ]
+    stored = _stored(session)
+    return [name for name in TABLES if _lacking(name, stored)]
 
 
 def create_record_tables(session: Session) -> list[str]:
     """Create missing tables of LOADS and columns of a later release; returns both's names."""
-    missing = missing_tables(session)
+    stored = _stored(session)
+    missing = [name for name in TABLES if _lacking(name, stored)]
     if missing:
         create_schema(session, "loads")
     for name in missing:
         address = f"loads.{name.lower()}"
-        create_table(session, address, TABLES[name])
-        for column in TABLES[name]:
+        if name not in stored:
+            create_table(session, address, TABLES[name])
+            continue
+        for column in _lacking(name, stored):
             session.execute(
                 f"alter table {address} add column if not exists "
                 f"{session.quoted(column.name)} {session.type_name(column.type)}"
             )
+        for column in TABLES[name]:
             if column.nullable:
                 session.execute(
                     f"alter table {address} alter column {session.quoted(column.name)} "
                     "drop not null"
                 )
     return missing
+
+
+def _stored(session: Session) -> dict[str, set[str]]:
+    """Names of the columns of each table of LOADS, in upper case."""
+    found: dict[str, set[str]] = {}
+    for table, column in session.rows(
+        "select upper(table_name), upper(column_name) from information_schema.columns "
+        "where upper(table_schema) = 'LOADS'"
+    ):
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _lacking(name: str, stored: dict[str, set[str]]) -> list[Column]:
+    return [c for c in TABLES[name] if c.name.upper() not in stored.get(name, set())]
 
 
 def with_columns(name: str) -> str:
