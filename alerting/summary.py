@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # A day that completes later was run by hand, or caught up: minutes since 06:00 say nothing.
 SAME_MORNING = timedelta(hours=12)
+ROWS_NAMED = 3  # of those that a source has newly set aside
 REVENUE = (
     "select order_date, gross_revenue from published.fct_daily_revenue "
     "where order_date in ('{}', '{}')"
@@ -137,12 +138,14 @@ def _restated(day: date, loads: Loads) -> list[tuple[str, str]]:
 
 
 def _rejected(day: date, loads: Loads) -> list[tuple[str, str]]:
-    new = ", ".join(
-        f"{load['source']} {load['rows_newly_rejected']:,}"
-        for load in loads
-        if load.get("rows_newly_rejected")
-    )
-    return [("Rows newly set aside", f"{new} (see loads.rejected_rows)")] if new else []
+    """What was not set aside before, with its first rows; all are in LOADS.REJECTED_ROWS."""
+    new = []
+    for load in loads:
+        if count := load.get("rows_newly_rejected"):
+            named = load.get("newly_rejected", [])[:ROWS_NAMED]
+            more = [f"and {count - len(named):,} more"] if count > len(named) else []
+            new.append(f"{load['source']} {count:,}: {'; '.join([*named, *more])}")
+    return [("Rows newly set aside", listed(new))] if new else []
 
 
 def _unusual(day: date, loads: Loads) -> list[tuple[str, str]]:

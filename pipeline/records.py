@@ -87,7 +87,8 @@ class LoadRecord:
         """The load as plain JSON, for a Dataset event or an XCom.
 
         ``window`` is ``[start, end]`` in ISO 8601, UTC without a zone; ``start`` is None where the
-        source was read from its beginning.
+        source was read from its beginning. ``newly_rejected`` names the first few rows, without
+        their values.
         """
         start, end = self.window.start, self.window.end
         return {
@@ -99,6 +100,7 @@ class LoadRecord:
             "rows_updated": sum(table.updated for table in self.tables),
             "rows_rejected": self.rows_rejected,
             "rows_newly_rejected": self.rows_newly_rejected,
+            "newly_rejected": [reject.sentence for reject in self.rejects],
             "window": [start.isoformat() if start else None, end.isoformat()],
             "seconds": round(self.seconds, 3),
         }

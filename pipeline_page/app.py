@@ -270,6 +270,7 @@ def _facts(found: Cell) -> list[tuple[str, str]]:
     facts = [
         ("Rows", f"{found.rows:,}" if found.rows is not None else ""),
         ("Set aside", f"{found.rejects:,}" if found.rejects else ""),
+        ("Newly set aside", "; ".join(result.get("newly_rejected") or ())),
         ("Duration", duration(found.seconds) if found.seconds is not None else ""),
         (
             "Window",

@@ -59,7 +59,15 @@ def published() -> None:
 @pytest.mark.usefixtures("published")
 def test_the_summary_names_rows_tests_time_and_revenue() -> None:
     loads = [
-        {"source": "marketing", "rows": 10, "rows_rejected": 35, "rows_newly_rejected": 34},
+        {
+            "source": "marketing",
+            "rows": 10,
+            "rows_rejected": 35,
+            "rows_newly_rejected": 34,
+            "newly_rejected": [
+                f"spend.csv line {line}: spend is no number" for line in range(2, 7)
+            ],
+        },
         {"source": "orders", "rows": 1600, "rows_rejected": 0},
     ]
     facts = dict(summed_up(SUCCESS, loads, now=datetime(2026, 11, 22, 6, 12, 34)).facts)
@@ -67,7 +75,9 @@ def test_the_summary_names_rows_tests_time_and_revenue() -> None:
         "Rows loaded": "1,660 (orders 1,600, charges 60)",
         "Tests": "246 passed",
         "Revenue": "1,100.00 USD on Sat 2026-11-21, +10.0% against 1,000.00 on Sat 2026-11-14",
-        "Rows newly set aside": "marketing 34 (see loads.rejected_rows)",
+        "Rows newly set aside": "• marketing 34: spend.csv line 2: spend is no number; "
+        "spend.csv line 3: spend is no number; spend.csv line 4: spend is no number; "
+        "and 31 more",
         "Total time": "12m 34s from 06:00 UTC",
     }
 

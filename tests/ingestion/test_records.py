@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from pipeline.records import LoadRecord, TableCounts, Window
+from pipeline.rejects import Reject
 
 RECORD = LoadRecord(
     load_id="charges-2026-11-22-1",
@@ -21,6 +22,7 @@ RECORD = LoadRecord(
     checksum="abc",
     rows_rejected=2,
     rows_newly_rejected=1,
+    rejects=(Reject("amount", "is null", "secret", key="ch_7"),),
 )
 
 
@@ -36,6 +38,7 @@ def test_an_event_carries_the_load_as_plain_json() -> None:
         "rows_updated": 7,
         "rows_rejected": 2,
         "rows_newly_rejected": 1,
+        "newly_rejected": ["key ch_7: amount is null"],
         "window": ["2026-11-21T05:00:00", "2026-11-22T06:00:00"],
         "seconds": 1.25,
     }
