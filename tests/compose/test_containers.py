@@ -317,7 +317,7 @@ def test_a_day_runs_green_with_six_loads_at_a_time_and_dbt_in_order(deployment: 
 
 def test_the_source_stops_in_mid_run_and_the_next_try_succeeds(deployment: Deployment) -> None:
     day = days_ago(2)
-    with deployment.holding(HOLD_TABLE, "orders"):
+    with deployment.holding(HOLD_TABLE, "orders", service="demo-shop"):
         runs = deployment.trigger(day)
         deployment.await_task("orders", runs["orders"], "running")
         deployment.compose("stop", "--timeout", "0", "postgres-source")
