@@ -327,7 +327,7 @@ def test_the_source_stops_in_mid_run_and_the_next_try_succeeds(deployment: Deplo
     def alerts() -> list[str]:
         return [text for text in deployment.messages() if "[RETRY] extract_postgres_orders" in text]
 
-    assert "Try: 1 of 3" in eventually("an alert names the task", alerts)[0]
+    assert "Task: extract_postgres_orders" in eventually("an alert names the task", alerts)[0]
     deployment.compose("start", "postgres-source")
     succeeded = deployment.await_task("orders", runs["orders"], "success", "failed")
     assert (succeeded["state"], succeeded["try_number"]) == ("success", 2)

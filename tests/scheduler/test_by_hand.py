@@ -38,7 +38,7 @@ def ended(pipeline: Pipeline, run_id: str, task_id: str) -> str:
 
 
 def test_a_load_marked_success_by_hand_is_said_and_never_counts(pipeline: Pipeline) -> None:
-    day = days_ago(30)
+    day = days_ago(52)
     pipeline.load(day, *WITHOUT_ORDERS)
     with pipeline.shop_unavailable():
         run_id = pipeline.start(day, "orders")["orders"]
@@ -69,7 +69,7 @@ def test_an_announcement_marked_success_by_hand_starts_no_build_of_half_a_day(
     pipeline: Pipeline,
 ) -> None:
     """The load is real; the monitor finds the day when the other five are there."""
-    day = days_ago(29)
+    day = days_ago(51)
     with pipeline.table_locked("orders"):
         run_id = pipeline.start(day, "orders")["orders"]
         eventually(
@@ -87,7 +87,7 @@ def test_an_announcement_marked_success_by_hand_starts_no_build_of_half_a_day(
 
 
 def test_a_load_marked_failed_while_it_runs_is_told_as_such(pipeline: Pipeline) -> None:
-    day = days_ago(28)
+    day = days_ago(50)
     with pipeline.table_locked("orders"):
         run_id = pipeline.start(day, "orders")["orders"]
         eventually(

@@ -48,7 +48,7 @@ def rows_of(table: RawTable, rows: int, version: datetime = END) -> pa.RecordBat
     """Rows of any table, with plausible values of every type."""
     values: dict[str, Callable[[int], Any]] = {
         "integer": lambda n: n,
-        "bigint": lambda n: n * 2**33,
+        "bigint": lambda n: n * 2**33,  # keys too
         "decimal": lambda n: Decimal(n) / 100,
         "string": lambda n: f"é{n}",
         "json": lambda n: f'{{"n": {n}}}',
@@ -113,7 +113,7 @@ def test_two_processes_load_one_source_at_once(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(settings_of(tmp_path))
     assert warehouse.query(
         "select count(*), min(updated_at) from ecommerce_raw.postgres.raw_products where "
-        "product_id <= 400"
+        f"product_id <= {400 * 2**33}"
     ) == [(400, END.replace(second=7))]
     assert warehouse.query(
         "select count(*), count(distinct product_id) from ecommerce_raw.postgres.raw_products"

@@ -23,7 +23,7 @@ class SnowflakeSettings(FromEnvironment):
         private_key_file_pwd: the passphrase of the key, wherever it comes from.
         transform_user: who dbt signs in as; default: ``user``.
         transform_private_key_file, transform_private_key, transform_private_key_file_pwd,
-        transform_token: that user's own; another user than ``user`` must have them.
+        transform_token: its own, which another user than ``user`` must have.
         marts_warehouse: where dbt builds the marts; default: ``transform_warehouse``, where it does
             everything else.
         host, port, protocol: only for private links and test servers; the connector finds the
