@@ -5,6 +5,7 @@ nobody, links that hold behind a proxy with a path.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,9 @@ def three_incidents(served: Served) -> Iterator[dict[str, str]]:
             ),
         }  # fmt: skip
     settings.cache_clear()
+    with sqlite3.connect(served.layout.root / "alerts.sqlite") as store:  # others use it as well
+        store.execute("delete from sent_alerts")
+        store.execute("delete from incidents")
 
 
 def test_each_cause_is_one_entry_with_its_facts_its_log_and_what_to_do(

@@ -134,10 +134,13 @@ def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asked(
 
 
 def test_kills_failures_and_hostile_errors_each_alert_once(pipeline: Pipeline) -> None:
-    """Five sources in trouble at the same time: one fails for good, three are killed, one raises an
-    error with bad intentions.
+    """Five sources in trouble: one fails for good, three are killed, one raises an error with bad
+    intentions.
     """
     failing, killed = days_ago(8), days_ago(7)
+    hostile = start_hostile(pipeline, killed)
+    # Before the orders are locked, which their lines would wait for.
+    assert pipeline.end_of(ORDER_ITEMS, hostile) == "failed"
     with (
         stripe_answers(pipeline, kind="500", times=1000),
         locked(pipeline, "orders", "products"),
@@ -147,14 +150,12 @@ def test_kills_failures_and_hostile_errors_each_alert_once(pipeline: Pipeline) -
                 **pipeline.start(failing, "charges"),
                 **pipeline.start(killed, "orders", "customers", "products"),
             }
-            hostile = start_hostile(pipeline, killed)
             kill(pipeline, CUSTOMERS, runs["customers"], 1, with_supervisor=True)
         for number in (1, 2, 3):
             kill(pipeline, ORDERS, runs["orders"], number)
             kill(pipeline, PRODUCTS, runs["products"], number, with_supervisor=number == 3)
         assert pipeline.end_of(ORDERS, runs["orders"]) == "failed"
         assert pipeline.end_of(CHARGES, runs["charges"]) == "failed"
-        assert pipeline.end_of(ORDER_ITEMS, hostile) == "failed"
         assert pipeline.end_of(PRODUCTS, runs["products"]) == "failed"
     end_hostile(pipeline)
     assert pipeline.end_of(CUSTOMERS, runs["customers"]) == "success"
