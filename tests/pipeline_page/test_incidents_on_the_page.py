@@ -51,7 +51,7 @@ def three_incidents(served: Served) -> Iterator[dict[str, str]]:
         settings.cache_clear()
         back = {number: str(current_day() - timedelta(days=number)) for number in (3, 6)}
         orders = "extract_postgres_orders"
-        yield {
+        ids = {
             "orders": reported(orders, orders, back[3], "SourceUnavailableError: no route to it"),
             "tests": reported(
                 "ecommerce_dbt", "dbt_test_all", back[6], "DataTestError: 1 of 282 tests failed",
@@ -61,10 +61,12 @@ def three_incidents(served: Served) -> Iterator[dict[str, str]]:
                 "ecommerce_dbt", "all_extractions_complete", "", "DayError: '2026-1-2' is no day"
             ),
         }  # fmt: skip
+        yield ids
     settings.cache_clear()
     with sqlite3.connect(served.layout.root / "alerts.sqlite") as store:  # others use it as well
-        store.execute("delete from sent_alerts")
-        store.execute("delete from incidents")
+        for incident in ids.values():
+            store.execute("delete from sent_alerts where incident = ?", [incident])
+            store.execute("delete from incidents where id = ?", [incident])
 
 
 def test_each_cause_is_one_entry_with_its_facts_its_log_and_what_to_do(
