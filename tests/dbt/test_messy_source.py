@@ -18,6 +18,7 @@ from tests.builders.dbt_days import BUILD
 from tests.builders.postgres_shop import NEXT_DAY, Shop, moment
 from tests.builders.run_dbt import runner, statuses
 from tests.builders.run_dbt import warehouse as marts_of
+from tests.builders.shop_morning import BEGINNING
 
 if TYPE_CHECKING:
     from tests.builders.source_database import SourceDatabase
@@ -26,19 +27,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 ORDERS = 40
 END = "2026-03-10 06:00:00"
-BEGINNING = """
+TWENTY_MORE = """
 insert into customers (customer_id, email, city, created_at, updated_at)
-select i, i || '@example.com', 'Rome', '2026-03-01', '2026-03-01' from generate_series(1, 40) i;
-insert into products (product_id, name, price, created_at, updated_at)
-select i, 'Lamp ' || i, 50, '2026-03-01', '2026-03-01' from generate_series(1, 8) i;
-insert into orders
-    (order_id, customer_id, order_date, status, total_amount, created_at, updated_at)
-select i, (i - 1) % 20 + 1, '2026-03-01', 'delivered', 100, '2026-03-01', '2026-03-01'
-from generate_series(1, 40) i;
-insert into order_items
-    (order_item_id, order_id, product_id, quantity, unit_price, discount_pct, line_total,
-     created_at)
-select i, i, (i - 1) % 8 + 1, 2, 50, 0, 100, '2026-03-01' from generate_series(1, 40) i;
+select i, i || '@example.com', 'Rome', '2026-03-01', '2026-03-01' from generate_series(21, 40) i;
 """
 MESS = """
 create type order_status as enum ('delivered', 'pending', 'cancelled');
@@ -75,7 +66,7 @@ def test_what_a_messy_morning_leaves_in_the_marts(
 ) -> None:
     shop = Shop(source_db, warehouse)
     tables = ("orders", "customers", "products", "order_items")
-    source_db.execute(BEGINNING)
+    source_db.execute(BEGINNING + TWENTY_MORE)
     for source in SOURCES:
         if source.kind == "postgres":
             shop.load(table=source.name)
